@@ -1,0 +1,63 @@
+# Everything a newcomer or CI runs. Needs Python 3.11 or newer; `make test` also wants Java 17 and
+# Maven for its Kafka tests (tests/kafka/README.md says what it does without them).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check lint format test bench setup setup-dev clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## watch the worker predict and learn; no Kafka needed (ARGS="--bootstrap HOST:PORT": on yours)
+	@$(BIN)/millstream demo $(ARGS)
+
+check: lint test ## lint and test
+
+lint: setup-dev ## ruff and mypy
+	@echo "lint: ruff check"; $(BIN)/ruff check --quiet .
+	@echo "lint: ruff format"; $(BIN)/ruff format --check --quiet . \
+		|| { echo "lint: some files are not formatted; run: make format" >&2; exit 1; }
+	@echo "lint: mypy"; $(BIN)/mypy --no-error-summary && $(BIN)/mypy --no-error-summary -p tests.kafka -p tests.schemas
+
+format: setup-dev ## format, and mend what ruff can mend
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+test: setup-dev ## all tests (ARGS="-k words", ARGS="-m 'not kafka'")
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: setup-dev ## measure speed; benchmarks/README.md says how to read it
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+setup: $(VENV)/installed ## install what `millstream` needs into .venv
+
+setup-dev: $(VENV)/installed-dev ## install what lint, tests and benchmarks need as well
+
+clean: ## remove .venv and every cache
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each step leaves a stamp in .venv, so it runs once, and again when what it read has changed.
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Millstream needs Python 3.11 \
+	or newer, and $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.13 $(MAKECMDGOALS)")'
+	@echo "setup: making $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@# Dependency groups need pip 25.1; the one that comes with Python may be older.
+	@$(PIP) install --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/installed: $(VENV)/created pyproject.toml
+	@echo "setup: installing Millstream (a minute or two the first time)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed pyproject.toml
+	@echo "setup: installing the tools for lint and tests"
+	@$(PIP) install --group dev
+	@touch $@

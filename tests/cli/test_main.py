@@ -1,0 +1,80 @@
+"""What every command does alike: exit codes, one line for a mistake, no secrets."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream import __version__
+from tests.cli.conftest import Millstream, inline
+
+Write = Callable[[dict[str, Any]], Path]
+
+
+def test_the_version_is_shown(millstream: Millstream) -> None:
+    assert millstream("--version") == (0, f"millstream {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "demo", "check", "topics create", "send", "tail", "topics"]
+)
+def test_every_command_explains_itself(millstream: Millstream, command: str) -> None:
+    result = millstream(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.out
+
+
+@pytest.mark.parametrize("command", ["run", "check", "topics create", "tail", "send"])
+def test_wrong_settings_are_one_line_and_exit_code_2(
+    millstream: Millstream, write: Write, command: str
+) -> None:
+    settings = inline("a")
+    settings["events"]["topik"] = settings["events"].pop("topic")
+    more = ["river:Phishing"] if command == "send" else []
+    result = millstream(*command.split(), write(settings), *more)
+    assert result.exit_code == 2
+    assert result.err.startswith("millstream: ")
+    assert "topik" in result.err
+    assert "Traceback" not in result.err
+    assert result.out == ""
+
+
+def test_a_settings_file_that_is_not_there_is_exit_code_2(
+    millstream: Millstream, tmp_path: Path
+) -> None:
+    result = millstream("check", tmp_path / "none.yaml")
+    assert result.exit_code == 2
+    assert "none.yaml" in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["topics create", "tail", "send"])
+def test_an_unreachable_broker_is_one_line_that_says_why(
+    millstream: Millstream, write: Write, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.runners.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    more = ["river:Phishing"] if command == "send" else []
+    result = millstream(*command.split(), write(inline("a")), *more)
+    assert result.exit_code == 1
+    assert result.err.startswith("millstream: no Kafka broker answers (")
+    assert "Connection refused" in result.err
+    assert "bootstrap.servers" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_password_is_never_printed(
+    millstream: Millstream, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.runners.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    settings = inline("a")
+    settings["log"] = {"level": "debug"}
+    settings["kafka"] |= {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "someone",
+        "sasl.password": "canary-5e1f",
+    }
+    result = millstream("check", write(settings))
+    assert result.exit_code == 1
+    assert "canary" not in result.out + result.err

@@ -1,0 +1,95 @@
+"""Rows become events and labels as the settings map them."""
+
+from datetime import date
+from typing import Any
+
+import orjson
+import pytest
+
+from millstream.cli.messages import Mapper, encode
+from millstream.cli.sources import Row
+from millstream.errors import Stop
+from tests.cli.conftest import build, delayed, inline
+
+
+def flat(label: Any = None, **fields: Any) -> Row:
+    return Row(fields, label, flat=True)
+
+
+def test_a_river_row_gets_a_running_number_and_its_label_inside() -> None:
+    mapper = Mapper(build(inline("a")))
+    first, second = mapper.message(flat(label=True, x=1)), mapper.message(flat(label=False, x=2))
+    assert first == (b"1", {"x": 1, "id": 1, "phishing": True}, None)
+    assert second == (b"2", {"x": 2, "id": 2, "phishing": False}, None)
+
+
+def test_columns_go_to_the_paths_that_end_with_their_name() -> None:
+    message = Mapper(build(delayed("a"))).message(flat(label=True, https=1, long_url=2, other=3))
+    event = {"page": {"https": 1}, "long_url": 2, "other": 3, "site": {"id": 1}}
+    assert message == (b"1", event, {"site": 1, "verdict": {"phishing": True}})
+
+
+def test_a_column_may_be_named_by_the_whole_path() -> None:
+    columns = {"page.https": 1, "site.id": "x", "verdict.phishing": False, "new.path": 4}
+    message = Mapper(build(delayed("a"))).message(Row(columns, None, flat=True))
+    assert message.event == {"page": {"https": 1}, "site": {"id": "x"}, "verdict": {}} | {
+        "new": {"path": 4}
+    }
+    assert message.label == {"site": "x", "verdict": {"phishing": False}}
+    assert message.key == b"x"
+
+
+def test_a_delayed_label_never_stays_in_its_event() -> None:
+    fields = {"site": {"id": 5}, "verdict": {"phishing": True}, "page": {"https": 1}}
+    message = Mapper(build(delayed("a"))).message(Row(fields, None, flat=False))
+    assert "phishing" not in encode(message.event).decode()
+    assert message.label == {"site": 5, "verdict": {"phishing": True}}
+
+
+def test_an_event_without_a_label_is_sent_without_one() -> None:
+    message = Mapper(build(delayed("a"))).message(flat(https=1))
+    assert message.label is None
+
+
+def test_an_empty_cell_is_a_missing_field() -> None:
+    message = Mapper(build(inline("a"))).message(flat(x=None, id=3))
+    assert message.event == {"id": 3}
+
+
+def test_another_field_can_be_the_key() -> None:
+    mapper = Mapper(build(inline("a")), key="region")
+    assert mapper.message(flat(id=3, region="eu")).key == b"eu"
+    with pytest.raises(Stop, match="record 2 has no value at region"):
+        mapper.message(flat(id=4))
+
+
+def test_a_path_through_a_value_is_one_sentence() -> None:
+    with pytest.raises(Stop, match=r"cannot set page\.https"):
+        Mapper(build(delayed("a"))).message(flat(page=1, https=2))
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("s", 2), ("ms", 1500), ("ns", 1_500_000_000)])
+def test_times_are_written_in_the_unit_of_the_settings(unit: str, expected: int) -> None:
+    settings = delayed("a")
+    settings["events"] |= {"timestamp": "at", "timestamp_unit": unit}
+    settings["labels"] |= {"timestamp": "at", "timestamp_unit": unit}
+    mapper = Mapper(build(settings))
+    message = mapper.message(flat(label=True, https=1))
+    assert message.label is not None
+    mapper.stamp(message, 1500)
+    mapper.stamp_label(message.label, 1500)
+    assert message.event["at"] == expected
+    assert message.label["at"] == expected
+
+
+def test_the_sources_own_time_stays() -> None:
+    settings = inline("a")
+    settings["events"] |= {"timestamp": "at"}
+    mapper = Mapper(build(settings))
+    message = mapper.message(flat(at=5))
+    mapper.stamp(message, 1500)
+    assert message.event["at"] == 5
+
+
+def test_dates_become_text() -> None:
+    assert orjson.loads(encode({"day": date(2026, 1, 2)})) == {"day": "2026-01-02"}

@@ -1,0 +1,82 @@
+"""What `send` can read, and what it says of what it cannot."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream.cli.sources import Row, open_source
+from millstream.errors import Stop
+
+
+def rows(name: object) -> list[Row]:
+    with open_source(str(name)) as source:
+        return list(source.rows)
+
+
+def test_csv_cells_become_numbers_booleans_or_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        '\ufeffa,b,c,d,e,f,g,h\n1,-2.5e3,true,False,007,NaN,"x, y",\n', encoding="utf-8"
+    )
+    (row,) = rows(path)
+    expected: dict[str, Any] = {"a": 1, "b": -2500.0, "c": True, "d": False}
+    expected |= {"e": "007", "f": "NaN", "g": "x, y", "h": None}
+    assert row == Row(expected, None, flat=True)
+
+
+def test_json_lines_are_taken_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": {"b": 1}}\n\n{"a": null}\n', encoding="utf-8")
+    assert [row.fields for row in rows(path)] == [{"a": {"b": 1}}, {"a": None}]
+
+
+def test_a_dash_reads_json_lines_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"a": 1}\n'))
+    assert rows("-") == [Row({"a": 1}, None, flat=False)]
+
+
+@pytest.mark.parametrize(("name", "size"), [("Phishing", 1250), ("TrumpApproval", 1001)])
+def test_a_river_data_set_that_ships_with_river_knows_its_size(name: str, size: int) -> None:
+    with open_source(f"river:{name}") as source:
+        assert source.total == size
+        assert len(list(source.rows)) == size
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "river:Elec2",
+            "Elec2 would have to be downloaded; those that ship with River: .*Phishing",
+        ),
+        ("river:Phising", "Phising is not one of River's data sets"),
+        ("river:base", "base would have|base is not"),
+        ("river:__class__", "is not one of River's data sets"),
+        ("river:Yeast", "several labels"),
+        ("a.parquet", "what kind of file is a.parquet"),
+        ("no-such.csv", "cannot read no-such.csv: No such file"),
+    ],
+)
+def test_a_source_that_cannot_be_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(Stop, match=sentence):
+        rows(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.csv", b"a,b\n1\n", "a.csv, line 2: 2 columns"),
+        ("a.csv", b"a,b\n1,2,3\n", "a.csv, line 2: 2 columns"),
+        ("a.csv", b'a\n"x"y\n', "a.csv, after line 1: not CSV"),
+        ("a.csv", b"a\n\xff\n", "a.csv: it is not UTF-8"),
+        ("a.jsonl", b"{}\n{\n", "a.jsonl, line 2: not JSON"),
+        ("a.jsonl", b"[1]\n", "a.jsonl, line 1: JSON, but not an object"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(Stop, match=sentence):
+        rows(path)

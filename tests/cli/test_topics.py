@@ -1,0 +1,103 @@
+"""`topics create`, and what the worker demands of its topics at its start."""
+
+import json
+
+import pytest
+from confluent_kafka.admin import ConfigResource
+
+from millstream.runners.topics import TopicsNotReady, describe, require_topics
+from tests.cli.conftest import Millstream, build, delayed, inline
+from tests.cli.test_main import Write
+from tests.kafka.cluster import Kafka
+
+
+def config_of(kafka: Kafka, topic: str) -> dict[str, str]:
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    entries = kafka.admin.describe_configs([resource])[resource].result()
+    return {name: entry.value for name, entry in entries.items()}
+
+
+def test_missing_topics_are_created_as_they_have_to_be(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("cli")
+    settings = delayed(app, kafka.bootstrap)
+    path = write(settings)
+    result = millstream("topics", "create", path, "--partitions", 3, "--json")
+    assert result.exit_code == 0, result.err
+    rows = json.loads(result.out)
+    assert {(row["state"], row["partitions"]) for row in rows} == {("created", 3)}
+    assert require_topics(build(settings), kafka.admin) == 3
+    for name in ("predictions", "examples"):
+        config = config_of(kafka, f"{app}.{name}")
+        assert (config["cleanup.policy"], config["retention.ms"]) == ("delete", "-1")
+    assert config_of(kafka, f"{app}.models")["cleanup.policy"] == "compact"
+    assert config_of(kafka, f"{app}.dead-letters")["retention.ms"] == str(30 * 86_400_000)
+
+    again = millstream("topics", "create", path, "--json")
+    assert again.exit_code == 0
+    assert {row["state"] for row in json.loads(again.out)} == {"exists"}
+
+
+def test_outputs_get_as_many_partitions_as_events_have(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("cli")
+    kafka.create_topics(f"{app}.sites", partitions=2)
+    path = write(inline(app, kafka.bootstrap))
+    refused = millstream("topics", "create", path, "--partitions", 5)
+    assert refused.exit_code == 1
+    assert "has 2 partitions" in refused.err
+    assert millstream("topics", "create", path).exit_code == 0
+    names = [f"{app}.{name}" for name in ("sites", "predictions", "models", "dead-letters")]
+    found = describe(kafka.admin, names)
+    assert [found[name].partitions for name in names] == [2, 2, 2, 2]
+    assert f"{app}.examples" not in describe(kafka.admin, [f"{app}.examples"])
+
+
+def test_an_inline_training_log_that_we_create_is_kept_for_ever(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("cli")
+    assert millstream("topics", "create", write(inline(app, kafka.bootstrap))).exit_code == 0
+    assert config_of(kafka, f"{app}.sites")["retention.ms"] == "-1"
+
+
+def test_a_dry_run_creates_nothing(millstream: Millstream, write: Write, kafka: Kafka) -> None:
+    app = kafka.unique("cli")
+    result = millstream("topics", "create", write(inline(app, kafka.bootstrap)), "--dry-run")
+    assert result.exit_code == 0
+    assert f"missing  {app}.sites (events), 4 partitions" in result.out
+    assert describe(kafka.admin, [f"{app}.sites"]) == {}
+
+
+def test_a_replication_that_the_cluster_cannot_give_is_one_line(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("cli")
+    path = write(inline(app, kafka.bootstrap))
+    result = millstream("topics", "create", path, "--replication-factor", 9)
+    assert result.exit_code == 1
+    assert result.err.startswith(f"millstream: cannot create {app}.sites (")
+    assert result.err.count("\n") == 1
+
+
+def test_a_worker_without_its_topics_gets_the_command_that_creates_them(kafka: Kafka) -> None:
+    app = kafka.unique("cli")
+    kafka.create_topics(f"{app}.sites")
+    with pytest.raises(TopicsNotReady) as caught:
+        require_topics(build(delayed(app, kafka.bootstrap)), kafka.admin)
+    for missing in ("verdicts", "predictions", "examples", "models", "dead-letters"):
+        assert f"topic {app}.{missing}" in str(caught.value)
+    assert f"topic {app}.sites" not in str(caught.value)
+    assert "millstream topics create" in str(caught.value)
+
+
+def test_unequal_partition_counts_are_named(kafka: Kafka) -> None:
+    app = kafka.unique("cli")
+    rest = ("predictions", "examples", "models", "dead-letters", "sites")
+    kafka.create_topics(*(f"{app}.{name}" for name in rest), partitions=2)
+    kafka.create_topics(f"{app}.verdicts", partitions=3)
+    expected = rf"{app}\.verdicts \(labels\) has 3 partitions, but {app}\.sites \(events\) has 2"
+    with pytest.raises(TopicsNotReady, match=expected):
+        require_topics(build(delayed(app, kafka.bootstrap)), kafka.admin)

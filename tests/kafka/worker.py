@@ -1,0 +1,137 @@
+"""The worker as a process of its own, to be stopped, killed, frozen and woken up."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.kafka.cluster import T, wait_until
+
+_LOG_TAIL = 4000
+
+
+class WorkerProcess:
+    """`python -m millstream run SETTINGS`; as a context manager it never outlives its test.
+
+    Both of its streams go to `log`, beside the settings file unless another path is given; a
+    second start appends.
+    """
+
+    def __init__(
+        self,
+        settings: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self.command = [sys.executable, "-m", "millstream", "run", str(settings), *options]
+        self.log = log or settings.with_suffix(".log")
+        self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def start(self) -> None:
+        """Start the process; an earlier one has to have ended."""
+        assert not self.running, "it runs already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process that was started last."""
+        assert self._process is not None, "it was never started"
+        return self._process
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended (a frozen one has not)."""
+        return self._process is not None and self._process.poll() is None
+
+    def sigterm(self) -> None:
+        """Ask it to stop, as an orchestrator does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def sigint(self) -> None:
+        """Ask it to stop, as Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+
+    def sigkill(self) -> None:
+        """Kill it and wait until it is gone."""
+        self.process.kill()
+        self.process.wait(30)
+
+    def sigstop(self) -> None:
+        """Freeze it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def sigcont(self) -> None:
+        """Let a frozen one go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def wait(self, timeout: float = 30) -> int:
+        """Return the exit code; fail, with the end of the log, where it does not come in time."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"did not end within {timeout:g} s; {self._tail()}") from None
+
+    def stop(self, timeout: float = 30) -> int:
+        """SIGTERM, then the exit code."""
+        self.sigterm()
+        return self.wait(timeout)
+
+    def wait_until(self, condition: Callable[[], T], timeout: float = 60, message: str = "") -> T:
+        """Like `cluster.wait_until`, but fails at once, with its log, when the worker ends."""
+
+        def condition_while_running() -> T:
+            ended = not self.running
+            answer = condition()
+            if ended and not answer:
+                raise AssertionError(f"ended with {self.process.returncode}; {self._tail()}")
+            return answer
+
+        try:
+            return wait_until(condition_while_running, timeout, message)
+        except AssertionError as error:
+            if self.running:
+                raise AssertionError(f"{error}; {self._tail()}") from None
+            raise
+
+    def wait_for_log(self, text: str, timeout: float = 60) -> None:
+        """Wait until the log holds `text`."""
+        self.wait_until(lambda: text in self.log_text(), timeout, f"the log says {text!r}")
+
+    def log_text(self) -> str:
+        """All that it has written so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def end(self) -> None:
+        """Make sure that the process is gone."""
+        if self.running:
+            self.sigkill()
+
+    def _tail(self) -> str:
+        return f"its log ends:\n{self.log_text()[-_LOG_TAIL:]}"

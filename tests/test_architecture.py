@@ -1,0 +1,195 @@
+"""What the design forbids, read from the source: no file has to be imported for it.
+
+Each rule is a function from a parsed file to what breaks it; at the end, each rule is tried on
+source that breaks it.
+"""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "workers" / "millstream"
+FILES = sorted(PACKAGE.rglob("*.py"))
+CORE = [path for path in FILES if path.is_relative_to(PACKAGE / "core")]
+RUNNERS = [path for path in FILES if path.is_relative_to(PACKAGE / "runners")]
+Rule = Callable[[ast.Module], list[str]]
+
+# fmt: off
+CORE_MAY_IMPORT = {
+    "__future__", "abc", "ast", "base64", "bisect", "collections", "contextlib", "copy", "copyreg",
+    "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "hashlib",
+    "heapq", "inspect", "itertools", "math", "numbers", "operator", "re", "statistics", "string",
+    "struct", "types", "typing", "warnings",
+    "jsonschema_rs", "numpy", "orjson", "pydantic", "river", "sklearn",
+    "millstream.core", "millstream.errors",
+}
+# fmt: on
+"""What has no disk, network, clock, environment or log behind it, or has and is not used for it:
+the clocks in `datetime` and the file functions in `numpy` are forbidden by name below."""
+
+FORBIDDEN_CALLS = {"__import__", "breakpoint", "compile", "eval", "exec", "input", "open", "print"}
+CLOCKS = {"now", "today", "utcnow"}
+NUMPY_FILES = {"fromfile", "genfromtxt", "load", "loadtxt", "memmap", "save", "savetxt", "savez"}
+RIVER_DISK = {"datasets", "stream"}
+MOST_LINES = 400
+MAY_IMPORT_BY_NAME = {
+    # River's own modules, from a fixed list of names, when an expression first needs one.
+    "core/models/expression.py": ["importlib"],
+}
+"""File to what it imports beyond `CORE_MAY_IMPORT`: each with its reason."""
+MAY_CATCH_EVERYTHING = {
+    # Asks whether a method does anything at all; one that raises does.
+    "core/models/river_probe.py": ["return True"],
+    # A vectorised call that fails is made again row by row, and there the error is dead-lettered.
+    "core/shard.py": ["return [self._answer_or_dead_letter(row) for row in rows]"],
+}
+"""File to the first statements of handlers that go on after any error: each with its reason."""
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Every module that is imported, and what is imported from it, as dotted names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            dots = "." * node.level
+            yield from (f"{dots}{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def under(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def impure_imports(tree: ast.Module) -> list[str]:
+    allowed = [n for n in imports(tree) if any(under(n, module) for module in CORE_MAY_IMPORT)]
+    disk = {f"river.{name}" for name in RIVER_DISK}
+    return [n for n in imports(tree) if n not in allowed or any(under(n, d) for d in disk)]
+
+
+def impure_names(tree: ast.Module) -> list[str]:
+    """Find forbidden builtins, clocks of `datetime` and file functions of numpy."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in FORBIDDEN_CALLS:
+            found.append(node.id)
+        if isinstance(node, ast.Attribute):
+            owner = ast.unparse(node.value).rpartition(".")[2]
+            if owner in {"datetime", "date", "dt"} and node.attr in CLOCKS:
+                found.append(ast.unparse(node))
+            if owner in {"np", "numpy"} and node.attr in NUMPY_FILES:
+                found.append(ast.unparse(node))
+    return found
+
+
+def learning_imports(tree: ast.Module) -> list[str]:
+    return [n for n in imports(tree) if under(n, "river") or under(n, "sklearn")]
+
+
+def environment_reads(tree: ast.Module) -> list[str]:
+    names = {"environ", "environb", "getenv", "getenvb", "putenv"}
+    used = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in names
+    ]
+    return used + [name for name in imports(tree) if name in {f"os.{n}" for n in names}]
+
+
+def swallowed_errors(tree: ast.Module) -> list[str]:
+    """First statement of each handler of every error that does not raise."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        types = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        names = {"" if kind is None else ast.unparse(kind) for kind in types}
+        broad = names & {"", "Exception", "BaseException"}
+        if broad and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
+            found.append(ast.unparse(node.body[0]))
+    return found
+
+
+def broken(rule: Rule, files: list[Path]) -> dict[str, list[str]]:
+    """File to what breaks the rule in it, for the files that break it."""
+    assert files, "the rule was asked of no file"
+    found = {
+        str(path.relative_to(PACKAGE)): rule(ast.parse(path.read_text(encoding="utf-8")))
+        for path in files
+    }
+    return {name: offences for name, offences in found.items() if offences}
+
+
+def test_core_imports_nothing_with_a_side_effect() -> None:
+    assert broken(impure_imports, CORE) == MAY_IMPORT_BY_NAME
+
+
+def test_core_calls_nothing_with_a_side_effect_and_no_clock() -> None:
+    assert broken(impure_names, CORE) == {}
+
+
+def test_no_runner_knows_a_learning_library() -> None:
+    assert broken(learning_imports, RUNNERS) == {}
+
+
+def test_settings_alone_read_the_environment() -> None:
+    assert broken(environment_reads, [p for p in FILES if p != PACKAGE / "settings.py"]) == {}
+
+
+def test_whoever_catches_every_error_raises_one() -> None:
+    assert broken(swallowed_errors, FILES) == MAY_CATCH_EVERYTHING
+
+
+def test_no_file_is_long() -> None:
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "source"),
+    [
+        (impure_imports, "import os"),
+        (impure_imports, "import time as t"),
+        (impure_imports, "from pathlib import Path"),
+        (impure_imports, "def f():\n    import logging"),
+        (impure_imports, "from confluent_kafka import Consumer"),
+        (impure_imports, "from millstream.settings import Settings"),
+        (impure_imports, "from millstream import metrics"),
+        (impure_imports, "from .. import metrics"),
+        (impure_imports, "from river import datasets"),
+        (impure_imports, "from river.stream import iter_csv"),
+        (impure_names, "open('x')"),
+        (impure_names, "f = print"),
+        (impure_names, "eval('1')"),
+        (impure_names, "__import__('os')"),
+        (impure_names, "datetime.now()"),
+        (impure_names, "datetime.datetime.utcnow()"),
+        (impure_names, "date.today()"),
+        (impure_names, "np.load('x')"),
+        (learning_imports, "from river import linear_model"),
+        (learning_imports, "import sklearn.base"),
+        (environment_reads, "os.environ['X']"),
+        (environment_reads, "from os import getenv"),
+        (swallowed_errors, "try:\n    f()\nexcept Exception:\n    pass"),
+        (swallowed_errors, "try:\n    f()\nexcept:\n    log()"),
+        (swallowed_errors, "try:\n    f()\nexcept (KeyError, BaseException) as e:\n    log(e)"),
+    ],
+)
+def test_each_rule_finds_what_it_forbids(rule: Rule, source: str) -> None:
+    assert rule(ast.parse(source)) != []
+
+
+@pytest.mark.parametrize(
+    ("rule", "source"),
+    [
+        (impure_imports, "from millstream.core.records import Record"),
+        (impure_imports, "import numpy as np\nfrom river import base\nfrom typing import Any"),
+        (impure_names, "def f(now):\n    return now + self.now"),
+        (impure_names, "orjson.loads(b'')"),
+        (swallowed_errors, "try:\n    f()\nexcept Exception as e:\n    raise Stop from e"),
+        (swallowed_errors, "try:\n    f()\nexcept KafkaException:\n    g()"),
+    ],
+)
+def test_a_rule_leaves_good_source_alone(rule: Rule, source: str) -> None:
+    assert rule(ast.parse(source)) == []

@@ -1,0 +1,128 @@
+"""Liveness and readiness, and their HTTP server."""
+
+import json
+import socket
+from collections.abc import Iterator
+from http import HTTPStatus
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from millstream.errors import Stop
+from millstream.health import Health, HealthServer
+from millstream.metrics import Metrics
+from millstream.settings import HttpSettings
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def health(clock: Clock) -> Health:
+    return Health(stall_after=30, clock=clock)
+
+
+@pytest.fixture
+def address(health: Health) -> Iterator[str]:
+    metrics = Metrics()
+    metrics.add({("learned",): 7})
+    server = HealthServer(HttpSettings(port=0), health, metrics.registry)
+    yield server.start()
+    server.stop()
+
+
+def get(address: str, path: str) -> tuple[int, bytes]:
+    try:
+        with urlopen(f"http://{address}{path}", timeout=10) as answer:
+            return answer.status, answer.read()
+    except HTTPError as error:
+        return error.code, error.read()
+
+
+def test_a_loop_that_turns_is_alive_and_one_that_hangs_is_not(health: Health, clock: Clock) -> None:
+    clock.now += 30
+    assert health.alive()
+    clock.now += 0.1
+    assert not health.alive()
+    health.beat()
+    assert health.alive()
+
+
+def test_a_worker_is_ready_once_it_joined_and_all_its_shards_are_restored(health: Health) -> None:
+    assert not health.ready()
+    health.set_shards(assigned=2, restored=1)
+    assert not health.ready()
+    health.set_shards(assigned=2, restored=2)
+    assert health.ready()
+
+
+def test_a_member_without_partitions_is_ready(health: Health) -> None:
+    health.set_shards(assigned=0, restored=0)
+    assert health.ready()
+
+
+def test_livez_says_whether_the_loop_turns(health: Health, clock: Clock, address: str) -> None:
+    status, body = get(address, "/livez")
+    assert (status, json.loads(body)["alive"]) == (HTTPStatus.OK, True)
+    clock.now += 31
+    status, body = get(address, "/livez")
+    assert (status, json.loads(body)["alive"]) == (HTTPStatus.SERVICE_UNAVAILABLE, False)
+    assert json.loads(body)["seconds_since_progress"] == 31
+
+
+def test_readyz_says_how_many_shards_are_restored(health: Health, address: str) -> None:
+    health.set_shards(assigned=3, restored=1)
+    status, body = get(address, "/readyz")
+    assert status == HTTPStatus.SERVICE_UNAVAILABLE
+    report = json.loads(body)
+    assert (report["shards_assigned"], report["shards_restored"]) == (3, 1)
+    health.set_shards(assigned=3, restored=3)
+    assert get(address, "/readyz?verbose")[0] == HTTPStatus.OK
+
+
+def test_metrics_are_served(address: str) -> None:
+    status, body = get(address, "/metrics")
+    assert status == HTTPStatus.OK
+    assert b"millstream_learned_total 7.0" in body
+
+
+def test_another_path_says_which_there_are(address: str) -> None:
+    status, body = get(address, "/")
+    assert status == HTTPStatus.NOT_FOUND
+    assert b"/readyz" in body
+
+
+def test_an_address_in_use_is_one_sentence_that_names_the_setting(health: Health) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = HealthServer(HttpSettings(port=port), health, CollectorRegistry())
+        with pytest.raises(Stop, match=rf"cannot listen on 127.0.0.1:{port} .*http.port"):
+            server.start()
+        server.stop()
+
+
+def test_a_host_that_is_not_ours_is_one_sentence(health: Health) -> None:
+    server = HealthServer(HttpSettings(host="203.0.113.7"), health, CollectorRegistry())
+    with pytest.raises(Stop, match=r"cannot listen on 203\.0\.113\.7"):
+        server.start()
+
+
+def test_a_stopped_server_listens_no_more(health: Health) -> None:
+    server = HealthServer(HttpSettings(port=0), health, CollectorRegistry())
+    host, _, port = server.start().rpartition(":")
+    server.stop()
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=10)

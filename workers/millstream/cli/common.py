@@ -1,0 +1,26 @@
+"""What several commands share."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from millstream import logs
+from millstream.settings import Settings, load_settings
+
+SettingsFile = Annotated[
+    Path, typer.Argument(metavar="SETTINGS", help="The app's settings, a YAML file.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+console = Console(highlight=False)
+
+
+def load_for_command(path: Path) -> Settings:
+    """Load settings for a short command, which reports by itself what a client would log."""
+    settings = load_settings(path)
+    logs.configure(settings.log, settings.kafka)
+    logging.getLogger("millstream.librdkafka").setLevel(logging.CRITICAL)
+    return settings

@@ -1,0 +1,152 @@
+"""How a row of a source becomes an event and, where labels are delayed, a label message."""
+
+from collections.abc import Mapping
+from datetime import date
+from itertools import count
+from typing import Any, NamedTuple
+
+import orjson
+
+from millstream.cli.sources import Row
+from millstream.core.spec import AllBut
+from millstream.errors import Stop
+from millstream.settings import Settings
+
+_PER_MS = {"s": 1e-3, "ms": 1, "us": 1_000, "ns": 1_000_000}
+_MISSING = object()
+
+
+class Message(NamedTuple):
+    """An event, and the label that is to follow it."""
+
+    key: bytes
+    event: dict[str, Any]
+    label: dict[str, Any] | None
+
+
+class Mapper:
+    """Puts fields where the settings expect them."""
+
+    def __init__(self, settings: Settings, key: str | None = None) -> None:
+        """`key` is the path of the field to use as message key, the id if None."""
+        events, labels = settings.events, settings.labels
+        self._events, self._labels = events, labels
+        self._key = key
+        self._numbers = count(1)
+        paths = [events.id, events.timestamp, events.label]
+        if isinstance(events.features, tuple):
+            paths += events.features
+        elif isinstance(events.features, AllBut):
+            paths += events.features.all_but
+        if labels.source == "topic":
+            self._label_id = labels.id or events.id or "id"
+            self._label = labels.label or "label"
+            paths.append(self._label)
+        self._paths = self._by_column([path for path in paths if path])
+
+    @staticmethod
+    def _by_column(paths: list[str]) -> dict[str, str]:
+        """Path by column; a column may be named by the whole path or by its end, if that is one."""
+        ends: dict[str, set[str]] = {}
+        for path in paths:
+            ends.setdefault(path.rpartition(".")[2], set()).add(path)
+        unique = {end: found.pop() for end, found in ends.items() if len(found) == 1}
+        return unique | {path: path for path in paths}
+
+    def message(self, row: Row) -> Message:
+        """Event and label of a row; raises Stop where it has no id or no label to send."""
+        event = self._nested(row.fields) if row.flat else row.fields
+        number = next(self._numbers)
+        identity = self._identify(event, number)
+        key = get(event, self._key) if self._key else identity
+        if key is _MISSING or key is None:
+            what = self._key or self._events.id
+            raise Stop(f"record {number} has no value at {what}, which is to be its key")
+        label = row.label
+        if self._labels.source == "topic":
+            if label is None:
+                label = take(event, self._label)
+            if label is _MISSING or label is None:
+                return Message(_text(key), event, None)
+            answer: dict[str, Any] = {}
+            put(answer, self._label_id, identity)
+            put(answer, self._label, label)
+            return Message(_text(key), event, answer)
+        if label is not None and self._events.label:
+            put(event, self._events.label, label)
+        return Message(_text(key), event, None)
+
+    def stamp(self, message: Message, event_ms: int) -> None:
+        """Write an event's time where the settings map one and the source has none."""
+        path = self._events.timestamp
+        if path and get(message.event, path) is _MISSING:
+            put(message.event, path, round(event_ms * _PER_MS[self._events.timestamp_unit]))
+
+    def stamp_label(self, label: dict[str, Any], label_ms: int) -> None:
+        """Write a label's time where the settings map one."""
+        if self._labels.timestamp:
+            put(
+                label,
+                self._labels.timestamp,
+                round(label_ms * _PER_MS[self._labels.timestamp_unit]),
+            )
+
+    def _nested(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        nested: dict[str, Any] = {}
+        for column, value in columns.items():
+            if value is not None:
+                put(nested, self._paths.get(column, column), value)
+        return nested
+
+    def _identify(self, event: dict[str, Any], number: int) -> Any:
+        """Id of an event; a running number where the source has none."""
+        path = self._events.id
+        if path is None:
+            return number
+        identity = get(event, path)
+        if identity is _MISSING:
+            identity = number
+            put(event, path, identity)
+        return identity
+
+
+def encode(value: dict[str, Any]) -> bytes:
+    """JSON of a message; dates become ISO 8601 text."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+
+
+def get(fields: Mapping[str, Any], path: str) -> Any:
+    """Value at a path, or `_MISSING`."""
+    value: Any = fields
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return _MISSING
+        value = value[name]
+    return value
+
+
+def put(fields: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a path; raises Stop where the path leads through something else."""
+    *parents, last = path.split(".")
+    for name in parents:
+        fields = fields.setdefault(name, {})
+        if not isinstance(fields, dict):
+            raise Stop(f"cannot set {path}: {name} is there already and no object")
+    fields[last] = value
+
+
+def take(fields: dict[str, Any], path: str) -> Any:
+    """Remove and return the value at a path, or return `_MISSING`."""
+    parent, _, last = path.rpartition(".")
+    owner = get(fields, parent) if parent else fields
+    return owner.pop(last, _MISSING) if isinstance(owner, dict) else _MISSING
+
+
+def _text(key: Any) -> bytes:
+    return key.encode() if isinstance(key, str) else orjson.dumps(key, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")

@@ -1,0 +1,50 @@
+"""`millstream run`: the worker."""
+
+import logging
+import signal
+from types import FrameType
+
+from prometheus_client import disable_created_metrics
+
+from millstream import logs
+from millstream.cli.common import SettingsFile
+from millstream.health import Health, HealthServer
+from millstream.loading import learner_factory
+from millstream.metrics import Metrics
+from millstream.runners.confluent import Worker
+from millstream.runners.topics import TopicsNotReady
+from millstream.settings import load_settings
+
+_log = logging.getLogger(__name__)
+
+
+def run(settings_file: SettingsFile) -> None:
+    """Predict and learn until SIGTERM or SIGINT (Ctrl-C), which end it cleanly.
+
+    A second signal ends it at once: the open batch is undone, and done again at the next start.
+    """
+    settings = load_settings(settings_file)
+    logs.configure(settings.log, settings.kafka)
+    disable_created_metrics()
+    metrics, health = Metrics(), Health()
+    worker = Worker(settings, learner_factory(settings), metrics, health)
+    _stop_on_signals(worker)
+    server = HealthServer(settings.http, health, metrics.registry)
+    if settings.http.enabled:
+        server.start()
+    try:
+        worker.run()
+    except TopicsNotReady as error:
+        raise TopicsNotReady(error.found, str(settings_file)) from error
+    finally:
+        server.stop()
+
+
+def _stop_on_signals(worker: Worker) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        _log.info("stopping", extra={"signal": signal.Signals(number).name})
+        worker.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

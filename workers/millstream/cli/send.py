@@ -1,0 +1,200 @@
+"""`millstream send`: publish records as events, and their labels later."""
+
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from millstream.cli.common import SettingsFile, console, load_for_command
+from millstream.cli.messages import Mapper, Message, encode
+from millstream.cli.publish import Publisher
+from millstream.cli.sources import Source, open_source
+from millstream.core.spec import Milliseconds
+from millstream.errors import SettingsError, Stop
+from millstream.runners.topics import TopicsNotReady, connect, describe
+from millstream.settings import Settings
+
+
+def send(
+    settings_file: SettingsFile,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A .csv or .jsonl file, - for JSON Lines on stdin, or a data set that ships with "
+            "River, such as river:Phishing."
+        ),
+    ],
+    labels_after: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="EVENTS",
+            help="Send each label this many events after its own. At most 1,000 events a second, "
+            "so that each has a message time of its own.",
+        ),
+    ] = None,
+    labels_delay: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Send each label this long after its event: 30s."),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Events per second.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send no more events.")] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Field for the key.  [default: the id]")
+    ] = None,
+) -> None:
+    """Publish records as events, laid out as the settings say, keyed by id, placed by murmur2.
+
+    A record without an id gets a running number. Where the settings say labels.from: topic, the
+    labels are sent too if --labels-after or --labels-delay says when.
+    """
+    settings = load_for_command(settings_file)
+    delay = _delay(settings, labels_after, labels_delay)
+    _require(settings, str(settings_file), labels=delay is not None)
+    sender = Sender(settings, delay, rate, key)
+    try:
+        with open_source(source) as opened:
+            sender.send_all(opened, limit)
+    except Stop as stop:
+        sender.finish()
+        raise Stop(f"{stop} ({sender.events} events were sent before that)") from stop
+    sender.finish()
+    labels = f" and {sender.labels} labels to {settings.labels.topic}" if delay else ""
+    console.print(f"sent {sender.events} events to {settings.events.topic}{labels}", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """When a label follows its event: after so many events, or so many milliseconds."""
+
+    events: int | None
+    milliseconds: int | None
+
+
+def _delay(settings: Settings, after: int | None, delay: str | None) -> Delay | None:
+    if after is None and delay is None:
+        return None
+    if after is not None and delay is not None:
+        raise SettingsError("give one of --labels-after and --labels-delay, not both")
+    if settings.labels.source != "topic":
+        raise SettingsError(
+            f"labels.from is {settings.labels.source} in these settings, so no labels are sent "
+            "later: leave out --labels-after and --labels-delay, or set labels.from: topic"
+        )
+    if delay is None:
+        return Delay(after, None)
+    try:
+        return Delay(None, TypeAdapter(Milliseconds).validate_python(delay))
+    except ValidationError as error:
+        raise SettingsError(f"--labels-delay: {delay} is no duration: write 30s or 5m") from error
+
+
+def _require(settings: Settings, settings_file: str, *, labels: bool) -> None:
+    names = [settings.events.topic, *([str(settings.labels.topic)] if labels else [])]
+    known = describe(connect(settings), names, configs=False)
+    missing = [f"topic {name} does not exist" for name in names if name not in known]
+    if missing:
+        raise TopicsNotReady(missing, settings_file)
+
+
+class Sender:
+    """Sends events at their pace, and each label when its time has come."""
+
+    def __init__(
+        self, settings: Settings, delay: Delay | None, rate: float | None, key: str | None
+    ) -> None:
+        self.events = 0
+        self.labels = 0
+        self._settings = settings
+        self._mapper = Mapper(settings, key)
+        self._publisher = Publisher(settings)
+        self._delay = delay
+        self._rate = rate
+        # Due (number of events, or milliseconds since 1970), and the message with its label.
+        self._waiting: deque[tuple[int, Message]] = deque()
+        self._last_ms = 0
+
+    def send_all(self, source: Source, limit: int | None) -> None:
+        """Send every row up to the limit, then the labels that are left."""
+        total = min(filter(None, (source.total, limit)), default=None)
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as progress:
+            task = progress.add_task("events", total=total)
+            start = time.monotonic()
+            for row in islice(source.rows, limit):
+                message = self._mapper.message(row)
+                if self._rate:
+                    self._wait_until(start + self.events / self._rate)
+                self._send_event(message)
+                progress.update(task, completed=self.events)
+            progress.update(task, total=self.events)
+            self._send_rest(progress)
+
+    def finish(self) -> None:
+        """Wait for every delivery; raises Stop where one failed."""
+        self._publisher.finish()
+
+    def _send_event(self, message: Message) -> None:
+        now = self._next_ms()
+        self._send_due(now)
+        self._mapper.stamp(message, now)
+        topic = self._settings.events.topic
+        self._publisher.send(topic, message.key, encode(message.event), now)
+        self.events += 1
+        if self._delay and message.label is not None:
+            after, wait = self._delay.events, self._delay.milliseconds
+            due = now + wait if wait is not None else self.events - 1 + (after or 0)
+            self._waiting.append((due, message))
+
+    def _next_ms(self) -> int:
+        """Give a message time: now, and one that no earlier event has if the order rests on it."""
+        while self._delay and self._delay.events is not None and _now_ms() <= self._last_ms:
+            time.sleep(0.0002)
+        self._last_ms = _now_ms()
+        return self._last_ms
+
+    def _send_due(self, now: int) -> None:
+        """Send labels that are due before the next event, with its time or their own."""
+        if not self._delay:
+            return
+        by_count = self._delay.events is not None
+        reached = self.events if by_count else now
+        while self._waiting and self._waiting[0][0] <= reached:
+            due, message = self._waiting.popleft()
+            self._send_label(message, now if by_count else due)
+
+    def _send_rest(self, progress: Progress) -> None:
+        """Send the labels of the last events, as if more events came."""
+        task = progress.add_task("last labels", total=len(self._waiting))
+        while self._waiting:
+            due, message = self._waiting[0]
+            if self._delay and self._delay.milliseconds is not None:
+                self._wait_until(time.monotonic() + (due - _now_ms()) / 1000)
+            self._waiting.popleft()
+            self._send_label(message, self._next_ms())
+            progress.advance(task)
+
+    def _send_label(self, message: Message, label_ms: int) -> None:
+        if message.label is None:
+            return
+        self._mapper.stamp_label(message.label, label_ms)
+        topic = str(self._settings.labels.topic)
+        self._publisher.send(topic, message.key, encode(message.label), label_ms)
+        self.labels += 1
+
+    def _wait_until(self, moment: float) -> None:
+        """Sleep, and meanwhile send labels whose time comes."""
+        while (left := moment - time.monotonic()) > 0:
+            if self._delay and self._delay.milliseconds is not None:
+                self._send_due(_now_ms())
+            time.sleep(min(left, 0.05))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,143 @@
+"""`millstream topics`: the app's topics."""
+
+import json
+from typing import Annotated
+
+import typer
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from millstream.cli.common import Json, SettingsFile, console, load_for_command
+from millstream.errors import Stop
+from millstream.runners.topics import (
+    TopicInfo,
+    connect,
+    is_replayed,
+    list_topics,
+    missing_or_unequal,
+    needed_topics,
+    reason,
+)
+from millstream.settings import Settings
+
+DEFAULT_PARTITIONS = 4
+# A person reads dead letters; a month is time enough to, and bounds what a bad producer costs.
+_DEAD_LETTERS_MS = 30 * 86_400_000
+
+app = typer.Typer(name="topics", help="Create the app's topics.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `create` a command of its own, though it is the only one."""
+
+
+@app.command()
+def create(
+    settings_file: SettingsFile,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Partitions, where the events topic has to be created; all other topics get as "
+            f"many as events.  [default: {DEFAULT_PARTITIONS}]",
+        ),
+    ] = None,
+    replication_factor: Annotated[
+        int | None, typer.Option(min=1, help="Replicas.  [default: the brokers' own]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is missing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Create those of the app's topics that are missing, and touch no other."""
+    settings = load_for_command(settings_file)
+    admin = connect(settings)
+    known = list_topics(admin)
+    plan = plan_topics(settings, known, partitions, replication_factor or -1)
+    if not dry_run:
+        create_topics(admin, plan)
+    _report(settings, known, plan, dry_run=dry_run, as_json=as_json)
+    unequal = missing_or_unequal(settings, {**known, **{t.topic: _info(t) for t in plan}})
+    if unequal:
+        raise Stop("; ".join(unequal))
+
+
+def plan_topics(
+    settings: Settings,
+    known: dict[str, TopicInfo],
+    partitions: int | None = None,
+    replication_factor: int = -1,
+) -> list[NewTopic]:
+    """Topics that are missing, as they should be; -1 replicas means the brokers' default.
+
+    Raises Stop where `partitions` differs from the events topic that is there.
+    """
+    events = known.get(settings.events.topic)
+    if events and partitions not in {None, events.partitions}:
+        raise Stop(
+            f"{settings.events.topic} (events) has {events.partitions} partitions, and the other "
+            f"topics need as many: leave out --partitions {partitions}"
+        )
+    count = events.partitions if events else partitions or DEFAULT_PARTITIONS
+    return [
+        NewTopic(name, count, replication_factor, config=_config(settings, role))
+        for role, name in needed_topics(settings).items()
+        if name not in known
+    ]
+
+
+def _config(settings: Settings, role: str) -> dict[str, str]:
+    """Choose what a topic needs beside the brokers' defaults."""
+    if is_replayed(settings, role):
+        return {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    if role == "models":
+        return {"cleanup.policy": "compact"}
+    if role == "dead-letters":
+        return {"cleanup.policy": "delete", "retention.ms": str(_DEAD_LETTERS_MS)}
+    return {}
+
+
+def create_topics(admin: AdminClient, plan: list[NewTopic]) -> None:
+    """Create the topics and wait until each is there; raises Stop naming those that fail."""
+    failed = []
+    for name, done in (admin.create_topics(plan) if plan else {}).items():
+        try:
+            done.result()
+        except KafkaException as error:
+            failed.append(f"{name} ({reason(error)})")
+    if failed:
+        raise Stop(f"cannot create {', '.join(failed)}")
+
+
+def _info(topic: NewTopic) -> TopicInfo:
+    return TopicInfo(topic.num_partitions, topic.replication_factor)
+
+
+def _report(
+    settings: Settings,
+    known: dict[str, TopicInfo],
+    plan: list[NewTopic],
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    planned = {topic.topic: topic for topic in plan}
+    rows = []
+    for role, name in needed_topics(settings).items():
+        new = planned.get(name)
+        row = {
+            "role": role,
+            "topic": name,
+            "state": ("missing" if dry_run else "created") if new else "exists",
+            "partitions": new.num_partitions if new else known[name].partitions,
+            "config": _config(settings, role) if new else {},
+        }
+        rows.append(row)
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        text = "{state:8} {topic} ({role}), {partitions} partitions".format_map(row)
+        config = _config(settings, str(row["role"])) if row["config"] else {}
+        shown = " ".join(f"{key}={value}" for key, value in config.items())
+        console.print(f"{text}, {shown}" if shown else text, soft_wrap=True, markup=False)

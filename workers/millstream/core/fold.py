@@ -1,0 +1,212 @@
+"""State as the fold of a shard's own logs: how a shard comes to what it was.
+
+What a runner reads of the logs goes through here, record by record, and nothing else makes a
+shard: not at start, not after a rebalance, not after an abort. Exactness goes by source position,
+never by id: a record that stands twice in a log (at least once only) counts once, and records of
+an owner that a later one has replaced do not count at all.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from millstream.core import outputs
+from millstream.core.join import Held, Waiting
+from millstream.core.late import LateShard
+from millstream.core.records import Headers, Output, Record, Side
+from millstream.core.shard import Era, deciding
+from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
+from millstream.errors import DeadLetter, Stop
+
+
+class Notes:
+    """What the models topic says of one partition."""
+
+    def __init__(self) -> None:
+        self._settings: dict[int, dict[str, Any]] = {}
+        self.skips: dict[tuple[str, int], DeadLetter] = {}
+
+    def add(self, record: Record) -> None:
+        """Take in one record."""
+        if record.value is None:
+            return
+        note = orjson.loads(record.value)
+        if note["kind"] == "settings":
+            self._settings[note["from"]] = note
+        elif note["kind"] == "skip":
+            bad = DeadLetter(note["reason"], note["detail"])
+            self.skips[note["side"], note["offset"]] = bad
+
+    def first_offset(self) -> int | None:
+        """Where the fold of events begins; None before the first outcome of all."""
+        return min(self._settings, default=None)
+
+    def eras(
+        self, events: EventsSpec, labels: LabelsSpec, model: ModelSpec, *, partition: int,
+        position: int, version: str, app: str,
+    ) -> tuple[tuple[Era, ...], list[Output]]:  # fmt: skip
+        """The settings under which each stretch of the log was worked off, and today's at the end.
+
+        Returns them with the note that has to be written if today's are new. Raises `Stop` where
+        the model is another one: its weights would not be the fold of this log.
+        """
+        today = deciding(events, labels, model)
+        eras = [
+            Era(start, EventsSpec.model_validate(note["settings"]["events"]),
+                LabelsSpec.model_validate(note["settings"]["labels"]))
+            for start, note in sorted(self._settings.items())
+        ]  # fmt: skip
+        if not eras:
+            return (Era(position, events, labels),), [
+                outputs.settings_note(partition, position, version, today)
+            ]
+        last = self._settings[eras[-1].start]
+        if last["version"] != version:
+            raise Stop(
+                f"the model of app {app} is another one than what partition {partition} was "
+                f"learned with ({last['version']}, now {version}): put the old definition back, or "
+                "give the new model an app name of its own, so that it starts from its own log"
+            )
+        if last["settings"] == today:
+            return tuple(eras), []
+        eras = [era for era in eras if era.start < position]
+        eras.append(Era(position, events, labels))
+        return tuple(eras), [outputs.settings_note(partition, position, version, today)]
+
+
+class Positions:
+    """How far a shard's own outputs say that its inputs were worked off."""
+
+    def __init__(self, events_topic: str, labels_topic: str | None) -> None:
+        self._sides: dict[str, Side] = {events_topic: "events"}
+        if labels_topic is not None:
+            self._sides[labels_topic] = "labels"
+        self.next: dict[Side, int] = {"events": 0, "labels": 0}
+
+    def prediction(self, record: Record) -> None:
+        """Take in a record of predictions."""
+        if record.value is not None:
+            self.saw("events", orjson.loads(record.value)["source"]["offset"])
+
+    def dead_letter(self, record: Record) -> None:
+        """Take in a record of dead letters."""
+        ours = _last_values(record.headers)
+        side = self._sides.get(ours.get("millstream-topic", ""))
+        if side is not None:
+            self.saw(side, int(ours["millstream-offset"]))
+
+    def saw(self, side: Side, offset: int) -> None:
+        """The input at this offset was worked off."""
+        self.next[side] = max(self.next[side], offset + 1)
+
+
+def _last_values(headers: Headers | None) -> dict[str, str]:
+    """Header name to its last value: ours stand behind what the user's message brought along."""
+    return {
+        name: value.decode()
+        for name, value in headers or ()
+        if name.startswith("millstream-") and value is not None
+    }
+
+
+class LateFold:
+    """Fills a new `LateShard`: first all of `examples`, then all of `predictions`."""
+
+    def __init__(self, shard: LateShard, committed: Mapping[Side, int | None]) -> None:
+        """`committed`: the group's committed offsets, None where there are none."""
+        self._shard = shard
+        self._committed = committed
+        self._resolved: set[int] = set()
+        self._predicted_by: dict[int, int] = {}
+        self.owner = 0
+        self.positions = Positions(shard.source.events, shard.source.labels)
+
+    def example(self, record: Record) -> None:
+        """Take in a record of examples."""
+        if record.value is None:
+            return
+        example = orjson.loads(record.value)
+        if example["owner"] < self.owner:
+            return
+        self.owner = example["owner"]
+        if "label_source" in example:
+            self.positions.saw("labels", example["label_source"]["offset"])
+        match example["kind"]:
+            case "learned" | "expired" | "failed":
+                self._resolve(record.offset, example)
+            case "held":
+                self._hold(example)
+            case "unmatched":
+                self._shard.join.take_held(example["id"])
+
+    def _resolve(self, offset: int, example: dict[str, Any]) -> None:
+        source = example["event"]["offset"]
+        self.positions.saw("events", source)
+        if source in self._resolved:
+            return
+        self._resolved.add(source)
+        shard, join = self._shard, self._shard.join
+        held = join.held.get(str(example["id"]))
+        label_source = example.get("label_source")
+        if held is not None and label_source and held.record.offset == label_source["offset"]:
+            join.take_held(held.id)
+        join.resolve(example["id"], example["time"], expired="label_source" not in example)
+        if example["kind"] == "failed" or example["label"] is None:
+            return
+        try:
+            shard.learn(example, example["label"])
+        except Exception as error:
+            raise self._broken(offset, f"the model raises {type(error).__name__}") from error
+        if shard.learned != example["learned"]:
+            raise self._broken(
+                offset, f"example {example['learned']} follows on example {shard.learned - 1}"
+            )
+
+    def _broken(self, offset: int, why: str) -> Stop:
+        source = self._shard.source
+        return Stop(
+            f"the training log, partition {source.partition} at offset {offset}, is not what the "
+            f"model learned from ({why}): has its topic lost its beginning (retention, compaction) "
+            "or has the model's library changed?"
+        )
+
+    def _hold(self, example: dict[str, Any]) -> None:
+        source = example["label_source"]
+        message = outputs.unpack_message(source["offset"], example["message"])
+        self._shard.join.hold(
+            Held(example["id"], example["label"], source["time"], example["written_at"], message)
+        )
+
+    def prediction(self, record: Record) -> None:
+        """Take in a record of predictions."""
+        if record.value is None:
+            return
+        document = orjson.loads(record.value)
+        offset = document["source"]["offset"]
+        self.positions.saw("events", offset)
+        if not document.get("waits") or offset in self._resolved:
+            return
+        # Only an owner that was replaced can have predicted the same event as well: not its word
+        # counts, whichever of the two stands first.
+        if self._predicted_by.get(offset, -1) >= document["owner"]:
+            return
+        self._predicted_by[offset] = document["owner"]
+        example = {
+            name: document[name]
+            for name in ("features", "prediction", "probabilities", "score", "transformed")
+            if name in document
+        }
+        waiting = Waiting(
+            document["id"], offset, document["event_time"], document["predicted_at"], record.key,
+            example,
+        )  # fmt: skip
+        committed = self._committed.get("events")
+        if committed is not None and offset >= committed:
+            self._shard.predicted_already[offset] = waiting
+        else:
+            self._shard.join.await_label(waiting)
+
+    def finish(self) -> None:
+        """All logs are read: the shard knows what it must not do again."""
+        self._shard.floors = dict(self.positions.next)

@@ -1,0 +1,298 @@
+"""A shard whose labels come on a topic of their own, later than the events or earlier.
+
+Predictions and examples are its logs. Weights are the fold of `examples` in the order of their
+offsets; what waits is the fold of `predictions` minus `examples`; and whatever else changes the
+shard (an expiry, an early label that is held, one that is given up) is a record in `examples` too.
+So nothing here lives in memory alone, and no replay ever asks a clock.
+
+    events --+                    +-- predictions   (waits: true)
+             +-- Merge -- Join ---+-- examples      (learned, expired, held, unmatched, failed)
+    labels --+                    +-- dead letters
+"""
+
+from typing import Any, Final
+
+from millstream.core import outputs
+from millstream.core.events import Event
+from millstream.core.join import Held, Join, Waiting
+from millstream.core.labels import LabelMessage, LabelReader
+from millstream.core.merge import Item, Merge
+from millstream.core.models.learner import Features, Label
+from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
+from millstream.core.shard import Ends, Plan, Records, Shard, message_time
+from millstream.core.spec import Assume
+from millstream.errors import DeadLetter, Restore
+
+
+# What an example holds besides the features, transformed features and answer of its prediction,
+# generously: a prediction is only published if its example will fit into a message as well.
+EXAMPLE_ROOM: Final = 8192
+
+
+class LateShard(Shard):
+    """One partition of events and of labels, joined by id."""
+
+    def __init__(self, plan: Plan, owner: int = 0) -> None:
+        """A shard before its first record; `owner` is the epoch that its outputs carry."""
+        super().__init__(plan)
+        labels = plan.eras[-1].labels
+        if labels.wait is None:
+            raise ValueError("labels from a topic have a wait: LabelsSpec sees to it")
+        self.sides = ("events", "labels")
+        self.join = Join(labels.wait)
+        self.merge = Merge(labels.max_idle)
+        self.owner = owner
+        self._wait = labels.wait
+        self._assume = labels.on_timeout if isinstance(labels.on_timeout, Assume) else None
+        self._transformed = labels.learn_from == "transformed"
+        self._label_reader = LabelReader(
+            plan.eras[-1].events, labels, self.learner, plan.model.classes
+        )
+        self.predicted_already: dict[int, Waiting] = {}
+        """At least once only: predictions whose offsets were not committed, by source offset."""
+        self.floors: dict[Side, int] = {"events": 0, "labels": 0}
+        """Records below were worked off before, whatever the committed offset says."""
+
+    def waiting(self) -> int:
+        """How many predictions wait for their label."""
+        return len(self.join.waiting)
+
+    def held(self) -> int:
+        """How many early labels wait for their event."""
+        return len(self.join.held)
+
+    def backlog(self, side: Side) -> int:
+        """How many fetched records of a side are not yet taken."""
+        return len(self.merge.queues[side])
+
+    # -- the order of things ------------------------------------------------------------------
+
+    def process(self, records: Records, ends: Ends, now: int) -> Outcome:
+        """Take what the merge lets through, and let expire what is due before it."""
+        out = Outcome()
+        for side in self.sides:
+            batch = records.get(side, ())
+            if batch:
+                out.count("consumed", side, amount=len(batch))
+                self.merge.add(side, [self._item(side, record, now) for record in batch])
+        self.merge.mark_ends(dict(ends))
+        while (side_now := self.merge.next_side(now)) is not None:
+            self._take(side_now, now, out)
+        if self.merge.absent("labels", now):
+            while (waiting := self.join.due_by_clock(now)) is not None:
+                deadline = max(waiting.time, waiting.predicted_at) + self._wait
+                self._expire(waiting, deadline, now, out)
+        if self.merge.absent("events", now):
+            while (held := self.join.held_due_by_clock(now)) is not None:
+                self._give_up(held, now, out)
+        return out
+
+    def _item(self, side: Side, record: Record, now: int) -> Item[object]:
+        content: Event | LabelMessage | DeadLetter | None
+        try:
+            content = self.read(record) if side == "events" else self._read_label(record)
+        except DeadLetter as bad:
+            content = bad
+        mapped = content.time if isinstance(content, Event | LabelMessage) else None
+        own = record.timestamp if mapped is None else mapped
+        return Item(record, content, message_time(mapped, record, now), own > now)
+
+    def _read_label(self, record: Record) -> LabelMessage | None:
+        if record.headers is UNREADABLE_HEADERS:
+            raise DeadLetter("headers", "a header's name is not UTF-8")
+        return None if record.value is None else self._label_reader.read(record.value)
+
+    def _take(self, side: Side, now: int, out: Outcome) -> None:
+        labels_at_hand = bool(self.merge.queues["labels"])
+        events_at_hand = bool(self.merge.queues["events"])
+        item = self.merge.queues[side].popleft()
+        if labels_at_hand and not item.from_the_future:
+            while (waiting := self.join.due(item.time)) is not None:
+                self._expire(waiting, waiting.time + self._wait, now, out)
+        if events_at_hand and not item.from_the_future:
+            while (held := self.join.held_due(item.time)) is not None:
+                self._give_up(held, now, out)
+        self.advance(side, item.record.offset, out)
+        if isinstance(item.content, DeadLetter):
+            if side == "events" or item.record.offset >= self.floors["labels"]:
+                self.bury(side, item.record, item.content, out)
+        elif item.content is None:
+            out.count("skipped", "tombstone")
+        elif isinstance(item.content, Event):
+            self._take_event(item, item.content, now, out)
+        elif isinstance(item.content, LabelMessage):
+            self._take_label(item, item.content, now, out)
+
+    # -- events -------------------------------------------------------------------------------
+
+    def _take_event(self, item: Item[object], event: Event, now: int, out: Outcome) -> None:
+        offset = item.record.offset
+        if offset < self.floors["events"]:
+            out.count("skipped", "replayed")
+            waiting = self.predicted_already.pop(offset, None)
+        else:
+            try:
+                waiting = self._predict(item, event, now, out)
+            except DeadLetter as bad:
+                self.bury("events", item.record, bad, out)
+                return
+        if waiting is None:
+            return
+        held = self.join.take_held(waiting.id)
+        if held is None:
+            self.join.await_label(waiting)
+            return
+        # The label was there before: predict first, learn at once.
+        self._learn_example(waiting, held.label, item.time, now, held.record, held.time, out)
+
+    def _predict(self, item: Item[object], event: Event, now: int, out: Outcome) -> Waiting | None:
+        """Predict and publish; returns the prediction if it waits for a label."""
+        identity = event.id
+        if identity is None:
+            raise DeadLetter("id")
+        answer = self.answer(event.features)
+        repeat = self.join.is_repeat(identity, item.time)
+        example: dict[str, Any] = {"features": event.features, **answer}
+        late: dict[str, Any] = {"waits": not repeat, "owner": self.owner}
+        if self._transformed:
+            late["transformed"] = example["transformed"] = self._transform(event.features)
+        out.predictions.append(
+            outputs.prediction(
+                self.source,
+                item.record,
+                answer,
+                identity=identity,
+                learned=self.learned,
+                features=event.features,
+                event_time=item.time,
+                now=now,
+                late=late,
+                room=EXAMPLE_ROOM,
+            )
+        )
+        out.count("predicted")
+        out.times.append(item.record.timestamp)
+        if event.unknown:
+            out.count("unknown_fields", amount=event.unknown)
+        if repeat:
+            out.count("repeated_id")
+            return None
+        return Waiting(identity, item.record.offset, item.time, now, item.record.key, example)
+
+    def _transform(self, features: Features) -> dict[str, Any]:
+        try:
+            return self.learner.transform(features)
+        except Exception as error:
+            raise DeadLetter("predict_error", type(error).__name__) from error
+
+    # -- labels -------------------------------------------------------------------------------
+
+    def _take_label(self, item: Item[object], label: LabelMessage, now: int, out: Outcome) -> None:
+        record = item.record
+        if record.offset < self.floors["labels"]:
+            out.count("skipped", "replayed")
+            return
+        waiting = self.join.take_waiting(label.id)
+        if waiting is not None:
+            self._learn_example(waiting, label.label, item.time, now, record, item.time, out)
+            return
+        match self.join.unmatched_as(label.id, item.time):
+            case "duplicate":
+                out.count("skipped", "duplicate_label")
+            case "late":
+                self.bury("labels", record, DeadLetter("late"), out)
+            case _:
+                self._hold(Held(label.id, label.label, item.time, now, record), now, out)
+
+    def _hold(self, held: Held, now: int, out: Outcome) -> None:
+        message = outputs.pack_message(held.record)
+        if len(outputs.encode(message)) + EXAMPLE_ROOM > self.source.max_bytes:
+            self.bury("labels", held.record, DeadLetter("too_large", "to be held"), out)
+            return
+        self.join.hold(held)
+        out.count("held")
+        self._write(out, held.record.key, {
+            "kind": "held", "id": held.id, "label": held.label,
+            "label_source": {"offset": held.record.offset, "time": held.time},
+            "message": message, "time": held.time, "written_at": now,
+        })  # fmt: skip
+
+    def _give_up(self, held: Held, now: int, out: Outcome) -> None:
+        """A label whose event did not come."""
+        self.bury("labels", held.record, DeadLetter("unmatched"), out)
+        self._write(out, held.record.key, {
+            "kind": "unmatched", "id": held.id, "label": held.label,
+            "label_source": {"offset": held.record.offset, "time": held.time},
+            "time": held.time + self._wait, "written_at": now,
+        })  # fmt: skip
+
+    # -- examples -----------------------------------------------------------------------------
+
+    def _expire(self, waiting: Waiting, deadline: int, now: int, out: Outcome) -> None:
+        """A prediction whose label did not come in time."""
+        label = None if self._assume is None else self._assume.assume
+        kind = "expired"
+        if label is not None and not self._try_to_learn(waiting, label):
+            kind, label = "failed", None
+        out.count("expired", "drop" if self._assume is None else "assume")
+        if label is not None:
+            out.count("learned")
+        self.join.resolve(waiting.id, deadline, expired=True)
+        self._write(out, waiting.key, {
+            **self._example(kind, waiting, label), "time": deadline, "written_at": now,
+        })  # fmt: skip
+
+    def _learn_example(
+        self, waiting: Waiting, label: Label, time: int, now: int,
+        label_record: Record, label_time: int, out: Outcome,
+    ) -> None:  # fmt: skip
+        """Learn from a prediction and its label, and write the example."""
+        kind = "learned"
+        if self._try_to_learn(waiting, label):
+            out.count("learned")
+        else:
+            kind = "failed"
+            bad = self._skips["examples", waiting.offset]
+            self.bury("labels", label_record, bad, out)
+        self.join.resolve(waiting.id, time, expired=False)
+        self._write(out, waiting.key, {
+            **self._example(kind, waiting, label),
+            "label_source": {"offset": label_record.offset, "time": label_time},
+            "time": time, "written_at": now,
+        })  # fmt: skip
+
+    def _example(self, kind: str, waiting: Waiting, label: Label | None) -> dict[str, Any]:
+        return {
+            "kind": kind, "id": waiting.id, "label": label, "learned": self.learned,
+            **waiting.example, "event": {"offset": waiting.offset, "time": waiting.time},
+        }  # fmt: skip
+
+    def _try_to_learn(self, waiting: Waiting, label: Label) -> bool:
+        """Learn, unless the model is known to break on this example."""
+        if ("examples", waiting.offset) in self._skips:
+            return False
+        try:
+            self.learn(waiting.example, label)
+        except Exception as error:
+            bad = DeadLetter("learn_error", type(error).__name__)
+            raise Restore("examples", waiting.offset, bad) from error
+        return True
+
+    def learn(self, example: dict[str, Any], label: Label) -> None:
+        """One step of the fold over examples; raises what the model raises."""
+        if self._transformed:
+            self.learner.learn_transformed(example["features"], example["transformed"], label)
+        else:
+            self.learner.learn(example["features"], label)
+        self.learned += 1
+
+    def _write(self, out: Outcome, key: bytes | None, example: dict[str, Any]) -> None:
+        example["owner"] = self.owner
+        out.examples.append(Output(key, outputs.encode(example), None))
+
+
+def owner_record(owner: int, now: int) -> Output:
+    """From here on, only records of this owner or a later one count (at least once only)."""
+    return Output(None, outputs.encode(
+        {"kind": "owner", "owner": owner, "time": now, "written_at": now}
+    ), None)  # fmt: skip

@@ -1,0 +1,27 @@
+"""What any learner's answer has to be: plain Python values, and finite numbers."""
+
+from math import isfinite
+from typing import Any
+
+from millstream.core.models.learner import Answer
+
+
+def plain(value: Any) -> Any:
+    """Turn a NumPy number, boolean or text into Python's own, which JSON can hold."""
+    item = getattr(value, "item", None)
+    return value if item is None else item()
+
+
+def plain_probabilities(probabilities: dict[Any, Any]) -> dict[Any, Any]:
+    """`plain` for the labels and the numbers of a classifier's answer."""
+    return {plain(label): plain(value) for label, value in probabilities.items()}
+
+
+def answer_is_finite(answer: Answer) -> bool:
+    """Whether every number in an answer is finite (None and labels that are no numbers count)."""
+    probabilities = answer.get("probabilities")
+    if probabilities:
+        # A sum is NaN or infinite if one of its parts is, and probabilities cannot overflow it.
+        return isfinite(sum(probabilities.values()))
+    number = answer["score"] if "score" in answer else answer["prediction"]
+    return not isinstance(number, float) or isfinite(number)

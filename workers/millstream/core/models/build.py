@@ -1,0 +1,87 @@
+"""From a definition in the settings to a learner."""
+
+import hashlib
+import json
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from millstream.core.models.learner import Learner
+from millstream.core.models.river_learner import river_learner
+from millstream.core.models.river_probe import RiverTraits, probe
+from millstream.core.models.sklearn_learner import IncrementalSklearn, StaticSklearn
+from millstream.core.spec import LabelsSpec, ModelSpec
+from millstream.errors import SettingsError
+
+
+def definition_digest(spec: ModelSpec, labels: LabelsSpec) -> str:
+    """Digest of everything in the settings that decides what a model is: 12 hex digits.
+
+    That is its definition, which log it learns from, and what it takes from an example there.
+    Paths and the name do not count: the same file elsewhere is the same model.
+    """
+    definition = {
+        "river": spec.river and spec.river.strip(),
+        "factory": spec.factory,
+        "sklearn": spec.sklearn and spec.sklearn.sha256,
+        "weights": spec.weights and spec.weights.sha256,
+        "classes": spec.classes,
+        "learn": spec.learn,
+        "labels": labels.source,
+        "learn_from": labels.learn_from,
+    }
+    canonical = json.dumps(definition, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def wrap(
+    model: Any,
+    spec: ModelSpec,
+    *,
+    labelled: bool,
+    feature_names: tuple[str, ...] | None,
+    spare: Any | None = None,
+    traits: RiverTraits | None = None,
+) -> Learner:
+    """Make the learner for a model that nothing else uses.
+
+    `labelled`: labels come, with the events or on a topic. `feature_names`: as listed in the
+    settings, None where all fields are features. `spare`: see `river_learner`. `traits`: what
+    `probe` said of an equal model; without them this one is probed.
+    Raises SettingsError where model and settings do not fit.
+    """
+    if is_sklearn(model):
+        if labelled and spec.learn:
+            return IncrementalSklearn(model, spec.classes, feature_names)
+        return StaticSklearn(model, feature_names)
+    traits = traits or probe(model, feature_names)
+    supervised = bool(model._supervised)  # noqa: SLF001 (River's own way to ask)
+    _check_labels(type(model).__name__, spec, supervised=supervised, labelled=labelled)
+    return river_learner(
+        model,
+        spare=spare,
+        learns=spec.learn and (labelled or not supervised),
+        predict_changes_state=traits.predict_changes_state,
+        probabilities=traits.probabilities,
+    )
+
+
+def is_sklearn(model: object) -> bool:
+    """Whether a model speaks scikit-learn rather than River."""
+    return isinstance(model, BaseEstimator) or (
+        hasattr(model, "predict") and not hasattr(model, "learn_one")
+    )
+
+
+def _check_labels(name: str, spec: ModelSpec, *, supervised: bool, labelled: bool) -> None:
+    if labelled and not supervised:
+        raise SettingsError(f"labels.from: {name} learns from events alone; set labels.from: none")
+    if spec.weights is not None or (spec.learn and (labelled or not supervised)):
+        return
+    if not spec.learn:
+        raise SettingsError(
+            f"model.learn: without learning {name} knows nothing; give it model.weights"
+        )
+    raise SettingsError(
+        f"labels.from: {name} learns from labels; say where they come from, or give model.weights"
+    )

@@ -1,0 +1,177 @@
+"""The records that a shard writes, as bytes: predictions, examples, dead letters, notes."""
+
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from millstream.core.models.learner import Answer, Features
+from millstream.core.records import REASONS, Headers, Output, Record
+from millstream.errors import DeadLetter
+
+# Probabilities have the classes as keys (False and True, or numbers); some models answer with
+# numpy's numbers.
+_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+# What Kafka adds to a message's bytes, generously: its own limit counts the encoded batch.
+_OVERHEAD: Final = 512
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """JSON bytes; keeps the order of keys, because the order of features is part of arithmetic."""
+    return orjson.dumps(document, option=_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a shard's records come from, and under which name its model answers."""
+
+    partition: int
+    events: str
+    labels: str | None
+    model_name: str
+    model_version: str
+    max_bytes: int
+    """Largest message that may be written."""
+    features: bool
+    """Whether predictions carry the features."""
+
+
+def prediction(
+    source: Source,
+    record: Record,
+    answer: Answer,
+    *,
+    identity: str | int | None,
+    learned: int,
+    features: Features,
+    event_time: int,
+    now: int,
+    late: dict[str, Any] | None = None,
+    room: int = 0,
+) -> Output:
+    """The prediction on one event; `late` holds the fields that only delayed labels need.
+
+    `room` is how many bytes are to be left of the largest message, for the example made of it.
+
+    Raises `DeadLetter` where the answer cannot be written, or only as too large a message.
+    """
+    offset = record.offset
+    document: dict[str, Any] = {
+        "id": f"{source.events}-{source.partition}-{offset}" if identity is None else identity,
+        **answer,
+        "model": {"name": source.model_name, "version": source.model_version, "learned": learned},
+        "event_time": event_time,
+        "predicted_at": now,
+        "source": {"topic": source.events, "partition": source.partition, "offset": offset},
+    }
+    if source.features:
+        document["features"] = features
+    if late:
+        document.update(late)
+    try:
+        value = orjson.dumps(document, option=_OPTIONS)
+    except TypeError as error:
+        raise DeadLetter("predict_error", f"the answer cannot be written: {error}") from error
+    if len(value) + size_besides_value(record.key, record.headers) + room > source.max_bytes:
+        raise DeadLetter("too_large", f"{len(value)} bytes")
+    return Output(record.key, value, record.headers)
+
+
+def size_besides_value(key: bytes | None, headers: Headers | None) -> int:
+    """Bytes that a message needs around its value."""
+    size = _OVERHEAD + len(key or b"")
+    for name, value in headers or ():
+        size += len(name) + len(value or b"") + 16
+    return size
+
+
+def stage_of(bad: DeadLetter) -> str:
+    """The stage at which a dead letter failed."""
+    return REASONS[bad.reason][0]
+
+
+def dead_letter(source: Source, side_topic: str, record: Record, bad: DeadLetter) -> Output:
+    """The original message, with headers that say what failed, where, and why.
+
+    Where the headers would make the message too large its value is cut, and a header says so: the
+    source position in the headers leads to the whole of it.
+    """
+    headers: Headers = [
+        *(record.headers or ()),
+        ("millstream-stage", stage_of(bad).encode()),
+        ("millstream-reason", bad.reason.encode()),
+        ("millstream-detail", bad.detail[:500].encode(errors="replace")),
+        ("millstream-topic", side_topic.encode()),
+        ("millstream-partition", str(source.partition).encode()),
+        ("millstream-offset", str(record.offset).encode()),
+        ("millstream-timestamp", str(record.timestamp).encode()),
+        ("millstream-model-version", source.model_version.encode()),
+    ]
+    value = record.value
+    room = source.max_bytes - size_besides_value(record.key, headers)
+    if value is not None and len(value) > room:
+        headers.append(("millstream-truncated", str(len(value)).encode()))
+        value = value[: max(0, room - 64)]
+    return Output(record.key, value, headers)
+
+
+def pack_message(record: Record) -> dict[str, Any]:
+    """A message inside a JSON record, for a label that is held until its event comes."""
+    return {
+        "timestamp": record.timestamp,
+        "key": _text(record.key),
+        "value": _text(record.value),
+        "headers": [[name, _text(value)] for name, value in record.headers or ()],
+    }
+
+
+def unpack_message(offset: int, packed: dict[str, Any]) -> Record:
+    """The message that `pack_message` put away."""
+    headers = [(name, _bytes(value)) for name, value in packed["headers"]]
+    return Record(
+        offset, packed["timestamp"], _bytes(packed["key"]), _bytes(packed["value"]), headers or None
+    )
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else b64encode(data).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text)
+
+
+def settings_note(partition: int, start: int, version: str, settings: dict[str, Any]) -> Output:
+    """From offset `start` of events on, this partition is worked off under these settings."""
+    return Output(
+        f"{partition}/settings/{start}".encode(),
+        encode(
+            {
+                "kind": "settings",
+                "partition": partition,
+                "from": start,
+                "version": version,
+                "settings": settings,
+            }
+        ),
+        None,
+    )
+
+
+def skip_note(partition: int, offset: int, bad: DeadLetter) -> Output:
+    """The event at `offset` is left out of the fold, though its bytes alone would not say so."""
+    return Output(
+        f"{partition}/skip/events/{offset}".encode(),
+        encode(
+            {
+                "kind": "skip",
+                "partition": partition,
+                "side": "events",
+                "offset": offset,
+                "reason": bad.reason,
+                "detail": bad.detail,
+            }
+        ),
+        None,
+    )

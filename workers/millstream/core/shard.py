@@ -1,0 +1,272 @@
+"""The whole path of a batch for one partition: read, predict, write, learn.
+
+Every record of events comes to exactly one of: a prediction, a dead letter, a counted skip.
+
+    bytes --EventReader--> Event --Learner.predict--> answer --outputs.prediction--> bytes
+                                \\--Learner.learn (labels inside the event, or unsupervised)
+
+A shard is a fold over its logs and does nothing by itself: records go in, an `Outcome` comes out,
+a runner performs it in one transaction. When that fails, the shard is thrown away and restored;
+nothing here can be undone. `late.LateShard` adds labels that come on a topic of their own.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from millstream.core import outputs
+from millstream.core.events import Event, EventReader
+from millstream.core.models.learner import Answer, Features, Learner
+from millstream.core.models.answers import answer_is_finite
+from millstream.core.outputs import Source
+from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
+from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
+from millstream.errors import DeadLetter, Restore
+
+Records = Mapping[Side, Sequence[Record]]
+Ends = Mapping[Side, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """From offset `start` of events on, records are read under these settings."""
+
+    start: int
+    events: EventsSpec
+    labels: LabelsSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a shard is built from, besides its logs."""
+
+    source: Source
+    model: ModelSpec
+    build_learner: Callable[[], Learner]
+    eras: tuple[Era, ...]
+    """In the order of their starts; the last one is that of today's settings."""
+    skips: Mapping[tuple[str, int], DeadLetter]
+    """What is not learned from though its bytes would not say so: `("events", offset)` is left
+    out altogether, `("examples", source offset of the event)` is predicted but never learned."""
+
+
+class Shard:
+    """One partition whose model learns from the events themselves, or not at all."""
+
+    sides: Final[tuple[Side, ...]]
+
+    def __init__(self, plan: Plan) -> None:
+        """A shard before its first record."""
+        self.sides = ("events",)
+        self.source = plan.source
+        self.learner = plan.build_learner()
+        self.learned = 0
+        self._skips = plan.skips
+        self._notes: list[Output] = []
+        self._readers = deque(
+            (era.start, EventReader(era.events, era.labels, self.learner, plan.model.classes))
+            for era in plan.eras
+        )
+        self._reader = self._readers.popleft()[1]
+
+    # -- what a runner calls ------------------------------------------------------------------
+
+    def process(self, records: Records, ends: Ends, now: int) -> Outcome:  # noqa: ARG002 - ends matter to LateShard
+        """Work off a batch.
+
+        `records` in the order of their offsets, `ends` which sides have no more to fetch, `now`
+        the worker's clock in ms. Raises `Restore` where a model broke in the middle of learning.
+        """
+        out = Outcome()
+        batch = records["events"]
+        if not batch:
+            return out
+        self._account("events", batch, out)
+        for reader, part in self._by_era(batch):
+            self._reader = reader
+            work = self._work_batched if self.learner.batched else self._work_one_by_one
+            work(part, now, out)
+        return out
+
+    def announce(self, notes: Sequence[Output]) -> None:
+        """Write these with the first outcome: what a later replay needs to know."""
+        self._notes.extend(notes)
+
+    def waiting(self) -> int:
+        """How many predictions wait for their label."""
+        return 0
+
+    def held(self) -> int:
+        """How many early labels wait for their event."""
+        return 0
+
+    def backlog(self, side: Side) -> int:  # noqa: ARG002 - LateShard queues
+        """How many fetched records of a side are not yet taken."""
+        return 0
+
+    # -- the path of an event -----------------------------------------------------------------
+
+    def _work_one_by_one(self, batch: Sequence[Record], now: int, out: Outcome) -> None:
+        learner, learns = self.learner, self.learner.learns
+        predictions, times = out.predictions, out.times
+        learned_before, predicted_before = self.learned, len(predictions)
+        for record in batch:
+            try:
+                event = self.read(record)
+                if event is None:
+                    out.count("skipped", "tombstone")
+                    continue
+                answer = self.answer(event.features)
+                predictions.append(self._prediction(record, event, answer, now))
+            except DeadLetter as bad:
+                self.bury("events", record, bad, out)
+                continue
+            times.append(record.timestamp)
+            if event.unknown:
+                out.count("unknown_fields", amount=event.unknown)
+            if not learns:
+                continue
+            if learner.supervised and event.label is None:
+                out.count("unlabelled")
+                continue
+            self._learn(record, event)
+        _count_if(out, "predicted", len(predictions) - predicted_before)
+        _count_if(out, "learned", self.learned - learned_before)
+
+    def _work_batched(self, batch: Sequence[Record], now: int, out: Outcome) -> None:
+        """One vectorised call of the model for all the good events of a batch."""
+        good: list[tuple[Record, Event]] = []
+        for record in batch:
+            try:
+                event = self.read(record)
+            except DeadLetter as bad:
+                self.bury("events", record, bad, out)
+                continue
+            if event is None:
+                out.count("skipped", "tombstone")
+            else:
+                good.append((record, event))
+        answers = self._answers([event.features for _, event in good])
+        before = len(out.predictions)
+        for (record, event), answer in zip(good, answers, strict=True):
+            try:
+                if isinstance(answer, DeadLetter):
+                    raise answer
+                out.predictions.append(self._prediction(record, event, answer, now))
+            except DeadLetter as bad:
+                self.bury("events", record, bad, out)
+                continue
+            out.times.append(record.timestamp)
+            if event.unknown:
+                out.count("unknown_fields", amount=event.unknown)
+        _count_if(out, "predicted", len(out.predictions) - before)
+
+    def read(self, record: Record) -> Event | None:
+        """The event in a record, None for a tombstone; raises `DeadLetter`."""
+        if self._skips and ("events", record.offset) in self._skips:
+            raise self._skips["events", record.offset]
+        if record.headers is UNREADABLE_HEADERS:
+            raise DeadLetter("headers", "a header's name is not UTF-8")
+        if record.value is None:
+            return None
+        return self._reader.read(record.value)
+
+    def answer(self, features: Features) -> Answer:
+        """What the model says of an event; raises `DeadLetter`."""
+        try:
+            answer = self.learner.predict(features)
+        except Exception as error:
+            raise DeadLetter("predict_error", type(error).__name__) from error
+        if not answer_is_finite(answer):
+            raise DeadLetter("not_finite")
+        return answer
+
+    def _answers(self, rows: list[Features]) -> list[Answer | DeadLetter]:
+        """`answer` for many rows; where the vectorised call raises, each row by itself."""
+        if not rows:
+            return []
+        try:
+            answers = self.learner.predict_many(rows)
+        except Exception:  # noqa: BLE001 - found out below, row by row, and dead-lettered
+            return [self._answer_or_dead_letter(row) for row in rows]
+        return [a if answer_is_finite(a) else DeadLetter("not_finite") for a in answers]
+
+    def _answer_or_dead_letter(self, row: Features) -> Answer | DeadLetter:
+        try:
+            return self.answer(row)
+        except DeadLetter as bad:
+            return bad
+
+    def _prediction(self, record: Record, event: Event, answer: Answer, now: int) -> Output:
+        return outputs.prediction(
+            self.source,
+            record,
+            answer,
+            identity=event.id,
+            learned=self.learned,
+            features=event.features,
+            event_time=message_time(event.time, record, now),
+            now=now,
+        )
+
+    def _learn(self, record: Record, event: Event) -> None:
+        try:
+            self.learner.learn(event.features, event.label)
+        except Exception as error:
+            bad = DeadLetter("learn_error", type(error).__name__)
+            raise Restore("events", record.offset, bad) from error
+        self.learned += 1
+
+    # -- shared with LateShard ----------------------------------------------------------------
+
+    def bury(self, side: Side, record: Record, bad: DeadLetter, out: Outcome) -> None:
+        """Send a record to the dead letters."""
+        topic = self.source.events if side == "events" else self.source.labels
+        out.dead_letters.append(outputs.dead_letter(self.source, topic or "", record, bad))
+        out.count("dead_lettered", outputs.stage_of(bad), bad.reason)
+
+    def _account(self, side: Side, batch: Sequence[Record], out: Outcome) -> None:
+        """Say that an outcome accounts for these records, and write what is due with it."""
+        out.count("consumed", side, amount=len(batch))
+        self.advance(side, batch[-1].offset, out)
+
+    def advance(self, side: Side, offset: int, out: Outcome) -> None:
+        """Say that an outcome accounts for a side up to an offset; notes go with the first one."""
+        out.positions[side] = offset + 1
+        if self._notes:
+            out.notes.extend(self._notes)
+            self._notes.clear()
+
+    def _by_era(self, batch: Sequence[Record]) -> list[tuple[EventReader, Sequence[Record]]]:
+        """Cut a batch where the settings changed."""
+        parts: list[tuple[EventReader, Sequence[Record]]] = []
+        reader = self._reader
+        while self._readers and self._readers[0][0] <= batch[-1].offset:
+            start, following = self._readers.popleft()
+            cut = next(i for i, record in enumerate(batch) if record.offset >= start)
+            if cut:
+                parts.append((reader, batch[:cut]))
+            reader, batch = following, batch[cut:]
+        parts.append((reader, batch))
+        return parts
+
+
+def message_time(mapped: int | None, record: Record, now: int) -> int:
+    """Message time in ms: the mapped field, else Kafka's timestamp; never later than `now`."""
+    time = record.timestamp if mapped is None else mapped
+    return now if time < 0 else min(time, now)
+
+
+def _count_if(out: Outcome, name: str, amount: int) -> None:
+    if amount:
+        out.count(name, amount=amount)
+
+
+def deciding(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> dict[str, Any]:
+    """The settings that decide how a log is worked off, as JSON; see `restore.eras_of`."""
+    return {
+        "events": events.model_dump(mode="json", by_alias=True),
+        "labels": labels.model_dump(mode="json", by_alias=True),
+        "model": model.model_dump(mode="json", by_alias=True),
+    }

@@ -1,0 +1,156 @@
+"""What the user's settings say about events, labels and the model: the part that decides results.
+
+These are values without files or environment behind them (`settings` reads those), so that a
+record of them in the models topic is enough to replay a log the way it was first worked off.
+"""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+
+
+def parse_duration(value: object) -> object:
+    """`"7d"`, `"1h 30m"` or `"250ms"` as whole milliseconds; anything else is left to pydantic."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text or _DURATION.sub("", text).strip():
+        raise ValueError(
+            f"{value!r} is not a duration: write a number and a unit, such as 250ms, "
+            "30s, 15m, 12h, 7d"
+        )
+    return round(sum(float(n) * _UNITS_MS[unit] for n, unit in _DURATION.findall(text)))
+
+
+Milliseconds = Annotated[int, BeforeValidator(parse_duration), Field(ge=0)]
+Scalar = bool | int | float | str
+
+
+class Spec(BaseModel):
+    """An immutable piece of settings that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class AllBut(Spec):
+    """Every field of the event is a feature, except these (and id, label, timestamp)."""
+
+    all_but: tuple[str, ...]
+
+
+class EventsSpec(Spec):
+    """How an event is read. Paths are field names, nested with dots."""
+
+    topic: str = Field(min_length=1)
+    id: str | None = None
+    """Path of the id; without one the source position is the id (`topic-partition-offset`)."""
+    features: tuple[str, ...] | AllBut | Literal["all"] = "all"
+    timestamp: str | None = None
+    """Path of the event time: ISO 8601, or a number in `timestamp_unit` since 1970."""
+    timestamp_unit: Literal["s", "ms", "us", "ns"] = "ms"
+    label: str | None = None
+    """Path of the label inside the event, where `labels.from` is `event`."""
+    json_schema: dict[str, Any] | bool | None = Field(default=None, alias="schema")
+    """JSON Schema that every event has to meet; in a settings file, the path of one."""
+    bounds: dict[str, tuple[float | None, float | None]] = {}
+    """Feature name to (lowest, highest) value allowed, both ends included; None is open."""
+    missing: Literal["dead_letter", "allow"] | None = None
+    """A feature that is listed and missing or null. None: `allow` for River (the model sees the
+    features that are there), `dead_letter` for scikit-learn."""
+    unknown: Literal["ignore", "dead_letter"] = "ignore"
+    """A field that is neither feature, id, label nor timestamp, where features are listed."""
+    start: Literal["earliest", "latest"] = "earliest"
+    """Where an app that has no committed offset and no outputs yet begins."""
+
+
+class Assume(Spec):
+    """A prediction whose label never came is learned with this label."""
+
+    assume: Scalar
+
+
+class LabelsSpec(Spec):
+    """Where labels come from and what is done with them."""
+
+    source: Literal["event", "topic", "none"] = Field(default="none", alias="from")
+    topic: str | None = None
+    id: str | None = None
+    """Path of the id in a label message; default: the path of the id in events."""
+    label: str | None = None
+    """Path of the label in a label message (default `label`)."""
+    timestamp: str | None = None
+    timestamp_unit: Literal["s", "ms", "us", "ns"] = "ms"
+    wait: Milliseconds | None = None
+    """How long a prediction waits for its label, and an early label for its event."""
+    on_timeout: Literal["drop"] | Assume = "drop"
+    learn_from: Literal["raw", "transformed"] = "raw"
+    """What a late label is learned with: the features as they came, transformed by the pipeline
+    as it is now; or as the pipeline transformed them when the prediction was made."""
+    max_idle: Milliseconds = 0
+    """How long an empty side (events or labels) is waited for before the other one goes on."""
+    values: dict[str, Scalar] = {}
+    """Label as it comes (as text) to the label that the model learns: `{"yes": true}`."""
+    missing: Literal["dead_letter", "predict"] = "dead_letter"
+    """An event without its inline label: dead letter, or predicted and not learned from."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.source == "topic":
+            if not self.topic:
+                raise ValueError("labels.topic is missing: name the topic that labels come on")
+            if not self.wait:
+                raise ValueError(
+                    "labels.wait is missing: say how long a prediction waits for its "
+                    "label, such as 7d"
+                )
+        else:
+            only_late = (
+                "topic", "id", "label", "timestamp", "timestamp_unit", "wait", "on_timeout",
+                "learn_from", "max_idle",
+            )  # fmt: skip
+            fields = type(self).model_fields
+            given = {name for name in only_late if getattr(self, name) != fields[name].default}
+            if given:
+                raise ValueError(
+                    f"labels.{min(given)} only means something with labels.from: topic"
+                )
+        return self
+
+
+class FileRef(Spec):
+    """A file that is only read when its SHA-256 is the pinned one."""
+
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ModelSpec(Spec):
+    """The model's definition: exactly one of `river`, `factory` and `sklearn`."""
+
+    name: str | None = None
+    """Name in predictions; default: the app."""
+    river: str | None = None
+    """A River expression, such as `preprocessing.StandardScaler() | linear_model.Perceptron()`."""
+    factory: str | None = None
+    """`package.module:function`; called without arguments, returns the model."""
+    sklearn: FileRef | None = None
+    """A fitted scikit-learn estimator or Pipeline, saved by joblib."""
+    weights: FileRef | None = None
+    """A pickled model of the same definition whose weights the first learner starts from."""
+    learn: bool = True
+    classes: tuple[Scalar, ...] | None = None
+    """The classes there are; needed by scikit-learn's `partial_fit`; others are dead letters."""
+
+    @model_validator(mode="after")
+    def _one_definition(self) -> Self:
+        given = [k for k in ("river", "factory", "sklearn") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "give exactly one of model.river, model.factory and model.sklearn"
+                + (f", not {' and '.join(given)}" if given else "")
+            )
+        return self

@@ -1,0 +1,158 @@
+"""Liveness, readiness and metrics over HTTP."""
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from millstream.errors import Stop
+from millstream.settings import HttpSettings
+
+STALL_AFTER_SECONDS: Final = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Health:
+    """Whether the worker's loop makes progress, and whether its shards can work."""
+
+    def __init__(
+        self,
+        stall_after: float = STALL_AFTER_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stall_after = stall_after
+        self._clock = clock
+        self._last_beat = clock()
+        # (assigned, restored) in one object: the HTTP threads read it while the loop writes it.
+        self._shards: tuple[int, int] | None = None
+
+    def beat(self) -> None:
+        """Say that the loop made a turn, with or without records; a restore beats as it reads."""
+        self._last_beat = self._clock()
+
+    def set_shards(self, assigned: int, restored: int) -> None:
+        """Say that the worker is in its group, owns `assigned` shards and restored some of them."""
+        self._shards = (assigned, restored)
+
+    def alive(self) -> bool:
+        """Whether a beat came within the last `stall_after` seconds."""
+        return self.seconds_since_beat() <= self._stall_after
+
+    def ready(self) -> bool:
+        """Whether the worker is in its group, and all shards it was given there are restored."""
+        return self._shards is not None and self._shards[0] == self._shards[1]
+
+    def seconds_since_beat(self) -> float:
+        """How long ago the loop last made a turn."""
+        return self._clock() - self._last_beat
+
+    def report(self) -> dict[str, object]:
+        """Answer of /livez and /readyz."""
+        assigned, restored = self._shards or (0, 0)
+        return {
+            "alive": self.alive(),
+            "ready": self.ready(),
+            "joined": self._shards is not None,
+            "shards_assigned": assigned,
+            "shards_restored": restored,
+            "seconds_since_progress": round(self.seconds_since_beat(), 3),
+        }
+
+
+class HealthServer:
+    """Serves /metrics, /livez and /readyz from a thread of its own."""
+
+    def __init__(self, http: HttpSettings, health: Health, registry: CollectorRegistry) -> None:
+        self._http = http
+        self._health = health
+        self._registry = registry
+        self._server: ThreadingTCPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> str:
+        """Listen; returns the address as `host:port`. Raises Stop where that is not possible."""
+        host, port = self._http.host, self._http.port
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            self._server = _server_class(family)((host, port), self._handler())
+        except OSError as error:
+            raise Stop(
+                f"cannot listen on {host}:{port} for /metrics and health ({error.strerror}): set "
+                "http.port to a free port (0 picks one), or http.enabled to false"
+            ) from error
+        # Polls for `stop` this often, in seconds.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="millstream-http", daemon=True
+        )
+        self._thread.start()
+        address = f"{f'[{host}]' if ':' in host else host}:{self._server.server_address[1]}"
+        _log.info("serving /metrics, /livez and /readyz", extra={"address": address})
+        return address
+
+    def stop(self) -> None:
+        """Stop listening; does nothing where it never started."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._server = self._thread = None
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        health, registry = self._health, self._registry
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 10
+            """Seconds that a client may take to send its request."""
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+                    self._answer(HTTPStatus.OK, content_type, encode(registry))
+                elif path == "/livez":
+                    self._answer_health(good=health.alive())
+                elif path == "/readyz":
+                    self._answer_health(good=health.ready())
+                else:
+                    body = b"/metrics, /livez or /readyz\n"
+                    self._answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", body)
+
+            def _answer_health(self, *, good: bool) -> None:
+                status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+                self._answer(status, "application/json", json.dumps(health.report()).encode())
+
+            def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Probes come every few seconds: nothing to log."""
+
+        return Handler
+
+
+def _server_class(family: int) -> type[ThreadingTCPServer]:
+    class Server(ThreadingTCPServer):
+        address_family = family
+        allow_reuse_address = True
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Log only: a client that hangs up in the middle is no error of ours."""
+            _log.debug("a request to /metrics or a probe was broken off", exc_info=True)
+
+    return Server

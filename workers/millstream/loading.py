@@ -1,0 +1,166 @@
+"""Models from files and factories: read and checked once, then as many fresh ones as needed."""
+
+import copy
+import hashlib
+import importlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+from river.compose import Pipeline, TransformerUnion
+
+from millstream.core.models import expression
+from millstream.core.models.build import is_sklearn, wrap
+from millstream.core.models.learner import Learner
+from millstream.core.models.river_kind import last_step
+from millstream.core.models.river_probe import probe
+from millstream.core.spec import FileRef, ModelSpec
+from millstream.errors import SettingsError
+from millstream.settings import Settings
+
+
+def load_model(spec: ModelSpec) -> Callable[[], Any]:
+    """Load the model that the settings define; the result makes a fresh equal one on each call.
+
+    Raises SettingsError where a file cannot be read or is not the pinned one, a factory fails, or
+    weights belong to another model.
+    """
+    model = _defined(spec)
+    if spec.weights is None:
+        if (text := spec.river) is not None:
+            return lambda: expression.build(text)  # a copy would be slower: see `river_learner`
+    else:
+        if spec.sklearn is not None:
+            raise SettingsError(
+                "model.weights: model.sklearn holds its own weights; leave model.weights out"
+            )
+        weights = _load("model.weights", spec.weights)
+        expected, actual = _shape(model), _shape(weights)
+        if expected != actual:
+            raise SettingsError(
+                f"model.weights: {spec.weights.path} holds {actual}, but the settings define "
+                f"{expected}"
+            )
+        model = weights
+    return lambda: copy.deepcopy(model)
+
+
+def learner_factory(settings: Settings) -> Callable[[], Learner]:
+    """Check model and settings against each other; the result makes a fresh learner on each call.
+
+    Raises SettingsError where they do not fit, as well as for what `load_model` raises it for.
+    """
+    make = load_model(settings.model)
+    features = settings.events.features
+    names = features if isinstance(features, tuple) else None
+    model = make()
+    traits = None if is_sklearn(model) else probe(model, names)
+
+    def to_learner(model: Any) -> Learner:
+        return wrap(
+            model,
+            settings.model,
+            labelled=settings.labels.source != "none",
+            feature_names=names,
+            spare=make() if traits else None,
+            traits=traits,
+        )
+
+    # The probe has copied its model, which made that one slower: see `river_learner`.
+    learner = to_learner(make() if traits else model)
+    _check_late_labels(settings, model, learner)
+    if not (learner.learns or learner.predict_changes_state):
+        return lambda: learner  # shared by all shards, be it a gigabyte of trees
+    return lambda: to_learner(make())
+
+
+def _check_late_labels(settings: Settings, model: Any, learner: Learner) -> None:
+    if settings.labels.learn_from == "transformed" and not isinstance(model, Pipeline):
+        raise SettingsError(
+            "labels.learn_from: transformed needs a River pipeline, as only that transforms "
+            "features in steps of its own"
+        )
+    if settings.labels.source == "topic" and learner.predict_changes_state:
+        raise SettingsError(
+            f"labels.from: topic cannot work with {type(last_step(model)).__name__}: what it "
+            "learns depends on what it was asked in between, so its weights could not be restored"
+        )
+
+
+def _defined(spec: ModelSpec) -> Any:
+    if spec.river is not None:
+        return expression.build(spec.river)
+    if spec.sklearn is not None:
+        model = _load("model.sklearn", spec.sklearn)
+        if not is_sklearn(model):
+            raise SettingsError(
+                f"model.sklearn: {spec.sklearn.path} holds a {type(model).__name__}, "
+                "not a scikit-learn estimator"
+            )
+        return model
+    return _call_factory(spec.factory or "")
+
+
+def _call_factory(reference: str) -> Any:
+    """Call the user's `package.module:function`."""
+    module_name, _, function_name = reference.partition(":")
+    if not module_name or not function_name.isidentifier():
+        raise SettingsError(
+            f"model.factory: {reference!r} is not of the form package.module:function"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise SettingsError(
+            f"model.factory: {module_name} cannot be imported ({_told(error)})"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise SettingsError(f"model.factory: {module_name} has no function {function_name}")
+    try:
+        model = function()
+    except Exception as error:
+        raise SettingsError(f"model.factory: {reference} failed ({_told(error)})") from error
+    if isinstance(model, type) or not (hasattr(model, "learn_one") or hasattr(model, "predict")):
+        raise SettingsError(f"model.factory: {reference} returned {_article(model)}, not a model")
+    return model
+
+
+def _load(setting: str, file: FileRef) -> Any:
+    """Unpickle a file, which may run code, once its checksum has shown that it is the right one."""
+    try:
+        content = Path(file.path).read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{setting}.path: {file.path}: {error.strerror}") from error
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != file.sha256:
+        raise SettingsError(
+            f"{setting}.sha256: {file.path} has {actual}, but the settings pin {file.sha256}"
+        )
+    try:
+        return joblib.load(io.BytesIO(content))
+    except Exception as error:
+        raise SettingsError(
+            f"{setting}.path: {file.path} cannot be loaded ({_told(error)})"
+        ) from error
+
+
+def _shape(model: Any) -> str:
+    """Name the classes that a model is made of, as a pipeline is written."""
+    if isinstance(model, Pipeline):
+        return " | ".join(map(_shape, model.steps.values()))
+    if isinstance(model, TransformerUnion):
+        return f"({' + '.join(map(_shape, model.transformers.values()))})"
+    wrapped = getattr(model, "_wrapped_model", None)
+    name = type(model).__name__
+    return name if wrapped is None else f"{name}({_shape(wrapped)})"
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _article(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

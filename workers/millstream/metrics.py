@@ -1,0 +1,266 @@
+"""Every metric of a worker, with its meaning.
+
+Counters count what has been *committed*: an aborted batch leaves no trace in them except in
+`millstream_transactions_total{result="aborted"}`. Durations are seconds.
+"""
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Final, Literal
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from millstream import __version__
+from millstream.core.records import REASONS, Side
+
+Stage = Literal["consume", "process", "produce", "commit", "restore"]
+
+SIDES: Final[tuple[Side, ...]] = ("events", "labels")
+STAGES: Final[tuple[Stage, ...]] = ("consume", "process", "produce", "commit", "restore")
+SKIPS: Final = ("tombstone", "duplicate_label", "replayed")
+EXPIRIES: Final = ("drop", "assume")
+
+_STAGE_SECONDS: Final = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600,
+)  # fmt: skip
+_LATENCY_SECONDS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600,
+)  # fmt: skip
+_BATCH_RECORDS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
+
+
+class Metrics:
+    """The metrics of one worker, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._counters = self._outcome_counters()
+        transactions = Counter(
+            "millstream_transactions",
+            "Batches by how they ended; at least once, a flush and an offset commit count as one.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._transactions = {r: transactions.labels(r) for r in ("committed", "aborted")}
+        rebalances = Counter(
+            "millstream_rebalances",
+            "Calls by which the group gave this worker partitions or took some away.",
+            ["change"],
+            registry=self.registry,
+        )
+        self._rebalances = {c: rebalances.labels(c) for c in ("assigned", "revoked", "lost")}
+        stages = Histogram(
+            "millstream_stage_duration_seconds",
+            "Time per batch spent to consume (waiting included), to process (decode, predict, "
+            "learn), to produce and to commit; and per shard, to restore it.",
+            ["stage"],
+            buckets=_STAGE_SECONDS,
+            registry=self.registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._batch = Histogram(
+            "millstream_batch_records",
+            "Records (events and labels) in a batch.",
+            buckets=_BATCH_RECORDS,
+            registry=self.registry,
+        )
+        self._latency = BatchHistogram(
+            "millstream_end_to_end_latency_seconds",
+            "From an event's Kafka timestamp to the commit of its prediction.",
+            _LATENCY_SECONDS,
+        )
+        self.registry.register(self._latency)
+        self._partition_gauges()
+        self._shards = Gauge(
+            "millstream_shards",
+            "Shards (partitions of events) that this worker owns, and how many are restored.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.set_shards(assigned=0, restored=0)
+        build = Info(
+            "millstream_build", "Versions that this worker runs on.", registry=self.registry
+        )
+        build.info(
+            {
+                "version": __version__,
+                "python": platform.python_version(),
+                **{
+                    name.replace("-", "_"): version(name)
+                    for name in ("river", "scikit-learn", "confluent-kafka")
+                },
+            }
+        )
+
+    def _outcome_counters(self) -> dict[tuple[str, ...], Counter]:
+        """Counter of each key that `core.records.Outcome.counts` may have, there from zero."""
+
+        def family(
+            key: str, meaning: str, labels: tuple[str, ...], values: Iterable[tuple[str, ...]]
+        ) -> dict[tuple[str, ...], Counter]:
+            counter = Counter(f"millstream_{key}", meaning, labels, registry=self.registry)
+            return {(key, *v): counter.labels(*v) if labels else counter for v in values}
+
+        reasons = [(stage, reason) for reason, (stage, _) in REASONS.items()]
+        return {
+            **family("consumed", "Records taken in, by side.", ("side",), [(s,) for s in SIDES]),
+            **family("predicted", "Predictions published.", (), [()]),
+            **family("learned", "Examples learned.", (), [()]),
+            **family(
+                "dead_lettered",
+                "Records sent to dead letters, by the stage that failed and why.",
+                ("stage", "reason"),
+                reasons,
+            ),
+            **family(
+                "skipped",
+                "Records that need nothing done: a tombstone, a label for an id already resolved, "
+                "an input that an earlier commit covers.",
+                ("why",),
+                [(why,) for why in SKIPS],
+            ),
+            **family(
+                "expired",
+                "Predictions whose label never came, by what was done: drop, or learn the assumed.",
+                ("outcome",),
+                [(outcome,) for outcome in EXPIRIES],
+            ),
+            **family(
+                "repeated_id",
+                "Events predicted whose id was already waiting for its label, or lately resolved.",
+                (),
+                [()],
+            ),
+            **family(
+                "unlabelled",
+                "Events predicted without their inline label, so not learned from.",
+                (),
+                [()],
+            ),
+            **family("unknown_fields", "Fields ignored that the settings do not name.", (), [()]),
+            **family("held", "Labels that came before their event and are held for it.", (), [()]),
+        }
+
+    def _partition_gauges(self) -> None:
+        self._waiting = Gauge(
+            "millstream_waiting_labels",
+            "Predictions that wait for their label.",
+            ["partition"],
+            registry=self.registry,
+        )
+        self._held = Gauge(
+            "millstream_held_labels",
+            "Labels that wait for their event.",
+            ["partition"],
+            registry=self.registry,
+        )
+        self._learned = Gauge(
+            "millstream_learned_examples",
+            "Examples that the shard's model has learned in its life.",
+            ["partition"],
+            registry=self.registry,
+        )
+        self._lag_records = Gauge(
+            "millstream_lag_records",
+            "Offsets between the last one processed and the end of the partition; the markers of "
+            "transactional producers count as records here.",
+            ["side", "partition"],
+            registry=self.registry,
+        )
+        self._lag_seconds = Gauge(
+            "millstream_lag_seconds",
+            "Age of the last record processed when it was processed; 0 at the partition's end.",
+            ["side", "partition"],
+            registry=self.registry,
+        )
+
+    def add(self, counts: Mapping[tuple[str, ...], int]) -> None:
+        """Add a committed outcome's counts; raises KeyError for a name not listed above."""
+        for key, amount in counts.items():
+            self._counters[key].inc(amount)
+
+    def count_transaction(self, result: Literal["committed", "aborted"]) -> None:
+        """Count a transaction by how it ended."""
+        self._transactions[result].inc()
+
+    def count_rebalance(self, change: Literal["assigned", "revoked", "lost"]) -> None:
+        """Count a change of the assignment."""
+        self._rebalances[change].inc()
+
+    def observe_stage(self, stage: Stage, seconds: float) -> None:
+        """Time that a stage took for one batch (`restore`: for one shard)."""
+        self._stages[stage].observe(seconds)
+
+    def observe_batch(self, records: int) -> None:
+        """Size of a batch."""
+        self._batch.observe(records)
+
+    def observe_latency(self, timestamps_ms: Sequence[int], now_ms: int) -> None:
+        """End-to-end latency of a batch: its events' Kafka timestamps, and the time of commit.
+
+        Events without a timestamp (-1) are left out; one from the future counts as 0.
+        """
+        times = np.asarray(timestamps_ms, dtype=np.int64)
+        self._latency.observe_many(np.maximum(now_ms - times[times >= 0], 0) / 1000)
+
+    def set_waiting(self, partition: int, waiting: int, held: int) -> None:
+        """Predictions that wait for labels, and labels that wait for events, in a shard."""
+        self._waiting.labels(str(partition)).set(waiting)
+        self._held.labels(str(partition)).set(held)
+
+    def set_learned(self, partition: int, examples: int) -> None:
+        """Examples that a shard's model has learned."""
+        self._learned.labels(str(partition)).set(examples)
+
+    def set_lag(self, side: Side, partition: int, records: int, seconds: float) -> None:
+        """How far behind the end of its input a shard is."""
+        self._lag_records.labels(side, str(partition)).set(records)
+        self._lag_seconds.labels(side, str(partition)).set(seconds)
+
+    def set_shards(self, assigned: int, restored: int) -> None:
+        """How many shards this worker owns, and how many of them can work."""
+        self._shards.labels("assigned").set(assigned)
+        self._shards.labels("restored").set(restored)
+
+    def remove_partition(self, partition: int) -> None:
+        """Forget the gauges of a shard that another worker owns now."""
+        for gauge in (
+            self._waiting,
+            self._held,
+            self._learned,
+            self._lag_records,
+            self._lag_seconds,
+        ):
+            gauge.remove_by_labels({"partition": str(partition)})
+
+
+class BatchHistogram(Collector):
+    """A histogram that takes a whole batch of values at the cost of a few single ones."""
+
+    def __init__(self, name: str, meaning: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._bounds = np.asarray(bounds, dtype=float)
+        self._names = [*map(floatToGoString, bounds), "+Inf"]
+        # Replaced as one object, so that a scrape from another thread sees one moment.
+        self._state = (np.zeros(len(self._names), dtype=np.int64), 0.0)
+
+    def observe_many(self, values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> None:
+        """Add values; only one thread may call this."""
+        counts, total = self._state
+        where = np.searchsorted(self._bounds, values)
+        self._state = (
+            counts + np.bincount(where, minlength=len(self._names)),
+            total + float(values.sum()),
+        )
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """Answer a scrape."""
+        counts, total = self._state
+        cumulative = zip(self._names, map(float, np.cumsum(counts)), strict=True)
+        yield HistogramMetricFamily(self._name, self._meaning, list(cumulative), sum_value=total)

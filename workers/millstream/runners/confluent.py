@@ -1,0 +1,338 @@
+"""The main runner: moves bytes between Kafka and the shards, through confluent-kafka.
+
+    records = what is at hand          (waits only where nothing is)
+    outcomes = shard.process(records)  (pure)
+    publisher.commit(outcomes)         (one transaction: outputs and offsets)
+
+A batch is whatever arrived while the one before was committed: an idle worker answers each event
+at once, a busy one commits ever larger batches. There is no timer. Where a batch fails, its shards
+are thrown away and restored from their logs, and the same records come again.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException
+
+from millstream.core.late import LateShard
+from millstream.core.models.learner import Learner
+from millstream.core.outputs import skip_note
+from millstream.core.records import Outcome, Side
+from millstream.errors import Restore, SettingsError, Stop
+from millstream.health import Health
+from millstream.metrics import Metrics
+from millstream.runners.breaker import Breaker
+from millstream.runners.clients import (
+    SESSION_TIMEOUT_MS,
+    TRANSACTION_TIMEOUT_MS,
+    consumer_config,
+    producer_config,
+    reader_config,
+)
+from millstream.runners.membership import Membership, Partition
+from millstream.runners.publish import (
+    Aborted,
+    AtLeastOnce,
+    Batch,
+    ExactlyOnce,
+    Names,
+    ProducerLost,
+    Publisher,
+)
+from millstream.runners.restore import Restorer
+from millstream.runners.slot import Slot
+from millstream.runners.topics import connect, describe, require_topics
+from millstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+IDLE_WAIT_SECONDS: Final = 0.1
+"""How long the loop waits for a message; also how soon it sees a signal or an expiry."""
+RESTORE_SLICE_SECONDS: Final = 0.1
+OFFSETS_REFRESH_SECONDS: Final = 1800.0
+"""Brokers forget offsets that nobody commits, of topics not subscribed to even in a live group."""
+LAG_INTERVAL_SECONDS: Final = 1.0
+MAX_ABORTS_IN_A_ROW: Final = 10
+DEFAULT_MAX_BYTES: Final = 1_000_000
+"""librdkafka's `message.max.bytes`."""
+
+
+class Worker:
+    """One member of the app's consumer group."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        build_learner: Callable[[], Learner],
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        """Connects only in `run`."""
+        self._settings = settings
+        self._build_learner = build_learner
+        self._metrics = metrics
+        self._health = health
+        self._stopping = threading.Event()
+        self._breaker = Breaker(settings.dead_letters.stop_ratio, settings.dead_letters.window)
+        self._names = Names(
+            settings.topic("predictions"),
+            settings.topic("examples"),
+            settings.topic("models"),
+            settings.topic("dead_letters"),
+        )
+        self._aborts_in_a_row = 0
+        self._seconds_per_record = 0.0
+        self._lag_due = 0.0
+
+    def stop(self) -> None:
+        """Ask to finish the batch, commit and leave the group; from any thread or a signal."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until `stop`; raises `Stop` where the worker cannot go on."""
+        settings = self._settings
+        admin = connect(settings)
+        require_topics(settings, admin)
+        self._slot = Slot(settings.app, settings.instance)
+        try:
+            self._publisher = self._build_publisher()
+            owner_log = self._publisher if isinstance(self._publisher, AtLeastOnce) else None
+            restorer = Restorer(
+                settings, self._build_learner, admin, reader_config(settings), owner_log,
+                self._max_bytes(describe(admin, self._names)),
+            )  # fmt: skip
+            self._consumer = Consumer(consumer_config(settings))
+            self._membership = Membership(self._consumer, restorer, self._metrics)
+        except KafkaException as error:
+            raise SettingsError(f"kafka: {error.args[0].str()}") from error
+        try:
+            self._membership.subscribe()
+            while not self._stopping.is_set():
+                self._turn()
+        finally:
+            # In this order: leave the group, so that others take over; then the rest.
+            self._consumer.close()
+            self._publisher.close()
+            restorer.close()
+            self._slot.release()
+
+    def _build_publisher(self) -> ExactlyOnce | AtLeastOnce:
+        if self._settings.processing_guarantee == "exactly_once":
+            return ExactlyOnce(producer_config(self._settings, self._slot.name), self._names)
+        return AtLeastOnce(producer_config(self._settings, None), self._names)
+
+    def _max_bytes(self, topics: dict[str, "object"]) -> int:
+        limits = [int(self._settings.kafka.get("message.max.bytes", DEFAULT_MAX_BYTES))]
+        for info in topics.values():
+            configs = getattr(info, "configs", {})
+            if "max.message.bytes" in configs:
+                limits.append(int(configs["max.message.bytes"]))
+        return min(limits)
+
+    # -- one turn of the loop -------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        membership = self._membership
+        self._health.beat()
+        began = time.monotonic()
+        restoring = membership.restore_some(RESTORE_SLICE_SECONDS)
+        if restoring:
+            self._metrics.observe_stage("restore", time.monotonic() - began)
+        self._report_shards()
+        fetching = time.monotonic()
+        fetched, drained = membership.fetch(self._limit(), 0 if restoring else IDLE_WAIT_SECONDS)
+        # What was fetched belongs to this membership, and may only be committed by it.
+        member = self._consumer.memberid()
+        outcomes: list[tuple[Partition, Outcome]] = []
+        processing = time.monotonic()
+        for partition in list(membership.partitions.values()):
+            outcome = self._process(partition, fetched.get(partition.number), drained=drained)
+            if outcome:
+                outcomes.append((partition, outcome))
+        if fetched:
+            records = sum(len(side) for sides in fetched.values() for side in sides.values())
+            self._learn_pace(records, time.monotonic() - processing)
+            self._metrics.observe_stage("consume", processing - fetching)
+            self._metrics.observe_stage("process", time.monotonic() - processing)
+        if outcomes:
+            self._commit(outcomes, member)
+        self._refresh_offsets(member)
+        self._report_lag()
+
+    def _limit(self) -> int:
+        """How many records make a full batch: bounded in number and, by the pace, in time."""
+        batch = self._settings.batch
+        if self._seconds_per_record <= 0:
+            return batch.max_records
+        by_age = int(batch.max_age / 1000 / self._seconds_per_record)
+        return max(1, min(batch.max_records, by_age))
+
+    def _learn_pace(self, records: int, seconds: float) -> None:
+        if records:
+            pace = seconds / records
+            known = self._seconds_per_record
+            self._seconds_per_record = pace if known <= 0 else 0.8 * known + 0.2 * pace
+
+    def _process(
+        self, partition: Partition, records: dict[Side, list] | None, *, drained: bool
+    ) -> Outcome | None:
+        shard = partition.shard
+        if shard is None:
+            return None
+        late = isinstance(shard, LateShard)
+        if records is None and not late:
+            return None
+        ends: dict[Side, bool] = {}
+        if late:
+            # While more is at hand locally, an end that was reported says nothing.
+            known = self._membership.at_ends(partition)
+            ends = {side: drained and at_end for side, at_end in known.items()}
+        now = time.time_ns() // 1_000_000
+        try:
+            outcome = shard.process(records or {"events": [], "labels": []}, ends, now)
+        except Restore as broken:
+            log.warning(
+                "the model raised while it learned: restored without this record",
+                extra={"partition": partition.number, "side": broken.side,
+                       "offset": broken.offset, "reason": broken.skip.detail},
+            )  # fmt: skip
+            note = None
+            if broken.side == "events":
+                note = skip_note(partition.number, broken.offset, broken.skip)
+            self._membership.restart(
+                partition, {(broken.side, broken.offset): (broken.skip, note)}
+            )
+            return None
+        if late:
+            self._membership.hold_back(partition, 2 * self._settings.batch.max_records)
+        return outcome
+
+    # -- the commit and its failures --------------------------------------------------------------
+
+    def _commit(self, outcomes: list[tuple[Partition, Outcome]], member: str) -> None:
+        self._watch_dead_letters(outcomes)
+        for partition, outcome in outcomes:
+            partition.positions.update(outcome.positions)
+        batch = Batch(
+            [(partition.number, outcome) for partition, outcome in outcomes],
+            [place for partition, _ in outcomes for place in self._membership.offsets(partition)],
+            member,
+        )
+        if not self._perform(batch, [partition for partition, _ in outcomes]):
+            return
+        now = time.time_ns() // 1_000_000
+        for partition, outcome in outcomes:
+            self._metrics.add(outcome.counts)
+            self._metrics.observe_latency(outcome.times, now)
+            partition.skips.clear()
+            if outcome.times:
+                partition.latest = outcome.times[-1]
+            shard = partition.shard
+            if shard is not None:
+                self._metrics.set_learned(partition.number, shard.learned)
+                self._metrics.set_waiting(partition.number, shard.waiting(), shard.held())
+
+    def _perform(self, batch: Batch, partitions: list[Partition]) -> bool:
+        """Commit a batch; where that fails, restore its shards. Returns whether it counts."""
+        began = time.monotonic()
+        try:
+            if not batch.member:
+                raise Aborted("this worker is no member of its group at present")
+            self._publisher.commit(batch, self._consumer)
+        except Aborted as aborted:
+            self._aborts_in_a_row += 1
+            self._metrics.count_transaction("aborted")
+            log.warning("batch aborted, its shards are restored", extra={"reason": str(aborted)})
+            for partition in partitions:
+                self._membership.restart(partition)
+            if isinstance(aborted, ProducerLost):
+                self._replace_producer(aborted, time.monotonic() - began)
+            if self._aborts_in_a_row >= MAX_ABORTS_IN_A_ROW:
+                raise Stop(
+                    f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: "
+                    f"{aborted}"
+                ) from aborted
+            return False
+        self._aborts_in_a_row = 0
+        self._metrics.count_transaction("committed")
+        self._metrics.observe_stage("commit", time.monotonic() - began)
+        for partition in partitions:
+            partition.committed_at = time.monotonic()
+        return True
+
+    def _replace_producer(self, lost: ProducerLost, seconds: float) -> None:
+        """A producer that is dead for a known reason is built again; else two workers fight."""
+        if seconds * 1000 < TRANSACTION_TIMEOUT_MS and not self._was_put_out_of_the_group():
+            raise Stop(
+                f"another worker runs under this one's transactional id, {self._slot.name} "
+                f"({lost}): give each worker a name of its own with the setting instance"
+            ) from lost
+        self._publisher.close()
+        self._publisher = self._build_publisher()
+
+    def _was_put_out_of_the_group(self) -> bool:
+        """Whether the group gives our partitions away within a session's length."""
+        losses = self._membership.losses
+        for partition in self._membership.partitions.values():
+            self._membership.restart(partition)
+        until = time.monotonic() + SESSION_TIMEOUT_MS / 1000
+        while time.monotonic() < until and not self._stopping.is_set():
+            self._health.beat()
+            self._membership.fetch(1, IDLE_WAIT_SECONDS)
+            if self._membership.losses > losses:
+                return True
+        return False
+
+    def _refresh_offsets(self, member: str) -> None:
+        """Commit positions that have not moved for long, before the broker forgets them."""
+        now = time.monotonic()
+        stale = [
+            partition
+            for partition in self._membership.partitions.values()
+            if partition.shard is not None
+            and now - partition.committed_at > OFFSETS_REFRESH_SECONDS
+        ]
+        if stale:
+            offsets = [place for each in stale for place in self._membership.offsets(each)]
+            self._perform(Batch([], offsets, member), stale)
+
+    def _watch_dead_letters(self, outcomes: list[tuple[Partition, Outcome]]) -> None:
+        records = bad = 0
+        reasons: dict[str, int] = {}
+        for _, outcome in outcomes:
+            for key, amount in outcome.counts.items():
+                if key[0] == "consumed":
+                    records += amount
+                elif key[0] == "dead_lettered" and key[2] not in {"unmatched", "late"}:
+                    bad += amount
+                    reasons[key[2]] = reasons.get(key[2], 0) + amount
+        if records:
+            self._breaker.add(records, bad, reasons)
+
+    # -- what is seen from outside ----------------------------------------------------------------
+
+    def _report_shards(self) -> None:
+        membership = self._membership
+        if membership.joined():
+            assigned, restored = len(membership.partitions), membership.restored()
+            self._health.set_shards(assigned, restored)
+            self._metrics.set_shards(assigned, restored)
+
+    def _report_lag(self) -> None:
+        now = time.monotonic()
+        if now < self._lag_due:
+            return
+        self._lag_due = now + LAG_INTERVAL_SECONDS
+        for partition in self._membership.partitions.values():
+            behind = max(0.0, time.time() - partition.latest / 1000) if partition.latest > 0 else 0.0
+            for side in partition.positions:
+                records = self._membership.lag(partition, side)
+                if records is not None:
+                    # How old the last event worked off is; nothing is late where nothing waits.
+                    self._metrics.set_lag(side, partition.number, records, behind if records else 0)
+
+
+__all__ = ["Publisher", "Worker"]

@@ -1,0 +1,121 @@
+"""Reads a stretch of one partition to its end, a piece at a time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from millstream.core.records import UNREADABLE_HEADERS, Headers, Record
+from millstream.errors import Stop
+
+READ_COUNT = 5_000
+
+
+def to_record(message: Message) -> Record:
+    """A message as the core takes it."""
+    headers: Headers | None
+    try:
+        headers = message.headers()
+    except UnicodeDecodeError:
+        headers = UNREADABLE_HEADERS
+    return Record(
+        message.offset(), message.timestamp()[1], message.key(), message.value(), headers
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a log, and who takes it in."""
+
+    topic: str
+    partition: int
+    start: int
+    """First offset to read."""
+    end: int
+    """Read is what lies below."""
+    sink: Callable[[Sequence[Record]], None]
+
+
+class LogReader:
+    """Reads stretches with `read_committed`, by a consumer that belongs to no group.
+
+    A stretch is read when the *position* is at or past its end, and its end has to come from
+    `end_offset`. Neither the end-of-partition event alone nor a reader's own watermarks will do:
+    `commit_transaction` returns before the broker has written the markers, and until then both
+    stop short of the transaction just committed.
+    """
+
+    def __init__(self, config: dict[str, object]) -> None:
+        self._consumer = Consumer(config)
+        self._stretch: Stretch | None = None
+        self._position = 0
+        self.records_read = 0
+
+    def open(self, stretch: Stretch) -> None:
+        """Begin with a stretch."""
+        self._stretch = stretch
+        self._position = stretch.start
+        if not self.done():
+            self._consumer.assign(
+                [TopicPartition(stretch.topic, stretch.partition, stretch.start)]
+            )
+
+    def done(self) -> bool:
+        """Whether the stretch is read to its end."""
+        return self._stretch is None or self._position >= self._stretch.end
+
+    def step(self, timeout: float) -> None:
+        """Read a piece of the stretch, waiting for at most `timeout` seconds.
+
+        Raises `Stop` where the log cannot be read.
+        """
+        if self._stretch is None or self.done():
+            return
+        records: list[Record] = []
+        for message in self._consumer.consume(READ_COUNT, timeout):
+            error = message.error()
+            if error is None:
+                # Past the end is what came after the restore had begun: it is not ours to fold.
+                if message.offset() < self._stretch.end:
+                    records.append(to_record(message))
+                self._position = message.offset() + 1
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                self._position = max(self._position, message.offset())
+            elif _hopeless(error):
+                raise Stop(
+                    f"{self._stretch.topic} partition {self._stretch.partition} cannot be read "
+                    f"from offset {self._stretch.start}: {error.str()}"
+                )
+        if records:
+            self.records_read += len(records)
+            self._stretch.sink(records)
+        if self.done():
+            self._consumer.unassign()
+            self._stretch = None
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._consumer.close()
+
+
+def _hopeless(error: KafkaError) -> bool:
+    return bool(error.fatal()) or error.code() in {
+        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - its public name
+        KafkaError.OFFSET_OUT_OF_RANGE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - its public name
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - its public name
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+
+
+def log_bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int]:
+    """First offset and the offset after the last record, open transactions included.
+
+    The admin client asks with `read_uncommitted`, unlike a consumer's own watermark query.
+    """
+    where = TopicPartition(topic, partition)
+    earliest = admin.list_offsets({where: OffsetSpec.earliest()})[where]
+    latest = admin.list_offsets({where: OffsetSpec.latest()})[where]
+    return earliest.result().offset, latest.result().offset

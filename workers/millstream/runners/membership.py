@@ -1,0 +1,309 @@
+"""The worker's place in its consumer group: which partitions it has, and where each of them is.
+
+Only `events` is subscribed to. Partition p of `labels` comes and goes with partition p of
+`events`, by hand: the group's assignor may well give the two to different members. A partition
+stays paused until its shard is restored, while the loop keeps polling.
+"""
+
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from millstream.core.records import Output, Record, Side
+from millstream.core.shard import Shard
+from millstream.errors import DeadLetter, Stop
+from millstream.metrics import Metrics
+from millstream.runners.logs_reader import to_record
+from millstream.runners.restore import Restorer, ShardRestore
+
+log = logging.getLogger(__name__)
+
+BROKER_TIMEOUT_SECONDS = 10.0
+Skips = dict[tuple[str, int], tuple[DeadLetter, Output | None]]
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition that the group gave to this worker."""
+
+    number: int
+    shard: Shard | None = None
+    """None while it is restored."""
+    restore: ShardRestore | None = None
+    skips: Skips = field(default_factory=dict)
+    positions: dict[Side, int] = field(default_factory=dict)
+    """Per side, the offset after the last record that a commit accounts for."""
+    fetched: dict[Side, int] = field(default_factory=dict)
+    """Per side, the offset after the last record that was fetched."""
+    ends: dict[Side, int] = field(default_factory=dict)
+    """Per side, the end of the log as last reported."""
+    paused: set[Side] = field(default_factory=set)
+    latest: int = -1
+    """Kafka's timestamp (ms) of the last event worked off."""
+    committed_at: float = 0.0
+    """When its offsets were last committed, on the monotonic clock."""
+
+
+class Membership:
+    """Partitions come, are restored, are worked on, and go."""
+
+    def __init__(self, consumer: Consumer, restorer: Restorer, metrics: Metrics) -> None:
+        self.partitions: dict[int, Partition] = {}
+        self.losses = 0
+        """How often partitions were taken from this worker without its consent."""
+        self._consumer = consumer
+        self._restorer = restorer
+        self._metrics = metrics
+        self._topics: dict[Side, str] = {"events": restorer.settings.events.topic}
+        if restorer.late:
+            self._topics["labels"] = str(restorer.settings.labels.topic)
+        self._queue: deque[Partition] = deque()
+
+    def subscribe(self) -> None:
+        """Join the group."""
+        self._consumer.subscribe(
+            [self._topics["events"]],
+            on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost,
+        )  # fmt: skip
+
+    def joined(self) -> bool:
+        """Whether the group knows this worker."""
+        return bool(self._consumer.memberid())
+
+    def restored(self) -> int:
+        """How many partitions are ready to be worked on."""
+        return sum(partition.shard is not None for partition in self.partitions.values())
+
+    # -- rebalances ---------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        self._metrics.count_rebalance("assigned")
+        log.info("partitions assigned", extra={"partitions": [a.partition for a in assigned]})
+        # The true position is known after the restore; until then nothing is fetched.
+        places = [
+            TopicPartition(topic, each.partition, 0)
+            for each in assigned
+            for topic in self._topics.values()
+        ]
+        consumer.incremental_assign(places)
+        consumer.pause(places)
+        for each in assigned:
+            partition = self.partitions[each.partition] = Partition(each.partition)
+            self._queue.append(partition)
+
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        self._metrics.count_rebalance("revoked")
+        self._drop(consumer, revoked)
+
+    def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
+        self._metrics.count_rebalance("lost")
+        self.losses += 1
+        self._drop(consumer, lost)
+
+    def _drop(self, consumer: Consumer, gone: list[TopicPartition]) -> None:
+        """Forget partitions. Callbacks come between batches, so nothing of them is open."""
+        log.info("partitions revoked", extra={"partitions": [g.partition for g in gone]})
+        consumer.incremental_unassign(
+            [TopicPartition(t, each.partition) for each in gone for t in self._topics.values()]
+        )
+        for each in gone:
+            partition = self.partitions.pop(each.partition, None)
+            if partition is not None:
+                self._release(partition)
+            self._metrics.remove_partition(each.partition)
+
+    def _release(self, partition: Partition) -> None:
+        if partition in self._queue:
+            self._queue.remove(partition)
+        shard = partition.shard
+        if shard is None:
+            return
+        log.info(
+            "shard released",
+            extra={
+                "partition": partition.number,
+                "positions": dict(partition.positions),
+                "learned": shard.learned,
+                "waiting": shard.waiting(),
+                "digest": shard.learner.digest() if shard.learner.learns else None,
+            },
+        )
+
+    # -- restores -----------------------------------------------------------------------------
+
+    def restart(self, partition: Partition, skips: Skips | None = None) -> None:
+        """Throw a shard away and restore it; nothing in memory can be undone."""
+        partition.shard = None
+        partition.restore = None
+        partition.skips |= skips or {}
+        if self.partitions.get(partition.number) is partition:
+            self._consumer.pause(self._places(partition))
+            if partition not in self._queue:
+                self._queue.append(partition)
+
+    def restore_some(self, seconds: float) -> bool:
+        """Work on restores for about so long; returns whether there is more to restore."""
+        until = time.monotonic() + seconds
+        while self._queue and time.monotonic() < until:
+            partition = self._queue[0]
+            if partition.restore is None:
+                committed = self._committed(partition)
+                if committed is None:
+                    break
+                partition.restore = ShardRestore(
+                    self._restorer, partition.number, committed, partition.skips
+                )
+            partition.restore.step(min(0.05, seconds))
+            if partition.restore.shard is not None:
+                self._queue.popleft()
+                self._begin(partition, partition.restore)
+        return bool(self._queue)
+
+    def _committed(self, partition: Partition) -> dict[Side, int | None] | None:
+        """The group's committed offsets; None where the broker does not say so at present."""
+        places = [TopicPartition(t, partition.number) for t in self._topics.values()]
+        try:
+            answers = self._consumer.committed(places, timeout=BROKER_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            log.warning("committed offsets not known yet", extra={"reason": error.args[0].str()})
+            return None
+        if any(answer.error is not None for answer in answers):
+            return None
+        return {
+            side: answer.offset if answer.offset >= 0 else None
+            for side, answer in zip(self._topics, answers, strict=True)
+        }
+
+    def _begin(self, partition: Partition, restore: ShardRestore) -> None:
+        """Fetch from where the restored shard is."""
+        places = [
+            TopicPartition(self._topics[side], partition.number, offset)
+            for side, offset in restore.positions.items()
+        ]
+        for place in places:
+            self._consumer.seek(place)
+        partition.shard = restore.shard
+        partition.restore = None
+        partition.positions = dict(restore.positions)
+        partition.fetched = dict(restore.positions)
+        partition.ends = dict.fromkeys(restore.positions, -1)
+        partition.paused = set()
+        partition.committed_at = time.monotonic()
+        self._consumer.resume(places)
+
+    def _places(self, partition: Partition) -> list[TopicPartition]:
+        return [TopicPartition(topic, partition.number) for topic in self._topics.values()]
+
+    # -- fetching -----------------------------------------------------------------------------
+
+    def fetch(self, limit: int, timeout: float) -> tuple[dict[int, dict[Side, list[Record]]], bool]:
+        """Records at hand by partition and side, and whether there are no more at hand.
+
+        Waits for the first for at most `timeout` seconds, for no further one.
+        """
+        first = self._consumer.poll(timeout)
+        if first is None:
+            return {}, True
+        messages = [first]
+        if limit > 1:
+            messages += self._consumer.consume(limit - 1, 0)
+        return self._sort(messages), len(messages) < limit
+
+    def _sort(self, messages: list[Message]) -> dict[int, dict[Side, list[Record]]]:
+        labels = self._topics.get("labels")
+        sorted_records: dict[int, dict[Side, list[Record]]] = {}
+        lists: dict[tuple[str, int], list[Record] | None] = {}
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._heed(message, error)
+                continue
+            where = (message.topic(), message.partition())
+            if where not in lists:
+                partition = self.partitions.get(where[1])
+                side: Side = "labels" if where[0] == labels else "events"
+                known = partition is not None and partition.shard is not None
+                lists[where] = (
+                    sorted_records.setdefault(where[1], {"events": [], "labels": []})[side]
+                    if known
+                    else None
+                )
+            records = lists[where]
+            if records is not None:
+                records.append(to_record(message))
+        for number, by_side in sorted_records.items():
+            for side in self._topics:
+                by_side[side] = self._new(self.partitions[number], side, by_side[side])
+        return sorted_records
+
+    def _new(self, partition: Partition, side: Side, records: list[Record]) -> list[Record]:
+        """Only what was not fetched before: a seek may still be followed by older messages."""
+        expected = partition.fetched[side]
+        if records and records[0].offset < expected:
+            records = [record for record in records if record.offset >= expected]
+        if records:
+            partition.fetched[side] = records[-1].offset + 1
+        return records
+
+    def _heed(self, message: Message, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            partition = self.partitions.get(message.partition())
+            if partition is not None and partition.shard is not None:
+                side: Side = "events" if message.topic() == self._topics["events"] else "labels"
+                partition.ends[side] = message.offset()
+            return
+        where = f"{message.topic()} partition {message.partition()}" if message.topic() else "Kafka"
+        if error.fatal() or error.code() in _HOPELESS:
+            raise Stop(f"{where}: {error.str()} ({error.name()})")
+        log.warning("Kafka client", extra={"where": where, "reason": error.str()})
+
+    def at_ends(self, partition: Partition) -> dict[Side, bool]:
+        """Which sides have been fetched to their present end."""
+        return {side: partition.ends[side] >= partition.fetched[side] for side in self._topics}
+
+    def hold_back(self, partition: Partition, limit: int) -> None:
+        """Stop fetching a side that runs ahead of the other by more than `limit` records."""
+        shard = partition.shard
+        if shard is None:
+            return
+        for side, topic in self._topics.items():
+            place = [TopicPartition(topic, partition.number)]
+            backlog = shard.backlog(side)
+            if backlog > limit and side not in partition.paused:
+                self._consumer.pause(place)
+                partition.paused.add(side)
+            elif backlog <= limit // 2 and side in partition.paused:
+                self._consumer.resume(place)
+                partition.paused.discard(side)
+
+    def offsets(self, partition: Partition) -> list[TopicPartition]:
+        """What the group is to commit for a partition: both sides, moved or not."""
+        return [
+            TopicPartition(self._topics[side], partition.number, offset)
+            for side, offset in partition.positions.items()
+        ]
+
+    def lag(self, partition: Partition, side: Side) -> int | None:
+        """Records of a side that are not yet worked off; None before the first fetch."""
+        place = TopicPartition(self._topics[side], partition.number)
+        try:
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+        except KafkaException:
+            return None  # not fetched yet, so not known: the gauge keeps its value
+        return None if high < 0 else max(0, high - partition.positions[side])
+
+
+_HOPELESS = {
+    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - its public name
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - its public name
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - its public name
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.FENCED_INSTANCE_ID,
+}
+

@@ -1,0 +1,187 @@
+"""Performs outcomes: all of a batch's outputs and offsets, or nothing.
+
+`ExactlyOnce` does so in a transaction. `AtLeastOnce` writes, waits for the acknowledgements and
+then commits the offsets: a crash between the two repeats outputs, while what is learned stays
+exactly-once because the fold goes by source positions.
+
+Every failure has one of three owners. `Aborted`: nothing of the batch counts, its shards are to be
+restored. `ProducerLost`: the same, and the producer is of no more use. `Stop`: nothing helps.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from millstream.core.late import owner_record
+from millstream.core.records import Outcome, Output
+from millstream.errors import MillstreamError, Stop
+
+
+class Aborted(MillstreamError):
+    """The batch does not count; restore its shards and go on from the committed offsets."""
+
+
+class ProducerLost(Aborted):
+    """The producer is dead (fenced, or its transaction timed out): it has to be built again."""
+
+
+class Names(NamedTuple):
+    """The topics that outputs go to."""
+
+    predictions: str
+    examples: str
+    models: str
+    dead_letters: str
+
+
+class Batch(NamedTuple):
+    """What one commit is made of."""
+
+    outcomes: Sequence[tuple[int, Outcome]]
+    """Partition and what is to be written to it."""
+    offsets: Sequence[TopicPartition]
+    """Where the group's positions are afterwards, of events and of labels, moved or not."""
+    member: str
+    """The consumer's member id when the batch was fetched; never empty."""
+
+
+class Publisher(Protocol):
+    """What the loop knows of either guarantee."""
+
+    def commit(self, batch: Batch, consumer: Consumer) -> None:
+        """Write and commit a batch; raises `Aborted`, `ProducerLost` or `Stop`."""
+
+    def close(self) -> None:
+        """Let go of the broker; an open transaction is aborted."""
+
+
+def _produce(producer: Producer, topic: str, partition: int, outputs: Sequence[Output]) -> None:
+    produce = producer.produce
+    for output in outputs:
+        while True:
+            try:
+                if output.headers:
+                    produce(topic, output.value, output.key, partition, headers=output.headers)
+                else:
+                    produce(topic, output.value, output.key, partition)
+                break
+            except BufferError:  # the local queue is full: wait for acknowledgements
+                producer.poll(0.1)
+
+
+class ExactlyOnce:
+    """Outputs and offsets in one Kafka transaction."""
+
+    def __init__(self, config: dict[str, Any], names: Names) -> None:
+        """Fences any older producer of the same transactional id."""
+        self._names = names
+        self._producer = Producer(config)
+        self._retrying(self._producer.init_transactions)
+
+    def commit(self, batch: Batch, consumer: Consumer) -> None:
+        """Write and commit a batch."""
+        producer, names = self._producer, self._names
+        self._retrying(producer.begin_transaction)
+        try:
+            for partition, outcome in batch.outcomes:
+                _produce(producer, names.predictions, partition, outcome.predictions)
+                _produce(producer, names.examples, partition, outcome.examples)
+                _produce(producer, names.models, partition, outcome.notes)
+                _produce(producer, names.dead_letters, partition, outcome.dead_letters)
+            # Metadata of an empty member id is not fenced by the broker, so a worker that has
+            # left the group, or came back to it as another member, must not send any.
+            if consumer.memberid() != batch.member:
+                raise Aborted("the group membership changed while the batch was open")
+            metadata = consumer.consumer_group_metadata()
+            offsets = list(batch.offsets)
+            self._retrying(lambda: producer.send_offsets_to_transaction(offsets, metadata))
+            self._retrying(producer.commit_transaction)
+        except Aborted as aborted:
+            if not isinstance(aborted, ProducerLost):
+                self._abort()
+            raise
+        except KafkaException as error:
+            raise self._give_up(error) from error
+
+    def close(self) -> None:
+        """Nothing is open between two commits; what a crash left open, the next one fences."""
+        self._producer.purge()
+        self._producer.flush(1)
+
+    def _retrying(self, call: Callable[[], object]) -> None:
+        """Call until it is done: no time-out of ours cuts a commit or an abort short."""
+        while True:
+            try:
+                call()
+            except KafkaException as raised:
+                error: KafkaError = raised.args[0]
+                if error.txn_requires_abort():
+                    raise Aborted(error.str()) from raised
+                if error.retriable():
+                    continue
+                raise self._give_up(raised) from raised
+            return
+
+    def _abort(self) -> None:
+        self._retrying(self._producer.abort_transaction)
+
+    def _give_up(self, raised: KafkaException) -> MillstreamError:
+        error: KafkaError = raised.args[0]
+        if error.fatal():
+            return ProducerLost(f"{error.name()}: {error.str()}")
+        return Stop(f"Kafka refuses the transaction: {error.name()}: {error.str()}")
+
+
+class AtLeastOnce:
+    """Outputs, then offsets."""
+
+    def __init__(self, config: dict[str, Any], names: Names) -> None:
+        """Connects when the first message is written."""
+        self._names = names
+        self._failed: KafkaError | None = None
+        self._producer = Producer(
+            {**config, "on_delivery": self._on_delivery, "delivery.report.only.error": True}
+        )
+
+    def _on_delivery(self, error: KafkaError | None, _message: object) -> None:
+        if error is not None:
+            self._failed = error
+
+    def commit(self, batch: Batch, consumer: Consumer) -> None:
+        """Write and commit a batch.
+
+        What later restores rely on: where an example stands, the prediction that it was made of
+        and the dead letters before it stand as well. So examples are written last.
+        """
+        names = self._names
+        for partition, outcome in batch.outcomes:
+            _produce(self._producer, names.models, partition, outcome.notes)
+            _produce(self._producer, names.dead_letters, partition, outcome.dead_letters)
+            _produce(self._producer, names.predictions, partition, outcome.predictions)
+        self._flush()
+        if any(outcome.examples for _, outcome in batch.outcomes):
+            for partition, outcome in batch.outcomes:
+                _produce(self._producer, names.examples, partition, outcome.examples)
+            self._flush()
+        try:
+            consumer.commit(offsets=list(batch.offsets), asynchronous=False)
+        except KafkaException as raised:
+            raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
+
+    def claim(self, partition: int, owner: int) -> None:
+        """Append an owner record to `examples`, and wait until it is there."""
+        record = owner_record(owner, owner)
+        _produce(self._producer, self._names.examples, partition, [record])
+        self._flush()
+
+    def close(self) -> None:
+        """Nothing is unacknowledged between two commits."""
+        self._producer.flush(1)
+
+    def _flush(self) -> None:
+        while self._producer.flush(1.0):
+            pass
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise Aborted(f"an output was not delivered: {failed.name()}: {failed.str()}")

@@ -1,0 +1,164 @@
+"""The topics of an app: which there are, which there have to be, how many partitions they have."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource
+
+from millstream.errors import SettingsError, Stop
+from millstream.runners.clients import client_config
+from millstream.settings import Settings
+
+ADMIN_TIMEOUT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class TopicInfo:
+    """What the brokers say of a topic."""
+
+    partitions: int
+    replicas: int
+    """Replicas of the partition that has the fewest."""
+    configs: dict[str, str] = field(default_factory=dict)
+    """Configuration in force, the brokers' defaults included; empty if we may not read it."""
+
+
+def needed_topics(settings: Settings) -> dict[str, str]:
+    """Role to name of every topic that a worker with these settings reads or writes."""
+    delayed = settings.labels.source == "topic"
+    return {
+        "events": settings.events.topic,
+        **({"labels": str(settings.labels.topic)} if delayed else {}),
+        "predictions": settings.topic("predictions"),
+        **({"examples": settings.topic("examples")} if delayed else {}),
+        "models": settings.topic("models"),
+        "dead-letters": settings.topic("dead_letters"),
+    }
+
+
+def is_replayed(settings: Settings, role: str) -> bool:
+    """Whether a restore folds the topic of this role, so that it has to be kept."""
+    if settings.labels.source == "topic":
+        return role in {"predictions", "examples"}
+    return role == "events" and settings.model.learn
+
+
+def describe(
+    admin: AdminClient, names: Iterable[str], *, configs: bool = True
+) -> dict[str, TopicInfo]:
+    """Those of the named topics that exist; raises Stop where no broker answers.
+
+    Never creates a topic: it asks for the list of all, which no broker takes for a wish.
+    """
+    known = list_topics(admin)
+    found = {name: known[name] for name in names if name in known}
+    if not (configs and found):
+        return found
+    wanted = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in found]
+    answers = admin.describe_configs(wanted, request_timeout=ADMIN_TIMEOUT_SECONDS)
+    return {
+        resource.name: TopicInfo(
+            found[resource.name].partitions, found[resource.name].replicas, _configs_of(answer)
+        )
+        for resource, answer in answers.items()
+    }
+
+
+def connect(settings: Settings) -> AdminClient:
+    """Admin client that a broker has answered; else Stop with what the connection met."""
+    met: list[str] = []
+    config = {**client_config(settings), "error_cb": lambda error: met.append(error.str())}
+    try:
+        admin = AdminClient(config)
+    except KafkaException as error:
+        raise SettingsError(f"kafka: {reason(error)}") from error
+    try:
+        admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        admin.poll(0)  # hands over what `error_cb` has not seen yet
+        raise Stop(unreachable(met[0] if met else reason(error))) from error
+    return admin
+
+
+def list_topics(admin: AdminClient) -> dict[str, TopicInfo]:
+    """Every topic that this user may see, without configurations."""
+    try:
+        metadata = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise Stop(unreachable(reason(error))) from error
+    return {
+        name: TopicInfo(
+            len(topic.partitions), min(len(p.replicas) for p in topic.partitions.values())
+        )
+        for name, topic in metadata.topics.items()
+        if topic.partitions
+    }
+
+
+def unreachable(why: str) -> str:
+    """Sentence for a cluster that does not answer."""
+    return (
+        f"no Kafka broker answers ({why}): check bootstrap.servers and the security settings "
+        "under kafka"
+    )
+
+
+def reason(error: KafkaException) -> str:
+    """Kafka's own words for an error."""
+    cause = error.args[0] if error.args else error
+    return cause.str() if isinstance(cause, KafkaError) else str(cause)
+
+
+def _configs_of(answer: "Future[dict[str, object]]") -> dict[str, str]:
+    try:
+        entries = answer.result(timeout=ADMIN_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        denied = KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED
+        if error.args[0].code() in denied:
+            return {}
+        raise Stop(f"cannot read the topics' configuration: {reason(error)}") from error
+    return {name: str(getattr(entry, "value", "")) for name, entry in entries.items()}
+
+
+class TopicsNotReady(Stop):
+    """Needed topics are missing or unequal; the message names the command that helps."""
+
+    def __init__(self, found: list[str], settings_file: str = "SETTINGS_FILE") -> None:
+        super().__init__(
+            f"{'; '.join(found)}. Create what is missing with: "
+            f"millstream topics create {settings_file}"
+        )
+        self.found = found
+
+
+def missing_or_unequal(settings: Settings, known: dict[str, TopicInfo]) -> list[str]:
+    """Clauses on needed topics that are missing or have other partitions than events."""
+    needed = needed_topics(settings)
+    clauses = [
+        f"topic {name} ({role}) does not exist, or this user may not see it"
+        for role, name in needed.items()
+        if name not in known
+    ]
+    events = known.get(needed["events"])
+    clauses += [
+        f"topic {name} ({role}) has {known[name].partitions} partitions, but {needed['events']} "
+        f"(events) has {events.partitions}: they have to be equal"
+        for role, name in needed.items()
+        if events and name in known and known[name].partitions != events.partitions
+    ]
+    return clauses
+
+
+def require_topics(settings: Settings, admin: AdminClient) -> int:
+    """Partition count of events, once every topic is there with as many.
+
+    Raises TopicsNotReady, a Stop that names what is missing and the command that creates it.
+    """
+    known = describe(admin, needed_topics(settings).values(), configs=False)
+    found = missing_or_unequal(settings, known)
+    if found:
+        raise TopicsNotReady(found)
+    return known[settings.events.topic].partitions
