@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from millstream import logs
+from millstream.runners.properties import HIDDEN
 from millstream.settings import LogSettings
 from tests.kafka.cluster import wait_until
 
@@ -83,7 +84,7 @@ def test_no_secret_of_the_settings_is_ever_logged(
     log.error("PEM-canary", exc_info=ValueError(CANARY))
     err = capsys.readouterr().err
     assert "canary" not in err
-    assert logs.HIDDEN in err
+    assert HIDDEN in err
     assert "someone" in err
 
 

@@ -30,7 +30,9 @@ class Check:
         )
 
 
-def make_topics(kafka: Kafka, app: str, partitions: int = 1, **configs: dict[str, str]) -> None:
+def make_topics(
+    kafka: Kafka, app: str, configs: dict[str, dict[str, str]] | None = None, partitions: int = 1
+) -> None:
     """Create an app's topics the way they should be, but for these."""
     good: dict[str, dict[str, str]] = {
         "sites": {"retention.ms": "-1"},
@@ -41,7 +43,7 @@ def make_topics(kafka: Kafka, app: str, partitions: int = 1, **configs: dict[str
         "dead-letters": {},
     }
     for name, config in good.items():
-        given = configs.get(name.replace("-", "_"), config)
+        given = (configs or {}).get(name, config)
         kafka.create_topics(f"{app}.{name}", partitions=partitions, config=given)
 
 
@@ -102,7 +104,7 @@ def test_a_topic_that_would_lose_something_later_is_found(
     words: str,
 ) -> None:
     app = kafka.unique("check")
-    make_topics(kafka, app, **{topic: config})
+    make_topics(kafka, app, {topic: config})
     check = Check(millstream, write(delayed(app, kafka.bootstrap)))
     assert words in check.texts(level, f"topic {app}.{topic}")
     assert check.exit_code == (1 if level == "error" else 0)
@@ -124,7 +126,7 @@ def test_events_that_are_the_training_log_have_to_stay(
     words: str,
 ) -> None:
     app = kafka.unique("check")
-    make_topics(kafka, app, sites=config)
+    make_topics(kafka, app, {"sites": config})
     check = Check(millstream, write(inline(app, kafka.bootstrap)))
     assert words in check.texts(level, "sites")
 
@@ -181,7 +183,7 @@ def test_events_that_nothing_is_learned_from_may_expire(
     millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
 ) -> None:
     app = kafka.unique("check")
-    make_topics(kafka, app, sites={"retention.ms": "604800000"})
+    make_topics(kafka, app, {"sites": {"retention.ms": "604800000"}})
     weights = tmp_path / "model.pickle"
     weights.write_bytes(pickle.dumps(linear_model.LogisticRegression()))
     settings = inline(app, kafka.bootstrap)

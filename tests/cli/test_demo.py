@@ -38,6 +38,7 @@ def test_the_demo_on_a_real_kafka_is_exactly_once(kafka: Kafka) -> None:
     done = demo("--bootstrap", kafka.bootstrap)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(ACCURACY) == 2
+    assert "0 predictions came twice" in done.stdout
     app = re.search(r"millstream-demo-[0-9a-f]+", done.stdout)
     assert app
     predictions = kafka.read(f"{app.group()}.predictions")

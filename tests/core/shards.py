@@ -126,11 +126,13 @@ def restored(
     predictions: Sequence[Output],
     examples: Sequence[Output],
     committed: dict[str, int | None],
+    *,
+    owners: set[int] | None = None,
     **options: Any,
 ) -> LateShard:
     """A shard made of its logs, as a runner restores it."""
     shard = LateShard(plan(**options))
-    fold = LateFold(shard, committed)  # type: ignore[arg-type]
+    fold = LateFold(shard, committed, owners)  # type: ignore[arg-type]
     for offset, output in enumerate(examples):
         fold.example(Record(offset, 0, output.key, output.value, output.headers))
     for offset, output in enumerate(predictions):

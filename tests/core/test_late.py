@@ -389,11 +389,11 @@ def test_records_of_an_owner_that_was_replaced_do_not_count() -> None:
     zombie.feed(2, labels=[label(1, 2, "b", value=False)])
     new_owner = Run(LateShard(plan(), owner=5))
     new_owner.shard = restored(
-        run.predictions, [*run.examples, owner_record(5, 2)], dict(run.positions)
+        run.predictions, [*run.examples, owner_record(5, 0, 2)], dict(run.positions)
     )
     assert new_owner.shard.owner == 5
     new_owner.feed(3, labels=[label(1, 2, "b", value=True)])
-    log = [*run.examples, owner_record(5, 2), *zombie.examples, *new_owner.examples]
+    log = [*run.examples, owner_record(5, 0, 2), *zombie.examples, *new_owner.examples]
     folded = restored(run.predictions, log, {"events": 2, "labels": 2})
     assert folded.learner.digest() == new_owner.shard.learner.digest()
 

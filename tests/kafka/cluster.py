@@ -22,6 +22,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 Text = str | bytes | None
 T = TypeVar("T")
 
+_NO_LEADER_YET = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 _LARGEST_MESSAGE = 10_000_000
 """More than a broker takes by default, so that a test can make the broker refuse."""
 
@@ -187,11 +188,20 @@ class Kafka:
 
         `committed`: to the first open transaction (the last stable offset) instead.
         """
-        latest = OffsetSpec.latest()
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = {TopicPartition(topic, number): latest for number in self._partitions(topic)}
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        answers = self.admin.list_offsets(wanted, isolation_level=level)
-        return {part.partition: future.result().offset for part, future in answers.items()}
+
+        def ask() -> dict[int, int] | None:
+            answers = self.admin.list_offsets(wanted, isolation_level=level)
+            try:
+                return {part.partition: each.result().offset for part, each in answers.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER_YET:
+                    raise
+                return None  # a topic just made may not have its leader yet
+
+        return wait_until(ask, message=f"{topic} has leaders") or {}
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
         """Say which offset a group has committed, if any."""

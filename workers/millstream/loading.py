@@ -64,7 +64,7 @@ def learner_factory(settings: Settings) -> Callable[[], Learner]:
             settings.model,
             labelled=settings.labels.source != "none",
             feature_names=names,
-            spare=make() if traits else None,
+            spare=make() if traits and settings.labels.source == "topic" else None,
             traits=traits,
         )
 

@@ -12,19 +12,21 @@ from typing import Any, Final
 
 import orjson
 
+from millstream.runners.properties import HIDDEN, is_secret
 from millstream.settings import LogSettings
 
 # Parts of librdkafka property names whose values nobody may see.
-_SECRET_WORDS: Final = ("password", "secret", ".pem", "sasl.oauthbearer.config", "sasl.jaas.config")
-HIDDEN: Final = "(hidden)"
 
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-def configure(log: LogSettings, kafka: Mapping[str, object] | None = None) -> None:
+def configure(
+    log: LogSettings, kafka: Mapping[str, object] | None = None, *, clients: bool = True
+) -> None:
     """Send every log of this process to stderr, formatted and filtered as the settings say.
 
     `kafka` are the connection properties; their secrets are taken out of what is logged.
+    `clients` is false for a short command, which says by itself what the Kafka clients met.
     """
     handler = logging.StreamHandler(sys.stderr)
     shape = _JsonFormatter if log.format == "json" else _TextFormatter
@@ -34,15 +36,14 @@ def configure(log: LogSettings, kafka: Mapping[str, object] | None = None) -> No
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("millstream").setLevel(log.level.upper())
+    logging.getLogger("millstream.librdkafka").setLevel(
+        logging.NOTSET if clients else logging.CRITICAL
+    )
 
 
 def secret_values(kafka: Mapping[str, object]) -> tuple[str, ...]:
     """Values among librdkafka properties that nobody may see."""
-    return tuple(
-        str(value)
-        for name, value in kafka.items()
-        if value and any(word in name for word in _SECRET_WORDS)
-    )
+    return tuple(str(value) for name, value in kafka.items() if value and is_secret(name))
 
 
 def hide(text: str, secrets: tuple[str, ...]) -> str:

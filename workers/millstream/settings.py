@@ -1,11 +1,19 @@
 """Settings: the only place that reads settings files and the environment."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as EnvironmentError_
 
-from millstream.core.spec import EventsSpec, LabelsSpec, Milliseconds, ModelSpec, Spec
+from millstream.core.spec import Assume, EventsSpec, LabelsSpec, Milliseconds, ModelSpec, Spec
+from millstream.errors import SettingsError
+from millstream.runners.properties import HIDDEN, OWNED, is_secret
+from millstream.settings_errors import sentences
+from millstream.settings_file import dotted, merge, nearest, read_file, resolve_files
+
+PREFIX = "MILLSTREAM_"
 
 
 class PredictionSettings(Spec):
@@ -56,13 +64,16 @@ class LogSettings(Spec):
 class Settings(BaseSettings):
     """Everything that a user can set."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="MILLSTREAM_",
-                                      env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__"
+    )
 
     app: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")
-    instance: str | None = None
+    instance: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9._-]{1,100}$")
+    """A name for this worker, where the host's name and a lock file cannot tell workers apart."""
     processing_guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    kafka: dict[str, str | int | float | bool] = {}
+    kafka: dict[str, str | int | float | bool]
+    """Properties of librdkafka; all but those in `runners.properties.OWNED`."""
     events: EventsSpec
     labels: LabelsSpec = LabelsSpec()
     model: ModelSpec
@@ -73,6 +84,137 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Any, **_others: Any
+    ) -> tuple[Any, ...]:
+        """Only what `load_settings` merged: the environment is read there, and once."""
+        return (init_settings,)
+
     def topic(self, which: Literal["predictions", "examples", "models", "dead_letters"]) -> str:
         """Name of an output topic."""
         return getattr(self.topics, which) or f"{self.app}.{which.replace('_', '-')}"
+
+    def __repr_args__(self) -> Any:
+        """Secrets are not for logs or tracebacks."""
+        for name, value in super().__repr_args__():
+            if name == "kafka":
+                yield name, {k: HIDDEN if is_secret(k) else v for k, v in self.kafka.items()}
+            else:
+                yield name, value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in (*self._kafka_problems(), *self._event_problems(), *self._label_problems(),
+                        *self._topic_problems()):  # fmt: skip
+            raise ValueError(problem)
+        return self
+
+    def _kafka_problems(self) -> list[str]:
+        problems = [
+            f"kafka.{name} belongs to Millstream's guarantees ({OWNED[name]}): leave it out"
+            for name in self.kafka
+            if name in OWNED
+        ]
+        if "bootstrap.servers" not in self.kafka:
+            problems.append("kafka.bootstrap.servers is missing: name a broker, as host:port")
+        return problems
+
+    def _event_problems(self) -> list[str]:
+        events = self.events
+        listed = events.features if isinstance(events.features, tuple) else ()
+        problems = [
+            f"events.features names {name} twice: once is enough"
+            for name in sorted({name for name in listed if listed.count(name) > 1})
+        ]
+        roles = {"events.id": events.id, "events.label": events.label}
+        problems += [
+            f"{role} is {path}, which events.features lists as well: the model would be shown it; "
+            "take it out of the features"
+            for role, path in roles.items()
+            if path is not None and path in listed
+        ]
+        problems += [
+            f"events.bounds.{name} is not among events.features: bounds are for features"
+            for name in events.bounds
+            if listed and name not in listed
+        ]
+        problems += [
+            f"events.bounds.{name} has its lowest value above its highest: exchange them"
+            for name, (low, high) in events.bounds.items()
+            if low is not None and high is not None and low > high
+        ]
+        if not listed and isinstance(events.features, tuple):
+            problems.append("events.features is empty: list features, or leave it out for all")
+        return problems
+
+    def _label_problems(self) -> list[str]:
+        events, labels, problems = self.events, self.labels, []
+        if labels.source == "event" and events.label is None:
+            problems.append("events.label is missing: labels.from: event needs the label's field")
+        if labels.source != "event" and events.label is not None:
+            problems.append("events.label only means something with labels.from: event; leave it "
+                            f"out, or change labels.from ({labels.source})")  # fmt: skip
+        if labels.source == "topic" and events.id is None:
+            problems.append("events.id is missing: labels that come later are joined by it")
+        if labels.source == "topic" and not self.predictions.features:
+            problems.append("predictions.features cannot be false with labels.from: topic: a "
+                            "restore takes the features from there")  # fmt: skip
+        classes = self.model.classes
+        if classes is not None and len({(type(each), each) for each in classes}) < len(classes):
+            problems.append("model.classes names a class twice: once is enough")
+        assumed = labels.on_timeout.assume if isinstance(labels.on_timeout, Assume) else None
+        if assumed is not None and classes is not None and assumed not in classes:
+            problems.append(f"labels.on_timeout.assume is {assumed}, which is none of "
+                            "model.classes: name one of them")  # fmt: skip
+        return problems
+
+    def _topic_problems(self) -> list[str]:
+        names = {
+            "events.topic": self.events.topic,
+            "labels.topic": self.labels.topic,
+            "topics.predictions": self.topic("predictions"),
+            "topics.examples": self.topic("examples"),
+            "topics.models": self.topic("models"),
+            "topics.dead_letters": self.topic("dead_letters"),
+        }
+        first_use: dict[str, str] = {}
+        problems = []
+        for setting, name in names.items():
+            if name is not None and name in first_use:
+                problems.append(f"{first_use[name]} and {setting} are both {name}: each needs a "
+                                "topic of its own")  # fmt: skip
+            elif name is not None:
+                first_use[name] = setting
+        return problems
+
+
+def load_settings(path: Path) -> Settings:
+    """Settings from a YAML file; the environment (`MILLSTREAM_A__B`) wins over it.
+
+    Paths in it are relative to its folder. Raises `SettingsError`: a sentence for each problem.
+    """
+    document = read_file(path)
+    merge(document, _environment())
+    resolve_files(document, path.parent, str(path))
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(sentences(error, Settings, str(path))) from None
+
+
+def _environment() -> dict[str, Any]:
+    source = EnvSettingsSource(Settings)
+    known = {PREFIX.lower() + name for name in Settings.model_fields}
+    for name in source.env_vars:
+        section = name.lower().split("__")[0]
+        if section.startswith(PREFIX.lower()) and section not in known:
+            wanted = nearest(section, known).upper().replace("DID YOU MEAN", "did you mean")
+            raise SettingsError(f"unknown variable {name.upper()} in the environment: {wanted}")
+    try:
+        values: dict[str, Any] = source()
+    except EnvironmentError_ as error:
+        raise SettingsError(f"environment: {error}: write lists and objects as JSON") from error
+    if isinstance(values.get("kafka"), dict):
+        values["kafka"] = dotted(values["kafka"])
+    return values

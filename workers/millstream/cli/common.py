@@ -1,6 +1,5 @@
 """What several commands share."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +18,7 @@ console = Console(highlight=False)
 
 
 def load_for_command(path: Path) -> Settings:
-    """Load settings for a short command, which reports by itself what a client would log."""
+    """Load settings for a short command."""
     settings = load_settings(path)
-    logs.configure(settings.log, settings.kafka)
-    logging.getLogger("millstream.librdkafka").setLevel(logging.CRITICAL)
+    logs.configure(settings.log, settings.kafka, clients=False)
     return settings

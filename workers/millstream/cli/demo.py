@@ -48,7 +48,7 @@ def demo(
 
     Needs nothing but Python: the broker lives in memory, unless --bootstrap names a real Kafka.
     """
-    logs.configure(LogSettings(level="warning"))
+    logs.configure(LogSettings(level="warning"), clients=False)
     with _broker(bootstrap) as address:
         settings = _settings(address, in_memory=bootstrap is None)
         _make_topics(settings, in_memory=bootstrap is None)
@@ -111,7 +111,8 @@ def _greet(settings: Settings, bootstrap: str | None) -> None:
     )
     console.print(
         f"1,250 websites, phishing or not, go to {where}. The worker predicts each one, then "
-        "learns its label:\nStandardScaler | LogisticRegression, from nothing."
+        "learns its label:\nStandardScaler | LogisticRegression, from nothing.",
+        soft_wrap=True,
     )
 
 
@@ -139,18 +140,18 @@ class _WorkerThread(threading.Thread):
     def __init__(self, worker: Worker) -> None:
         super().__init__(name="worker", daemon=True)
         self._worker = worker
-        self._stop: Stop | None = None
+        self._ended_with: Stop | None = None
 
     def run(self) -> None:
         try:
             self._worker.run()
         except Stop as stop:
-            self._stop = stop
+            self._ended_with = stop
 
     def require_alive(self) -> None:
         """Raise what the worker ended with, if it has ended."""
         if not self.is_alive():
-            raise self._stop or Stop("the worker ended before its work was done")
+            raise self._ended_with or Stop("the worker ended before its work was done")
 
     def wait_until_ready(self, health: Health) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -202,15 +203,19 @@ def _sum_up(settings: Settings, score: Score, took: float, bootstrap: str | None
         f"\n{score.judged:,} events predicted and learned in {took:.1f} s\n"
         f"accuracy, from the predictions topic  [bold]{score.total.get():.4%}[/]\n"
         f"accuracy, River alone on this data    [bold]{alone:.4%}[/]  "
-        f"{'[green]equal[/]' if equal else '[bold red]NOT EQUAL[/]'}"
+        f"{'[green]equal[/]' if equal else '[bold red]NOT EQUAL[/]'}",
+        soft_wrap=True,
     )
     if bootstrap is None:
         console.print(
             "This broker was in memory and is gone now, and the guarantee was at-least-once. The "
-            "same on a real Kafka, exactly once: millstream demo --bootstrap HOST:PORT"
+            "same on a real Kafka, exactly once: millstream demo --bootstrap HOST:PORT",
+            soft_wrap=True,
         )
     else:
         names = ", ".join(needed_topics(settings).values())
-        console.print(f"Each event was predicted exactly once. The topics stay: {names}")
+        console.print(
+            f"{score.repeated} predictions came twice. The topics stay: {names}", soft_wrap=True
+        )
     if not equal:
         raise Stop("the worker's accuracy differs from River's own")

@@ -34,6 +34,7 @@ class Score:
         self._recent: deque[bool] = deque(maxlen=WINDOW)
         self.latest: deque[Judged] = deque(maxlen=_LATEST)
         self.expected = len(labels)
+        self.repeated = 0
         self._labels = labels
         self._seen: set[int] = set()
 
@@ -51,6 +52,7 @@ class Score:
         """Count a prediction record; at least once may bring one again, which counts once."""
         number = record["id"]
         if number in self._seen:
+            self.repeated += 1
             return
         self._seen.add(number)
         prediction, truth = record["prediction"], self._labels[number - 1]
@@ -83,7 +85,7 @@ def _line_per_second(console: Console, score: Score) -> Callable[[int, float], N
         nonlocal last
         if time.monotonic() - last >= 1 or score.judged == score.expected:
             last = time.monotonic()
-            console.print(_summary(score, sent, elapsed))
+            console.print(_summary(score, sent, elapsed), soft_wrap=True)
 
     return show
 
@@ -107,7 +109,8 @@ def _picture(score: Score, sent: int, elapsed: float) -> RenderableType:
             _word(phishing=truth),
             Text("right", "green") if right else Text("wrong", "red"),
         )
-    bar = ProgressBar(total=score.expected, completed=score.judged, width=60)
+    bar = Table.grid()  # which ends its line, as a bar of its own does not
+    bar.add_row(ProgressBar(total=score.expected, completed=score.judged, width=60))
     return Group(bar, Text(_summary(score, sent, elapsed)), Text(), table)
 
 

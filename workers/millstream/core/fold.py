@@ -6,7 +6,7 @@ never by id: a record that stands twice in a log (at least once only) counts onc
 an owner that a later one has replaced do not count at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import orjson
@@ -110,12 +110,56 @@ def _last_values(headers: Headers | None) -> dict[str, str]:
     }
 
 
+class Claims:
+    """Who owned a partition, one after the other, where no transaction fences the owner before.
+
+    An owner record in `examples` is only a claim: a worker that the group has put out may write one
+    before it learns of that. It counts from when the group has committed offsets in its name,
+    which the broker refuses to a worker that is no member. So the owners that count are the last
+    one that committed, and from there back what each of them says it came after.
+    """
+
+    def __init__(self) -> None:
+        self._after: dict[int, int] = {}
+
+    def add(self, record: Record) -> None:
+        """Take in a record of examples."""
+        example = orjson.loads(record.value or b"{}")
+        if example.get("kind") == "owner":
+            self._after[example["owner"]] = example["after"]
+
+    def newest(self) -> int:
+        """The highest claim, whether it counts or not."""
+        return max(self._after, default=0)
+
+    def owners(self, committed: int | None) -> set[int]:
+        """The owners that count; `committed` is whose offsets the group holds.
+
+        Where the group has forgotten that, the newest claim is believed.
+        """
+        owner = self.newest() if committed is None else committed
+        owners = {0}
+        while owner not in owners:
+            owners.add(owner)
+            owner = self._after.get(owner, 0)
+        return owners
+
+
 class LateFold:
     """Fills a new `LateShard`: first all of `examples`, then all of `predictions`."""
 
-    def __init__(self, shard: LateShard, committed: Mapping[Side, int | None]) -> None:
-        """`committed`: the group's committed offsets, None where there are none."""
+    def __init__(
+        self,
+        shard: LateShard,
+        committed: Mapping[Side, int | None],
+        owners: Container[int] | None = None,
+    ) -> None:
+        """`committed`: the group's committed offsets, None where there are none.
+
+        `owners`: those whose records count (see `Claims`); None: all.
+        """
         self._shard = shard
+        self._owners = owners
         self._committed = committed
         self._resolved: set[int] = set()
         self._predicted_by: dict[int, int] = {}
@@ -127,9 +171,10 @@ class LateFold:
         if record.value is None:
             return
         example = orjson.loads(record.value)
-        if example["owner"] < self.owner:
+        owner = example["owner"]
+        if owner < self.owner or (self._owners is not None and owner not in self._owners):
             return
-        self.owner = example["owner"]
+        self.owner = owner
         if "label_source" in example:
             self.positions.saw("labels", example["label_source"]["offset"])
         match example["kind"]:

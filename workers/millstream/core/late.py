@@ -291,8 +291,7 @@ class LateShard(Shard):
         out.examples.append(Output(key, outputs.encode(example), None))
 
 
-def owner_record(owner: int, now: int) -> Output:
-    """From here on, only records of this owner or a later one count (at least once only)."""
-    return Output(None, outputs.encode(
-        {"kind": "owner", "owner": owner, "time": now, "written_at": now}
-    ), None)  # fmt: skip
+def owner_record(owner: int, after: int, now: int) -> Output:
+    """A claim: from here on only records of this owner count (at least once; see `fold.Claims`)."""
+    claim = {"kind": "owner", "owner": owner, "after": after, "time": now, "written_at": now}
+    return Output(None, outputs.encode(claim), None)

@@ -9,9 +9,16 @@ from millstream.settings import Settings
 # The design's session: long enough for a pause of the machine, short enough that the partitions
 # of a killed worker move within seconds (librdkafka's default of 45 s means as long a silence).
 SESSION_TIMEOUT_MS = 10_000
-# Never above the session timeout: a worker that was put out of the group must not come back with
-# a transaction that is still open.
-TRANSACTION_TIMEOUT_MS = 10_000
+
+# They mean something to the member of the group alone; the other clients would warn of them.
+GROUP_PROPERTIES = {
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "group.protocol",
+    "group.instance.id",
+    "group.remote.assignor",
+}
 
 _client_log = logging.getLogger("millstream.librdkafka")
 
@@ -39,13 +46,11 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
 
 def reader_config(settings: Settings) -> dict[str, Any]:
     """A consumer outside of the group, that reads a shard's own logs when it is restored."""
-    group_only = ("session.timeout.ms", "group.protocol", "group.instance.id",
-                  "heartbeat.interval.ms", "group.remote.assignor")
     return {
         "fetch.queue.backoff.ms": 10,
         # The end of a log is only known from a fetch that finds nothing; do not let it wait.
         "fetch.wait.max.ms": 10,
-        **{k: v for k, v in client_config(settings).items() if k not in group_only},
+        **{k: v for k, v in client_config(settings).items() if k not in GROUP_PROPERTIES},
         # Never joined and never committed to: only librdkafka wants a name.
         "group.id": f"{settings.app}-restore",
         **owned_by_the_guarantee(),
@@ -64,17 +69,24 @@ def owned_by_the_guarantee() -> dict[str, Any]:
     }
 
 
+def session_timeout_ms(settings: Settings) -> int:
+    """How long a worker may be silent before the group gives its partitions away."""
+    return int(settings.kafka.get("session.timeout.ms", SESSION_TIMEOUT_MS))
+
+
 def producer_config(settings: Settings, transactional_id: str | None) -> dict[str, Any]:
     """The producer of all outputs; transactional where an id is given."""
     transactional = {
         "transactional.id": transactional_id,
-        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        # Never above the session timeout: a worker that was put out of the group must not come
+        # back with a transaction that is still open.
+        "transaction.timeout.ms": session_timeout_ms(settings),
     }
     return {
         # The worker flushes or commits after each batch: waiting for more would only add delay.
         "linger.ms": 5,
         "queue.buffering.max.messages": 1_000_000,
-        **client_config(settings),
+        **{k: v for k, v in client_config(settings).items() if k not in GROUP_PROPERTIES},
         "enable.idempotence": True,
         **(transactional if transactional_id else {}),
     }

@@ -26,11 +26,10 @@ from millstream.health import Health
 from millstream.metrics import Metrics
 from millstream.runners.breaker import Breaker
 from millstream.runners.clients import (
-    SESSION_TIMEOUT_MS,
-    TRANSACTION_TIMEOUT_MS,
     consumer_config,
     producer_config,
     reader_config,
+    session_timeout_ms,
 )
 from millstream.runners.membership import Membership, Partition
 from millstream.runners.publish import (
@@ -265,7 +264,8 @@ class Worker:
 
     def _replace_producer(self, lost: ProducerLost, seconds: float) -> None:
         """A producer that is dead for a known reason is built again; else two workers fight."""
-        if seconds * 1000 < TRANSACTION_TIMEOUT_MS and not self._was_put_out_of_the_group():
+        session = session_timeout_ms(self._settings) / 1000
+        if seconds < session and not self._was_put_out_of_the_group(session):
             raise Stop(
                 f"another worker runs under this one's transactional id, {self._slot.name} "
                 f"({lost}): give each worker a name of its own with the setting instance"
@@ -273,12 +273,12 @@ class Worker:
         self._publisher.close()
         self._publisher = self._build_publisher()
 
-    def _was_put_out_of_the_group(self) -> bool:
+    def _was_put_out_of_the_group(self, session: float) -> bool:
         """Whether the group gives our partitions away within a session's length."""
         losses = self._membership.losses
         for partition in self._membership.partitions.values():
             self._membership.restart(partition)
-        until = time.monotonic() + SESSION_TIMEOUT_MS / 1000
+        until = time.monotonic() + session
         while time.monotonic() < until and not self._stopping.is_set():
             self._health.beat()
             self._membership.fetch(1, IDLE_WAIT_SECONDS)

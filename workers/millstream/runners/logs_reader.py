@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -10,6 +11,18 @@ from millstream.core.records import UNREADABLE_HEADERS, Headers, Record
 from millstream.errors import Stop
 
 READ_COUNT = 5_000
+
+HOPELESS: Final = {
+    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - its public name
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - its public name
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - its public name
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.FENCED_INSTANCE_ID,
+}
+"""What no waiting mends. A topic that a broker does not know is not among it: right after it was
+made, or while a broker starts, brokers say so of topics that are there."""
 
 
 def to_record(message: Message) -> Record:
@@ -47,7 +60,10 @@ class LogReader:
     """
 
     def __init__(self, config: dict[str, object]) -> None:
-        self._consumer = Consumer(config)
+        self._config = config
+        # A consumer for each stretch: one that is assigned another topic learns of its leader
+        # only at librdkafka's next look, a second later; a new one reads within 50 ms (measured).
+        self._consumer: Consumer | None = None
         self._stretch: Stretch | None = None
         self._position = 0
         self.records_read = 0
@@ -57,6 +73,7 @@ class LogReader:
         self._stretch = stretch
         self._position = stretch.start
         if not self.done():
+            self._consumer = Consumer(self._config)
             self._consumer.assign(
                 [TopicPartition(stretch.topic, stretch.partition, stretch.start)]
             )
@@ -70,10 +87,13 @@ class LogReader:
 
         Raises `Stop` where the log cannot be read.
         """
-        if self._stretch is None or self.done():
+        if self._stretch is None or self._consumer is None or self.done():
+            return
+        first = self._consumer.poll(timeout)
+        if first is None:
             return
         records: list[Record] = []
-        for message in self._consumer.consume(READ_COUNT, timeout):
+        for message in [first, *self._consumer.consume(READ_COUNT, 0)]:
             error = message.error()
             if error is None:
                 # Past the end is what came after the restore had begun: it is not ours to fold.
@@ -82,7 +102,7 @@ class LogReader:
                 self._position = message.offset() + 1
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                 self._position = max(self._position, message.offset())
-            elif _hopeless(error):
+            elif error.fatal() or error.code() in HOPELESS:
                 raise Stop(
                     f"{self._stretch.topic} partition {self._stretch.partition} cannot be read "
                     f"from offset {self._stretch.start}: {error.str()}"
@@ -91,23 +111,14 @@ class LogReader:
             self.records_read += len(records)
             self._stretch.sink(records)
         if self.done():
-            self._consumer.unassign()
-            self._stretch = None
+            self.close()
 
     def close(self) -> None:
-        """Let go of the broker."""
-        self._consumer.close()
-
-
-def _hopeless(error: KafkaError) -> bool:
-    return bool(error.fatal()) or error.code() in {
-        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - its public name
-        KafkaError.OFFSET_OUT_OF_RANGE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - its public name
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - its public name
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    }
+        """Let go of the stretch and of the broker."""
+        self._stretch = None
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
 
 
 def log_bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int]:

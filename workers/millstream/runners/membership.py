@@ -12,16 +12,20 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from millstream.core.late import LateShard
 from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Shard
 from millstream.errors import DeadLetter, Stop
 from millstream.metrics import Metrics
-from millstream.runners.logs_reader import to_record
+from millstream.runners.logs_reader import HOPELESS, to_record
+from millstream.runners.publish import Aborted, commit_offsets
 from millstream.runners.restore import Restorer, ShardRestore
 
 log = logging.getLogger(__name__)
 
 BROKER_TIMEOUT_SECONDS = 10.0
+OWNER = "owner="
+"""Begins the metadata of committed offsets that name their owner; see `core.fold.Claims`."""
 Skips = dict[tuple[str, int], tuple[DeadLetter, Output | None]]
 
 
@@ -149,45 +153,62 @@ class Membership:
         until = time.monotonic() + seconds
         while self._queue and time.monotonic() < until:
             partition = self._queue[0]
-            if partition.restore is None:
-                committed = self._committed(partition)
-                if committed is None:
-                    break
-                partition.restore = ShardRestore(
-                    self._restorer, partition.number, committed, partition.skips
-                )
-            partition.restore.step(min(0.05, seconds))
-            if partition.restore.shard is not None:
-                self._queue.popleft()
-                self._begin(partition, partition.restore)
+            try:
+                self._restore_step(partition, min(0.05, seconds))
+            except KafkaException as raised:
+                error: KafkaError = raised.args[0]
+                if error.fatal() or error.code() in HOPELESS:
+                    raise Stop(
+                        f"partition {partition.number} cannot be restored: {error.str()}"
+                    ) from raised
+                # From the beginning at the next turn: what was read so far proves nothing.
+                log.warning("restore begins again", extra={"reason": error.str()})
+                partition.restore = None
+                break
+            except Aborted as refused:
+                log.warning("restore begins again", extra={"reason": str(refused)})
+                break
         return bool(self._queue)
 
-    def _committed(self, partition: Partition) -> dict[Side, int | None] | None:
-        """The group's committed offsets; None where the broker does not say so at present."""
+    def _restore_step(self, partition: Partition, timeout: float) -> None:
+        if partition.restore is None:
+            partition.restore = ShardRestore(
+                self._restorer, partition.number, *self._committed(partition), partition.skips
+            )
+        partition.restore.step(timeout)
+        if partition.restore.shard is not None:
+            self._begin(partition, partition.restore)
+            self._queue.popleft()
+
+    def _committed(self, partition: Partition) -> tuple[dict[Side, int | None], int | None]:
+        """The group's offsets, None where there are none, and which owner they name, if any."""
         places = [TopicPartition(t, partition.number) for t in self._topics.values()]
-        try:
-            answers = self._consumer.committed(places, timeout=BROKER_TIMEOUT_SECONDS)
-        except KafkaException as error:
-            log.warning("committed offsets not known yet", extra={"reason": error.args[0].str()})
-            return None
-        if any(answer.error is not None for answer in answers):
-            return None
-        return {
-            side: answer.offset if answer.offset >= 0 else None
-            for side, answer in zip(self._topics, answers, strict=True)
-        }
+        answers = self._consumer.committed(places, timeout=BROKER_TIMEOUT_SECONDS)
+        owner: int | None = None
+        offsets: dict[Side, int | None] = {}
+        for side, answer in zip(self._topics, answers, strict=True):
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+            offsets[side] = answer.offset if answer.offset >= 0 else None
+            if answer.metadata and answer.metadata.startswith(OWNER):
+                owner = max(owner or 0, int(answer.metadata.removeprefix(OWNER)))
+        return offsets, owner
 
     def _begin(self, partition: Partition, restore: ShardRestore) -> None:
         """Fetch from where the restored shard is."""
-        places = [
-            TopicPartition(self._topics[side], partition.number, offset)
-            for side, offset in restore.positions.items()
-        ]
+        partition.positions = dict(restore.positions)
+        partition.shard = restore.shard
+        if self._restorer.claims and isinstance(restore.shard, LateShard):
+            # Only now does our claim count: the group refuses this to anyone put out of it.
+            try:
+                commit_offsets(self._consumer, self.offsets(partition))
+            except Aborted:
+                partition.shard = partition.restore = None
+                raise
+        partition.restore = None
+        places = self.offsets(partition)
         for place in places:
             self._consumer.seek(place)
-        partition.shard = restore.shard
-        partition.restore = None
-        partition.positions = dict(restore.positions)
         partition.fetched = dict(restore.positions)
         partition.ends = dict.fromkeys(restore.positions, -1)
         partition.paused = set()
@@ -256,7 +277,7 @@ class Membership:
                 partition.ends[side] = message.offset()
             return
         where = f"{message.topic()} partition {message.partition()}" if message.topic() else "Kafka"
-        if error.fatal() or error.code() in _HOPELESS:
+        if error.fatal() or error.code() in HOPELESS:
             raise Stop(f"{where}: {error.str()} ({error.name()})")
         log.warning("Kafka client", extra={"where": where, "reason": error.str()})
 
@@ -281,8 +302,10 @@ class Membership:
 
     def offsets(self, partition: Partition) -> list[TopicPartition]:
         """What the group is to commit for a partition: both sides, moved or not."""
+        owner = partition.shard.owner if isinstance(partition.shard, LateShard) else 0
+        named = {"metadata": f"{OWNER}{owner}"} if owner else {}
         return [
-            TopicPartition(self._topics[side], partition.number, offset)
+            TopicPartition(self._topics[side], partition.number, offset, **named)
             for side, offset in partition.positions.items()
         ]
 
@@ -294,16 +317,3 @@ class Membership:
         except KafkaException:
             return None  # not fetched yet, so not known: the gauge keeps its value
         return None if high < 0 else max(0, high - partition.positions[side])
-
-
-_HOPELESS = {
-    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - its public name
-    KafkaError.OFFSET_OUT_OF_RANGE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - its public name
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - its public name
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.FENCED_INSTANCE_ID,
-}
-

@@ -8,7 +8,9 @@ Every failure has one of three owners. `Aborted`: nothing of the batch counts, i
 restored. `ProducerLost`: the same, and the producer is of no more use. `Stop`: nothing helps.
 """
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -70,6 +72,16 @@ def _produce(producer: Producer, topic: str, partition: int, outputs: Sequence[O
                 producer.poll(0.1)
 
 
+def commit_offsets(consumer: Consumer, offsets: Sequence[TopicPartition]) -> None:
+    """Commit as a member of the group; raises `Aborted` where the group refuses that."""
+    if not consumer.memberid():
+        raise Aborted("this worker is no member of its group at present")
+    try:
+        consumer.commit(offsets=list(offsets), asynchronous=False)
+    except KafkaException as raised:
+        raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
+
+
 class ExactlyOnce:
     """Outputs and offsets in one Kafka transaction."""
 
@@ -106,8 +118,9 @@ class ExactlyOnce:
 
     def close(self) -> None:
         """Nothing is open between two commits; what a crash left open, the next one fences."""
-        self._producer.purge()
-        self._producer.flush(1)
+        with suppress(KafkaException):  # a producer that was fenced refuses even this
+            self._producer.purge()
+            self._producer.flush(1)
 
     def _retrying(self, call: Callable[[], object]) -> None:
         """Call until it is done: no time-out of ours cuts a commit or an abort short."""
@@ -164,14 +177,11 @@ class AtLeastOnce:
             for partition, outcome in batch.outcomes:
                 _produce(self._producer, names.examples, partition, outcome.examples)
             self._flush()
-        try:
-            consumer.commit(offsets=list(batch.offsets), asynchronous=False)
-        except KafkaException as raised:
-            raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
+        commit_offsets(consumer, batch.offsets)
 
-    def claim(self, partition: int, owner: int) -> None:
+    def claim(self, partition: int, owner: int, after: int) -> None:
         """Append an owner record to `examples`, and wait until it is there."""
-        record = owner_record(owner, owner)
+        record = owner_record(owner, after, time.time_ns() // 1_000_000)
         _produce(self._producer, self._names.examples, partition, [record])
         self._flush()
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from confluent_kafka.admin import AdminClient
 
-from millstream.core.fold import LateFold, Notes, Positions
+from millstream.core.fold import Claims, LateFold, Notes, Positions
 from millstream.core.late import LateShard
 from millstream.core.models.build import definition_digest
 from millstream.core.models.learner import Learner
@@ -27,7 +27,7 @@ Positioned = dict[Side, int]
 class OwnerLog(Protocol):
     """How a new owner announces itself where no transaction fences the old one."""
 
-    def claim(self, partition: int, owner: int) -> None:
+    def claim(self, partition: int, owner: int, after: int) -> None:
         """Append an owner record to `examples`, and wait until it is there."""
 
 
@@ -48,6 +48,7 @@ class Restorer:
         self.build_learner = build_learner
         self.admin = admin
         self.owner_log = owner_log
+        self.claims = owner_log is not None
         self.max_bytes = max_bytes
         self.reader = LogReader(reader_config)
         self.late = settings.labels.source == "topic" and settings.model.learn
@@ -82,13 +83,21 @@ class ShardRestore:
         restorer: Restorer,
         partition: int,
         committed: Mapping[Side, int | None],
+        committed_by: int | None,
         new_skips: Mapping[tuple[str, int], tuple[DeadLetter, Output | None]],
     ) -> None:
-        """`new_skips`: what the last try broke on, with the note that is to say so."""
+        """`committed`: the group's offsets, None where there are none; `committed_by`: which owner
+        they name; `new_skips`: what the last try broke on, with the note that is to say so.
+        """
         self._restorer = restorer
         self._settings = restorer.settings
         self.partition = partition
+        # A restore that was given up (its partition was revoked) may have left it half-way.
+        restorer.reader.close()
         self._committed = committed
+        self._committed_by = committed_by
+        self._claims = Claims()
+        self._owners: set[int] | None = None
         self._new_skips = new_skips
         self._source = restorer.source(partition)
         self._notes = Notes()
@@ -121,9 +130,9 @@ class ShardRestore:
             steps.append(self._read_notes)
         if self._restorer.late:
             if self._restorer.owner_log is not None:
-                # Twice: who owned it last says which epoch is ours; what was written until our
-                # claim stood in the log is what we build on.
-                steps += [self._new_fold, self._read_examples, self._claim]
+                # Who owned it before says what to come after; what stands in the log when our
+                # claim does is what we build on.
+                steps += [self._read_claims, self._claim]
             steps += [self._new_fold, self._read_examples, self._read_predictions]
             if self._offset_missing():
                 steps.append(self._read_dead_letters)
@@ -153,7 +162,7 @@ class ShardRestore:
     def _new_fold(self) -> None:
         shard = LateShard(self._shard_plan((self._today(0),)))
         self._made = shard
-        self._fold = LateFold(shard, self._committed)
+        self._fold = LateFold(shard, self._committed, self._owners)
         self._positions = self._fold.positions
 
     def _late_fold(self) -> LateFold:
@@ -164,11 +173,15 @@ class ShardRestore:
     def _read_examples(self) -> None:
         self._open(self._settings.topic("examples"), self._late_fold().example)
 
+    def _read_claims(self) -> None:
+        self._open(self._settings.topic("examples"), self._claims.add)
+
     def _claim(self) -> None:
-        owner_log = self._restorer.owner_log
-        if owner_log is not None:
-            owner = max(self._late_fold().owner + 1, time.time_ns() // 1_000_000)
-            owner_log.claim(self.partition, owner)
+        owners = self._claims.owners(self._committed_by)
+        owner = max(self._claims.newest() + 1, time.time_ns() // 1_000_000)
+        if self._restorer.owner_log is not None:
+            self._restorer.owner_log.claim(self.partition, owner, max(owners))
+        self._owners = owners | {owner}
 
     def _read_predictions(self) -> None:
         self._open(self._settings.topic("predictions"), self._late_fold().prediction)

@@ -1,18 +1,23 @@
 """The topics of an app: which there are, which there have to be, how many partitions they have."""
 
+import logging
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource
 
 from millstream.errors import SettingsError, Stop
 from millstream.runners.clients import client_config
 from millstream.settings import Settings
 
 ADMIN_TIMEOUT_SECONDS: Final = 10.0
+# Shorter, for librdkafka's in-memory broker never answers this, and nothing stands or falls by it.
+CONFIGS_TIMEOUT_SECONDS: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class TopicInfo:
     replicas: int
     """Replicas of the partition that has the fewest."""
     configs: dict[str, str] = field(default_factory=dict)
-    """Configuration in force, the brokers' defaults included; empty if we may not read it."""
+    """Configuration in force, the brokers' defaults included; empty where it cannot be read."""
 
 
 def needed_topics(settings: Settings) -> dict[str, str]:
@@ -49,7 +54,7 @@ def is_replayed(settings: Settings, role: str) -> bool:
 def describe(
     admin: AdminClient, names: Iterable[str], *, configs: bool = True
 ) -> dict[str, TopicInfo]:
-    """Those of the named topics that exist; raises Stop where no broker answers.
+    """Tell which of the named topics exist, and how they are; raises Stop where no broker answers.
 
     Never creates a topic: it asks for the list of all, which no broker takes for a wish.
     """
@@ -58,19 +63,33 @@ def describe(
     if not (configs and found):
         return found
     wanted = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in found]
-    answers = admin.describe_configs(wanted, request_timeout=ADMIN_TIMEOUT_SECONDS)
+    answers = admin.describe_configs(wanted, request_timeout=CONFIGS_TIMEOUT_SECONDS)
     return {
-        resource.name: TopicInfo(
-            found[resource.name].partitions, found[resource.name].replicas, _configs_of(answer)
-        )
+        resource.name: replace(found[resource.name], configs=_configs_of(answer))
         for resource, answer in answers.items()
     }
+
+
+def _configs_of(answer: "Future[dict[str, ConfigEntry]]") -> dict[str, str]:
+    try:
+        entries = answer.result(timeout=2 * CONFIGS_TIMEOUT_SECONDS)
+    except (KafkaException, TimeoutError) as error:
+        # Not allowed to this user, or a broker that does not know the question: who needs a value
+        # has to say what happens without it.
+        _log.info("cannot read a topic's configuration", extra={"error": str(error)})
+        return {}
+    return {name: str(entry.value) for name, entry in entries.items()}
 
 
 def connect(settings: Settings) -> AdminClient:
     """Admin client that a broker has answered; else Stop with what the connection met."""
     met: list[str] = []
-    config = {**client_config(settings), "error_cb": lambda error: met.append(error.str())}
+    config = {
+        **client_config(settings),
+        "error_cb": lambda error: met.append(error.str()),
+        # It would log each of a hundred attempts; the first is in our own sentence.
+        "log_level": 0,
+    }
     try:
         admin = AdminClient(config)
     except KafkaException as error:
@@ -110,17 +129,6 @@ def reason(error: KafkaException) -> str:
     """Kafka's own words for an error."""
     cause = error.args[0] if error.args else error
     return cause.str() if isinstance(cause, KafkaError) else str(cause)
-
-
-def _configs_of(answer: "Future[dict[str, object]]") -> dict[str, str]:
-    try:
-        entries = answer.result(timeout=ADMIN_TIMEOUT_SECONDS)
-    except KafkaException as error:
-        denied = KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED
-        if error.args[0].code() in denied:
-            return {}
-        raise Stop(f"cannot read the topics' configuration: {reason(error)}") from error
-    return {name: str(getattr(entry, "value", "")) for name, entry in entries.items()}
 
 
 class TopicsNotReady(Stop):

@@ -18,10 +18,14 @@ def plain_probabilities(probabilities: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def answer_is_finite(answer: Answer) -> bool:
-    """Whether every number in an answer is finite (None and labels that are no numbers count)."""
+    """Whether every number in an answer is finite and real (None and text are no numbers).
+
+    River's rolling scaler takes roots of variances that rounding made negative, hence complex ones.
+    """
     probabilities = answer.get("probabilities")
     if probabilities:
         # A sum is NaN or infinite if one of its parts is, and probabilities cannot overflow it.
-        return isfinite(sum(probabilities.values()))
+        total = sum(probabilities.values())
+        return isinstance(total, int | float) and isfinite(total)
     number = answer["score"] if "score" in answer else answer["prediction"]
-    return not isinstance(number, float) or isfinite(number)
+    return isfinite(number) if isinstance(number, float) else not isinstance(number, complex)

@@ -1,9 +1,9 @@
 """From a definition in the settings to a learner."""
 
 import hashlib
-import json
 from typing import Any
 
+import orjson
 from sklearn.base import BaseEstimator
 
 from millstream.core.models.learner import Learner
@@ -30,8 +30,8 @@ def definition_digest(spec: ModelSpec, labels: LabelsSpec) -> str:
         "labels": labels.source,
         "learn_from": labels.learn_from,
     }
-    canonical = json.dumps(definition, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    canonical = orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()[:12]
 
 
 def wrap(

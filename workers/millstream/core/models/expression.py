@@ -203,7 +203,8 @@ class _Builder:
         try:
             return make()
         except Exception as error:
-            raise self._refuse(node, f"River says {type(error).__name__}: {error}") from error
+            said = (str(error).splitlines() or [""])[0]
+            raise self._refuse(node, f"River says {type(error).__name__}: {said}") from error
 
     def _name(self, node: ast.Name, _depth: int) -> Any:
         if node.id in VALUE_TYPES:
@@ -254,6 +255,7 @@ class _Builder:
 
 
 _SPOKEN: Final = {
+    ast.Await: "an await",
     ast.JoinedStr: "an f-string",
     ast.NamedExpr: "an assignment",
     ast.Starred: "*",

@@ -4,11 +4,11 @@ The methods that run for each event call River's own methods, bound once, and no
 answers and weights are those of River's `progressive_val_score` to the last bit.
 
 Some models set themselves up at the first call (forests learn which features there are), be it a
-prediction. What is learned may not depend on that, since a restore replays learning alone. So a
-model that has learned nothing yet predicts by a spare one, which the first example discards.
+prediction. Where labels come late, what is learned may not depend on that, since a restore replays
+learning alone. There a model that has learned nothing yet predicts by a spare one, which the first
+example discards.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,11 +50,8 @@ class RiverLearner:
         self._learn_one: Callable[[Features, Label | None], None] = model.learn_one
         if not self.supervised:
             self._learn_one = lambda features, _label: model.learn_one(features)
-        self._untaught = learns and not predict_changes_state
-        if self._untaught:
-            self._predict_by(copy.deepcopy(model) if spare is None else spare)
-        else:
-            self._predict_by(model)
+        self._untaught = spare is not None
+        self._predict_by(model if spare is None else spare)
 
     def _predict_by(self, model: Any) -> None:
         """Bind the methods that answer to those of `model`."""
@@ -253,9 +250,10 @@ def river_learner(
 ) -> RiverLearner:
     """Make the learner for a River model; `river_probe` finds out what has to be told of it.
 
-    `spare` is a second, equal model. Without one the model is copied, which makes it slower for
-    good (about a tenth for a linear one): once an object's `__dict__` was read, as copying,
-    pickling and `digest` do, CPython no longer keeps its attributes where it finds them fastest.
+    `spare` is a second, equal model, to predict by until the first example is learned; give one
+    where labels come late. Rather make it anew than copy it: copying makes a model slower for good
+    (about a tenth for a linear one), since CPython no longer keeps an object's attributes where it
+    finds them fastest once its `__dict__` was read, as copying, pickling and `digest` do.
 
     Raises SettingsError for a model that cannot work on events.
     """

@@ -80,7 +80,9 @@ def _changes(model: Any, names: tuple[str, ...], *, probabilities: bool) -> bool
 
 def _learned(model: Any, rows: list[dict[str, Any]], *, probabilities: bool, predict: bool) -> str:
     """Digest of a copy of the model that has learned the rows."""
-    learner = river_learner(copy.deepcopy(model), probabilities=probabilities)
+    learner = river_learner(
+        copy.deepcopy(model), spare=copy.deepcopy(model), probabilities=probabilities
+    )
     for i in range(len(rows) + _AHEAD):
         if predict and i < len(rows):
             learner.predict(rows[i])

@@ -1,17 +1,41 @@
-"""Which parts of a model draw random numbers that nobody seeded."""
+"""Which parts of a model learn something else in another run, and why."""
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from river import base
+from river.cluster import CluStream, KMeans, STREAMKMeans
+
+_SEEDS = ("seed", "random_state")
+_HASH_ORDERED = (CluStream, KMeans, STREAMKMeans)
+"""River's models that sum over a set of feature names, and draw random numbers in that order."""
 
 
 def unseeded(model: Any) -> list[str]:
-    """Names of the classes in a model whose `seed` or `random_state` is left open, sorted.
+    """Name the classes in a model that draw random numbers nobody seeded, sorted.
 
     Such a model learns something else in every run, so its predictions cannot be reproduced.
     """
-    found: set[str] = set()
+    return sorted(
+        {
+            type(part).__name__
+            for part, parameters in _parts(model)
+            if any(parameters.get(seed, 0) is None for seed in _SEEDS)
+        }
+    )
+
+
+def hash_ordered(model: Any) -> list[str]:
+    """Name the classes in a model whose results follow Python's hashes of text, sorted.
+
+    Those differ from process to process unless the environment sets PYTHONHASHSEED.
+    """
+    return sorted({type(part).__name__ for part, _ in _parts(model) if type(part) in _HASH_ORDERED})
+
+
+def _parts(model: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Go through a model and what it was made with; each part comes with its parameters."""
     waiting, seen = [model], set()
     while waiting:
         part = waiting.pop()
@@ -24,20 +48,17 @@ def unseeded(model: Any) -> list[str]:
             waiting += part
         elif parameters := _parameters(part):
             waiting += parameters.values()
-            if any(name in parameters and parameters[name] is None for name in _SEEDS):
-                found.add(type(part).__name__)
-    return sorted(found)
-
-
-_SEEDS = ("seed", "random_state")
+            yield part, parameters
 
 
 def _parameters(part: Any) -> dict[str, Any]:
     """Read what a River object or a scikit-learn estimator was made with."""
     if isinstance(part, base.Base):
-        return {
-            name: getattr(part, name, None) for name in inspect.signature(type(part)).parameters
-        }
+        names = inspect.signature(type(part)).parameters
+        parameters = {name: getattr(part, name, None) for name in names}
+        if isinstance(part, STREAMKMeans):  # passes its other arguments on to KMeans
+            parameters = {**parameters, "seed": None, **part.kwargs}
+        return parameters
     if hasattr(part, "get_params") and not inspect.isclass(part):
         return dict(part.get_params(deep=False))
     return {}

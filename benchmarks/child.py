@@ -1,0 +1,58 @@
+"""Every measured loop is a process of its own: arguments as JSON in argv, one JSON line out."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.kafka.worker import WorkerProcess
+
+_TIMEOUT_S = 600
+
+
+class BenchmarkError(Exception):
+    """A measurement that cannot count; the message is one sentence for the reader."""
+
+
+def command(module: str, **arguments: Any) -> list[str]:
+    """How to start `python -m benchmarks.<module>`."""
+    return [sys.executable, "-m", f"benchmarks.{module}", orjson.dumps(arguments).decode()]
+
+
+def start(module: str, **arguments: Any) -> subprocess.Popen[bytes]:
+    """Start a program of this package; `result` gives what it prints."""
+    return subprocess.Popen(command(module, **arguments), stdout=subprocess.PIPE)
+
+
+def result(process: subprocess.Popen[bytes], timeout: float = _TIMEOUT_S) -> Any:
+    """Wait for a program that `start` started, and return what it printed."""
+    try:
+        printed, _ = process.communicate(timeout=timeout)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if process.returncode:
+        raise BenchmarkError(f"{process.args} ended with exit code {process.returncode}")
+    return orjson.loads(printed)
+
+
+def run(module: str, **arguments: Any) -> Any:
+    """Start a program and wait for its result."""
+    return result(start(module, **arguments))
+
+
+def answer(program: Callable[..., Any]) -> None:
+    """Be such a program: call `program` with the arguments, print what it returns."""
+    print(orjson.dumps(program(**orjson.loads(sys.argv[1]))).decode())
+
+
+class Loop(WorkerProcess):
+    """A program that works until SIGTERM, watched as the worker itself is."""
+
+    def __init__(self, module: str, log: Path, **arguments: Any) -> None:
+        super().__init__(log, log=log)
+        self.command = command(module, **arguments)

@@ -1,0 +1,71 @@
+"""End-to-end latency: from the moment an event was due to be sent to the moment that a
+read_committed reader has its prediction, with an open loop.
+
+The worker, the load and the reader are three processes, and the broker a fourth.
+"""
+
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import child
+from benchmarks.child import BenchmarkError
+from benchmarks.stage import Stage
+from benchmarks.workloads import Workload
+
+WARM_UP_SECONDS = 2.0
+"""Of the load, not counted: caches, connections and the broker's compiler warm up."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What one measurement gave, in ms."""
+
+    p50: float
+    p99: float
+    largest: float
+    load_late_p99: float
+    """How late the load itself sent; part of the figures above."""
+
+
+def measure(
+    stage: Stage, workload: Workload, guarantee: str, *, rate: float, seconds: float
+) -> Latency:
+    """Put `rate` events a second on an idle worker for `seconds`, besides the warm-up."""
+    count = int(rate * (seconds + WARM_UP_SECONDS))
+    app = stage.app(workload, preloaded=False, processing_guarantee=guarantee)
+    predictions, path = app.topic("predictions"), app.file.with_suffix(".times")
+    try:
+        with app.worker() as worker:
+            worker.wait_for_log("restored (")
+            bootstrap = stage.kafka.bootstrap
+            reader = child.start(
+                "listen", bootstrap=bootstrap, topic=predictions, count=count, path=str(path)
+            )
+            load = child.start(
+                "load", bootstrap=bootstrap, topic=app.events, rate=rate, count=count
+            )
+            sent = child.result(load)
+            heard = child.result(reader)
+            worker.stop()
+    finally:
+        stage.discard(app)
+    if heard != count:
+        raise BenchmarkError(f"{heard} predictions came of {count} events")
+    waits = _waits(path, sent["start_ns"], 1e9 / rate, first=int(rate * WARM_UP_SECONDS))
+    return Latency(
+        percentile(waits, 50), percentile(waits, 99), waits[-1], sent["late_p99_ms"]
+    )  # fmt: skip
+
+
+def _waits(path: Path, start_ns: int, gap_ns: float, *, first: int) -> list[float]:
+    """Latencies in ms, ascending, of event `first` and those after it."""
+    noted = array("q", path.read_bytes())
+    pairs = zip(noted[::2], noted[1::2], strict=True)
+    return sorted((time - start_ns - i * gap_ns) / 1e6 for i, time in pairs if i >= first)
+
+
+def percentile(ascending: list[float], percent: float) -> float:
+    """The smallest value that at least `percent` of all values do not exceed."""
+    rank = -(-len(ascending) * percent // 100)  # rounded up
+    return ascending[max(0, int(rank) - 1)]

@@ -1,0 +1,101 @@
+"""A steady stream of events and labels while workers come and go, and what has to be true after."""
+
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+import orjson
+from confluent_kafka import Producer
+
+from millstream.core.digest import digest
+from tests.kafka.app import PHISHING, App, event_of, label_of, scaled_logistic
+from tests.kafka.cluster import Kafka
+
+LABEL_DELAY_EVENTS = 25
+
+
+class Feed:
+    """Publishes websites one after the other, and their labels some events later, until it ends."""
+
+    def __init__(self, kafka: Kafka, app: App, *, per_second: float = 400) -> None:
+        self._app = app
+        self._pause = 1 / per_second
+        self._ending = threading.Event()
+        self._producer = Producer(
+            {**kafka.config, "partitioner": "murmur2_random", "enable.idempotence": True,
+             "linger.ms": 1}
+        )  # fmt: skip
+        self._thread = threading.Thread(target=self._run, name="feed")
+        self.sent = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Stop; every event that was sent gets its label first."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._send(self._app.events, event_of(self.sent, label=not self._app.late))
+            self.sent += 1
+            if self.sent > LABEL_DELAY_EVENTS:
+                self._label(self.sent - 1 - LABEL_DELAY_EVENTS)
+            self._producer.poll(0)
+            time.sleep(self._pause)
+        for number in range(max(0, self.sent - LABEL_DELAY_EVENTS), self.sent):
+            self._label(number)
+        assert self._producer.flush(60) == 0
+
+    def _label(self, number: int) -> None:
+        if self._app.late:
+            self._send(self._app.labels, label_of(number))
+
+    def _send(self, topic: str, message: tuple[int, dict[str, object]]) -> None:
+        self._producer.produce(topic, orjson.dumps(message[1]), str(message[0]).encode())
+
+
+def expected_digests(app: App) -> dict[int, str]:
+    """What the weights of each partition have to be: a bare River model over the same log."""
+    digests = {}
+    for partition in range(app.partitions):
+        model = scaled_logistic()
+        log = app.kafka.read(app.labels if app.late else app.events, partition=partition)
+        for message in log:
+            features, truth = PHISHING[message.json["id"] % len(PHISHING)]
+            model.learn_one(features, truth)
+        digests[partition] = digest(model)
+    return digests
+
+
+def assert_each_event_has_one_prediction(app: App, sent: int, *, repeats: bool) -> None:
+    """Each event was predicted, once for a read_committed reader; or at least once."""
+    counts = Counter(record["id"] for record in app.predictions())
+    assert set(counts) == set(range(sent)), "events without a prediction, or of no event"
+    if not repeats:
+        twice = {name: count for name, count in counts.items() if count > 1}
+        assert not twice, f"predicted more than once: {twice}"
+    assert app.dead_letters() == []
+
+
+def assert_each_event_was_learned_once(app: App, sent: int) -> None:
+    """The training log holds each event once, and nothing else."""
+    if app.late:
+        learned = Counter(record["event"]["offset"] for record in app.examples("learned"))
+        by_id = Counter(record["id"] for record in app.examples("learned"))
+        assert set(by_id) == set(range(sent))
+        if app.partitions == 1:
+            assert max(learned.values()) == 1
+        assert max(by_id.values()) == 1

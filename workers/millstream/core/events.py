@@ -1,0 +1,86 @@
+"""Events: from the bytes of a message to id, features, label and time."""
+
+from typing import Any, NamedTuple
+
+from millstream.core.features import feature_reader
+from millstream.core.fields import MISSING, Document, check_id, decode, getter, root, time_reader
+from millstream.core.labels import LabelRule
+from millstream.core.models.learner import Label, Learner
+from millstream.core.schema import Schema
+from millstream.core.spec import EventsSpec, LabelsSpec, Scalar
+from millstream.errors import DeadLetter
+
+
+class Event(NamedTuple):
+    """A message of the events topic."""
+
+    id: str | int | None
+    """None where the settings name no id: the source position is the id."""
+    features: dict[str, Any]
+    label: Label | None
+    """None: without a label, or labels come from elsewhere."""
+    time: int | None
+    """Mapped timestamp in ms; None: Kafka's counts."""
+    unknown: int
+    """How many top-level fields the settings do not name."""
+
+
+class EventReader:
+    """Reads the messages of the events topic, under one set of settings."""
+
+    def __init__(
+        self,
+        events: EventsSpec,
+        labels: LabelsSpec,
+        learner: Learner,
+        classes: tuple[Scalar, ...] | None,
+    ) -> None:
+        label_path = events.label if labels.source == "event" else None
+        taken = [path for path in (events.id, label_path, events.timestamp) if path]
+        self._features = feature_reader(events, learner, taken)
+        self._id_path = events.id or ""
+        self._id = getter(events.id) if events.id else None
+        self._time = (
+            time_reader(events.timestamp, events.timestamp_unit) if events.timestamp else None
+        )
+        self._label_path = label_path or ""
+        # Without learning, a label is a field like any other.
+        self._label = getter(label_path) if label_path and learner.learns else None
+        self._label_rule = LabelRule(labels, learner, classes)
+        self._label_may_miss = labels.missing == "predict"
+        self._schema = None if events.json_schema is None else Schema(events.json_schema)
+        self._refuse_unknown = events.unknown == "dead_letter"
+        self._known: set[str] | None = None
+        if isinstance(events.features, tuple):
+            self._known = {root(path) for path in (*events.features, *taken)}
+            if events.label:
+                self._known.add(root(events.label))
+
+    def read(self, value: bytes) -> Event:
+        """The event in a message; raises `DeadLetter`."""
+        document = decode(value)
+        if self._schema is not None:
+            self._schema.check(document)
+        identity = None
+        if self._id is not None:
+            identity = check_id(self._id(document), self._id_path)
+        time = None if self._time is None else self._time(document)
+        features = self._features(document)
+        label = None if self._label is None else self._read_label(document)
+        return Event(identity, features, label, time, self._unknown(document))
+
+    def _read_label(self, document: Document) -> Label | None:
+        raw = self._label(document) if self._label is not None else MISSING
+        if raw is MISSING or raw is None:
+            if self._label_may_miss:
+                return None
+            raise DeadLetter("label_missing", f"{self._label_path} is missing or null")
+        return self._label_rule.convert(raw)
+
+    def _unknown(self, document: Document) -> int:
+        if self._known is None or document.keys() <= self._known:
+            return 0
+        unknown = document.keys() - self._known
+        if self._refuse_unknown:
+            raise DeadLetter("unknown_field", f"{len(unknown)} fields that the settings do not name")
+        return len(unknown)

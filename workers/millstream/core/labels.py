@@ -1,0 +1,101 @@
+"""Labels: from what a message says to what a model learns."""
+
+from typing import Any, NamedTuple
+
+from millstream.core.fields import MAX_TEXT, MISSING, check_id, decode, getter, time_reader
+from millstream.core.features import MAX_MAGNITUDE
+from millstream.core.models.learner import Label, Learner
+from millstream.core.spec import EventsSpec, LabelsSpec, Scalar
+from millstream.errors import DeadLetter
+
+
+class LabelRule:
+    """Which labels a model can learn; the same for labels inside events and on their own topic."""
+
+    def __init__(
+        self, labels: LabelsSpec, learner: Learner, classes: tuple[Scalar, ...] | None
+    ) -> None:
+        self._values = labels.values
+        self._regression = learner.kind == "regressor"
+        self._binary = learner.binary
+        # True == 1 in Python, but they are two classes.
+        self._classes = None if classes is None else {(type(each), each) for each in classes}
+
+    def convert(self, value: Any) -> Label:
+        """The label that the model learns.
+
+        Raises `DeadLetter`: `label_type`, `label_class`.
+        """
+        if self._values:
+            value = self._mapped(value)
+        if self._regression:
+            return self._number(value)
+        kind = type(value)
+        if self._binary and kind is int and value in (0, 1):
+            value, kind = value == 1, bool
+        if kind is not bool and (self._binary or kind not in (int, str)):
+            raise DeadLetter(
+                "label_type", f"{_named(value)} is no {'boolean, 0 or 1' if self._binary else 'class'}"
+            )
+        if kind is str and len(value) > MAX_TEXT:
+            raise DeadLetter("label_type", f"text longer than {MAX_TEXT} characters")
+        if self._classes is not None and (kind, value) not in self._classes:
+            raise DeadLetter("label_class", "none of model.classes")
+        return value  # type: ignore[no-any-return]
+
+    def _mapped(self, value: Any) -> Any:
+        text = str(value).lower() if type(value) is bool else str(value)
+        return self._values.get(text, value)
+
+    @staticmethod
+    def _number(value: Any) -> Label:
+        if type(value) not in (int, float):
+            raise DeadLetter("label_type", f"{_named(value)} is no number")
+        if not -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
+            raise DeadLetter("label_type", "a number too large to square")
+        return value  # type: ignore[no-any-return]
+
+
+def _named(value: Any) -> str:
+    """A value's JSON type, for a message that must not hold the value."""
+    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", float: "a float"}
+    return names.get(type(value), "a number")
+
+
+class LabelMessage(NamedTuple):
+    """A message of the labels topic."""
+
+    id: str | int
+    label: Label
+    time: int | None
+    """Mapped timestamp in ms; None: Kafka's counts."""
+
+
+class LabelReader:
+    """Reads the messages of the labels topic."""
+
+    def __init__(
+        self,
+        events: EventsSpec,
+        labels: LabelsSpec,
+        learner: Learner,
+        classes: tuple[Scalar, ...] | None,
+    ) -> None:
+        self._id_path = labels.id or events.id or "id"
+        self._label_path = labels.label or "label"
+        self._id = getter(self._id_path)
+        self._label = getter(self._label_path)
+        self._time = (
+            time_reader(labels.timestamp, labels.timestamp_unit) if labels.timestamp else None
+        )
+        self._rule = LabelRule(labels, learner, classes)
+
+    def read(self, value: bytes) -> LabelMessage:
+        """The label in a message; raises `DeadLetter`."""
+        document = decode(value)
+        identity = check_id(self._id(document), self._id_path)
+        raw = self._label(document)
+        if raw is MISSING or raw is None:
+            raise DeadLetter("label_missing", f"{self._label_path} is missing or null")
+        time = None if self._time is None else self._time(document)
+        return LabelMessage(identity, self._rule.convert(raw), time)

@@ -1,0 +1,110 @@
+"""What stands behind `settings.load_settings`: YAML, and the files that settings name."""
+
+import difflib
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import yaml
+
+from millstream.errors import SettingsError
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML that refuses a key that stands twice, rather than take the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature is PyYAML's
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The settings file as it is; raises `SettingsError`."""
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: is not YAML: {_one_line(error)}") from error
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path}: has to hold keys and values, such as app: fraud")
+    return document
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" in line {mark.line + 1}" if mark is not None else ""
+    return f"{getattr(error, 'problem', None) or 'it cannot be parsed'}{where}"
+
+
+def merge(document: dict[str, Any], over: dict[str, Any]) -> None:
+    """Put values over those of a document, section by section."""
+    for key, value in over.items():
+        below = document.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merge(below, value)
+        else:
+            document[key] = value
+
+
+def dotted(kafka: dict[str, Any]) -> dict[str, Any]:
+    """Properties of Kafka as the environment has to write them: `sasl_password_file`.
+
+    Underscores stand for dots, and a name that ends in `_file` names a file that holds the value.
+    """
+    named: dict[str, Any] = {}
+    for key, value in kafka.items():
+        if key.endswith("_file"):
+            named[key.removesuffix("_file").replace("_", ".")] = {"file": value}
+        else:
+            named[key.replace("_", ".")] = value
+    return named
+
+
+def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
+    """Replace what names a file: secrets and the events' schema by content, others by full path."""
+    kafka = document.get("kafka")
+    if isinstance(kafka, dict):
+        for key, value in kafka.items():
+            if isinstance(value, dict) and set(value) == {"file"}:
+                path = folder / str(value["file"])
+                kafka[key] = _content(path, f"{origin}: kafka.{key}").removesuffix("\n")
+    events = document.get("events")
+    if isinstance(events, dict) and isinstance(events.get("schema"), str):
+        path = folder / events["schema"]
+        try:
+            events["schema"] = orjson.loads(_content(path, f"{origin}: events.schema"))
+        except orjson.JSONDecodeError as error:
+            raise SettingsError(f"{origin}: events.schema: {path} is not JSON: {error}") from error
+    model = document.get("model")
+    for name in ("sklearn", "weights"):
+        section = model.get(name) if isinstance(model, dict) else None
+        if isinstance(section, dict) and isinstance(section.get("path"), str):
+            section["path"] = str((folder / section["path"]).absolute())
+
+
+def _content(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"{what}: {path} cannot be read ({reason})") from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`: did you mean x?`, or a list of what there is where nothing is near."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"there are: {', '.join(names)}"
