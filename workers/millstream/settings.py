@@ -7,7 +7,16 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentError_
 
-from millstream.core.spec import Assume, EventsSpec, LabelsSpec, Milliseconds, ModelSpec, Spec
+from millstream.core.spec import (
+    Assume,
+    EventsSpec,
+    LabelsSpec,
+    Milliseconds,
+    ModelSpec,
+    Spec,
+    TopicName,
+)
+from millstream.core.schema import Schema
 from millstream.errors import SettingsError
 from millstream.runners.properties import HIDDEN, OWNED, is_secret
 from millstream.settings_errors import sentences
@@ -26,10 +35,10 @@ class PredictionSettings(Spec):
 class TopicNames(Spec):
     """Names of the topics that the worker writes; None: derived from the app's name."""
 
-    predictions: str | None = None
-    examples: str | None = None
-    models: str | None = None
-    dead_letters: str | None = None
+    predictions: TopicName | None = None
+    examples: TopicName | None = None
+    models: TopicName | None = None
+    dead_letters: TopicName | None = None
 
 
 class BatchSettings(Spec):
@@ -105,9 +114,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for problem in (*self._kafka_problems(), *self._event_problems(), *self._label_problems(),
-                        *self._topic_problems()):  # fmt: skip
-            raise ValueError(problem)
+        problems = [
+            *self._kafka_problems(),
+            *self._event_problems(),
+            *self._label_problems(),
+            *self._topic_problems(),
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     def _kafka_problems(self) -> list[str]:
@@ -116,7 +130,7 @@ class Settings(BaseSettings):
             for name in self.kafka
             if name in OWNED
         ]
-        if "bootstrap.servers" not in self.kafka:
+        if not self.kafka.get("bootstrap.servers"):
             problems.append("kafka.bootstrap.servers is missing: name a broker, as host:port")
         return problems
 
@@ -146,6 +160,11 @@ class Settings(BaseSettings):
         ]
         if not listed and isinstance(events.features, tuple):
             problems.append("events.features is empty: list features, or leave it out for all")
+        if events.json_schema is not None:
+            try:
+                Schema(events.json_schema)
+            except ValueError as error:
+                problems.append(f"events.schema is not a JSON Schema: {error}")
         return problems
 
     def _label_problems(self) -> list[str]:

@@ -8,9 +8,17 @@ from pydantic_core import ErrorDetails
 from millstream.settings_file import nearest
 
 _UNION_TAGS: Final = {
-    "AllBut", "Assume", "bool", "int", "float", "str", "dict[str,any]", "NoneType",
+    "AllBut", "Assume", "bool", "int", "constrained-int", "float", "constrained-float",
+    "finite-float", "str", "constrained-str", "dict[str,any]", "NoneType",
 }  # fmt: skip
 """Pieces of a pydantic location that name the branch of a union rather than a key."""
+
+_PATTERNS: Final = {
+    r"^[a-zA-Z0-9._-]{1,100}$": "it has to be 1 to 100 letters, digits, dots, dashes or _",
+    r"^[a-zA-Z0-9._-]{1,249}$": "it has to be 1 to 249 letters, digits, dots, dashes or _",
+    r"^[0-9a-f]{64}$": "it has to be a SHA-256: 64 digits 0-9 and a-f, in lower case",
+}
+"""Regular expressions in words."""
 
 
 def sentences(error: ValidationError, model: type[BaseModel], origin: str) -> str:
@@ -19,10 +27,11 @@ def sentences(error: ValidationError, model: type[BaseModel], origin: str) -> st
     for detail in error.errors(include_url=False):
         by_place.setdefault(_place(detail), []).append(detail)
     lines = [
-        f"{origin}: {_sentence(place, found, model)}"
+        f"{origin}: {line}"
         for place, found in by_place.items()
         # Where a section is a choice, the branch that was meant says more than the choice.
-        if not any(other.startswith(f"{place}.") for other in by_place)
+        if not (place and any(other.startswith(f"{place}.") for other in by_place))
+        for line in _sentence(place, found, model).splitlines()
     ]
     return "\n".join(dict.fromkeys(lines))
 
@@ -44,6 +53,8 @@ def _sentence(place: str, found: list[ErrorDetails], model: type[BaseModel]) -> 
         # Our own validators write whole sentences that name the setting; add it where they do not.
         said = str(context["error"])
         return said if not place or said.startswith(place.split(".")[0]) else f"{place}: {said}"
+    if detail["loc"] and detail["loc"][-1] == "[key]":
+        return f"{place.rpartition('.')[0]}: a key that is no text (yes, no, 1): put it into quotes"
     if kind == "missing":
         return f"{place} is missing: it has to be set"
     if kind == "extra_forbidden":
@@ -77,7 +88,7 @@ def _plain(detail: ErrorDetails) -> str:
         case "tuple_type" | "list_type":
             return "it has to be a list"
         case "string_pattern_mismatch":
-            return f"it has to match {context['pattern']}"
+            return _PATTERNS.get(context["pattern"], f"it has to match {context['pattern']}")
         case "too_long":
             return f"it has {context['actual_length']} items, and may have {context['max_length']}"
         case "missing" | "extra_forbidden":

@@ -17,6 +17,8 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature is PyYAML's
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *other
+                continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -36,14 +38,25 @@ def read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: is not UTF-8 text") from error
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: is not YAML: {_one_line(error)}") from error
+    except ValueError as error:  # a date such as 2026-02-30, which PyYAML makes without a check
+        raise SettingsError(f"{path}: is not YAML: {error}; put text into quotes") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: is nested too deep") from error
     if not isinstance(document, dict):
         raise SettingsError(f"{path}: has to hold keys and values, such as app: fraud")
+    for key in document:
+        # Settings take neither: keyword arguments of their constructor are text without a leading _.
+        if not isinstance(key, str) or key.startswith("_"):
+            raise SettingsError(f"{path}: unknown key {key}: see the README for those there are")
     return document
 
 
 def _one_line(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f" in line {mark.line + 1}" if mark is not None else ""
+    if isinstance(error, yaml.composer.ComposerError) or "constructor for the tag" in str(error):
+        # PyYAML's words would quote what may be half of a password.
+        return f"an unknown * or !{where}; put text that begins with *, & or ! into quotes"
     return f"{getattr(error, 'problem', None) or 'it cannot be parsed'}{where}"
 
 
@@ -78,7 +91,7 @@ def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
         for key, value in kafka.items():
             if isinstance(value, dict) and set(value) == {"file"}:
                 path = folder / str(value["file"])
-                kafka[key] = _content(path, f"{origin}: kafka.{key}").removesuffix("\n")
+                kafka[key] = _content(path, f"{origin}: kafka.{key}").rstrip("\r\n")
     events = document.get("events")
     if isinstance(events, dict) and isinstance(events.get("schema"), str):
         path = folder / events["schema"]

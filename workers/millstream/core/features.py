@@ -45,13 +45,8 @@ class _Check:
         self._bounds = bounds
         self._numeric_only = numeric_only
 
-    def __call__(self, features: dict[str, Any]) -> None:
-        if not all_are_moderate_numbers(features):
-            self._check_each(features)
-        if self._bounds:
-            self._check_bounds(features)
-
-    def _check_each(self, features: dict[str, Any]) -> None:
+    def each(self, features: dict[str, Any]) -> None:
+        """Raise `DeadLetter` for the first feature that the model cannot take."""
         for name, value in features.items():
             kind = type(value)
             if kind is float or kind is int:
@@ -61,7 +56,8 @@ class _Check:
                 wanted = "a number" if self._numeric_only else "a number, a boolean or text"
                 raise DeadLetter("feature_type", f"{name} is not {wanted}")
 
-    def _check_bounds(self, features: dict[str, Any]) -> None:
+    def bounds(self, features: dict[str, Any]) -> None:
+        """Raise `DeadLetter` for the first feature outside of its bounds."""
         for name, (lowest, highest) in self._bounds.items():
             value = features.get(name)
             if value is None:
@@ -99,20 +95,20 @@ class _Listed:
 
     def __call__(self, document: Document) -> dict[str, Any]:
         features = self._pick_all(document)
-        if features is None:
+        if features is None or not all_are_moderate_numbers(features):
             features = self._pick_what_is_there(document)
-        self._check(features)
+            self._check.each(features)
+        self._check.bounds(features)
         return features
 
     def _pick_all(self, document: Document) -> dict[str, Any] | None:
-        """Every feature, or None where one is missing or null: the usual case, and quick."""
+        """The usual case, quickly: None or a value that is no number where something is missing."""
         if not self._flat:
-            return None
+            return {name: get(document) for name, get in self._getters}
         try:
-            features = {name: document[name] for name in self._names}
+            return {name: document[name] for name in self._names}
         except KeyError:
             return None
-        return None if None in features.values() else features
 
     def _pick_what_is_there(self, document: Document) -> dict[str, Any]:
         features: dict[str, Any] = {}
@@ -140,7 +136,9 @@ class _Open:
         self._flatten("", document, features, 0)
         if not features:
             raise DeadLetter("missing_feature", "the event has no features")
-        self._check(features)
+        if not all_are_moderate_numbers(features):
+            self._check.each(features)
+        self._check.bounds(features)
         return features
 
     def _flatten(

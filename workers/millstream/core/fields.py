@@ -33,7 +33,7 @@ def decode(value: bytes) -> Document:
         if not value:
             raise DeadLetter("empty") from error
         # The parser's message may quote the payload; the position does not.
-        raise DeadLetter("not_json", f"at byte {error.pos}") from error
+        raise DeadLetter("not_json", f"at character {error.pos}") from error
     if type(document) is not dict:
         raise DeadLetter("not_an_object", f"a JSON {type(document).__name__}")
     return document

@@ -16,7 +16,8 @@ class LabelRule:
         self, labels: LabelsSpec, learner: Learner, classes: tuple[Scalar, ...] | None
     ) -> None:
         self._values = labels.values
-        self._regression = learner.kind == "regressor"
+        # What an anomaly detector learns from labels is the distribution of a number.
+        self._numbers = learner.kind in {"regressor", "anomaly"}
         self._binary = learner.binary
         # True == 1 in Python, but they are two classes.
         self._classes = None if classes is None else {(type(each), each) for each in classes}
@@ -28,7 +29,7 @@ class LabelRule:
         """
         if self._values:
             value = self._mapped(value)
-        if self._regression:
+        if self._numbers:
             return self._number(value)
         kind = type(value)
         if self._binary and kind is int and value in (0, 1):
@@ -44,6 +45,8 @@ class LabelRule:
         return value  # type: ignore[no-any-return]
 
     def _mapped(self, value: Any) -> Any:
+        if type(value) in (dict, list):  # perhaps nested too deep to be made a text
+            return value
         text = str(value).lower() if type(value) is bool else str(value)
         return self._values.get(text, value)
 

@@ -7,7 +7,15 @@ record of them in the models topic is enough to replay a log the way it was firs
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    model_validator,
+)
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
@@ -15,6 +23,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 
 def parse_duration(value: object) -> object:
     """`"7d"`, `"1h 30m"` or `"250ms"` as whole milliseconds; anything else is left to pydantic."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are no durations: write one such as 7d")  # noqa: TRY004
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -26,8 +36,23 @@ def parse_duration(value: object) -> object:
     return round(sum(float(n) * _UNITS_MS[unit] for n, unit in _DURATION.findall(text)))
 
 
-Milliseconds = Annotated[int, BeforeValidator(parse_duration), Field(ge=0)]
-Scalar = bool | int | float | str
+def _field_path(path: str) -> str:
+    if not all(path.split(".")):
+        raise ValueError(
+            f"{path!r} is not a path: write a field's name, or names with dots between them"
+        )
+    return path
+
+
+_HUNDRED_YEARS_MS = 100 * 366 * _UNITS_MS["d"]
+Milliseconds = Annotated[
+    int, BeforeValidator(parse_duration), Field(ge=0, le=_HUNDRED_YEARS_MS)
+]
+FieldPath = Annotated[str, AfterValidator(_field_path)]
+TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+"""What Kafka allows."""
+Scalar = bool | Annotated[int, Field(ge=-(2**63), lt=2**64)] | FiniteFloat | str
+"""A label that JSON can hold."""
 
 
 class Spec(BaseModel):
@@ -39,24 +64,24 @@ class Spec(BaseModel):
 class AllBut(Spec):
     """Every field of the event is a feature, except these (and id, label, timestamp)."""
 
-    all_but: tuple[str, ...]
+    all_but: tuple[FieldPath, ...]
 
 
 class EventsSpec(Spec):
     """How an event is read. Paths are field names, nested with dots."""
 
-    topic: str = Field(min_length=1)
-    id: str | None = None
+    topic: TopicName
+    id: FieldPath | None = None
     """Path of the id; without one the source position is the id (`topic-partition-offset`)."""
-    features: tuple[str, ...] | AllBut | Literal["all"] = "all"
-    timestamp: str | None = None
+    features: tuple[FieldPath, ...] | AllBut | Literal["all"] = "all"
+    timestamp: FieldPath | None = None
     """Path of the event time: ISO 8601, or a number in `timestamp_unit` since 1970."""
     timestamp_unit: Literal["s", "ms", "us", "ns"] = "ms"
-    label: str | None = None
+    label: FieldPath | None = None
     """Path of the label inside the event, where `labels.from` is `event`."""
     json_schema: dict[str, Any] | bool | None = Field(default=None, alias="schema")
     """JSON Schema that every event has to meet; in a settings file, the path of one."""
-    bounds: dict[str, tuple[float | None, float | None]] = {}
+    bounds: dict[str, tuple[FiniteFloat | None, FiniteFloat | None]] = {}
     """Feature name to (lowest, highest) value allowed, both ends included; None is open."""
     missing: Literal["dead_letter", "allow"] | None = None
     """A feature that is listed and missing or null. None: `allow` for River (the model sees the
@@ -77,12 +102,12 @@ class LabelsSpec(Spec):
     """Where labels come from and what is done with them."""
 
     source: Literal["event", "topic", "none"] = Field(default="none", alias="from")
-    topic: str | None = None
-    id: str | None = None
+    topic: TopicName | None = None
+    id: FieldPath | None = None
     """Path of the id in a label message; default: the path of the id in events."""
-    label: str | None = None
+    label: FieldPath | None = None
     """Path of the label in a label message (default `label`)."""
-    timestamp: str | None = None
+    timestamp: FieldPath | None = None
     timestamp_unit: Literal["s", "ms", "us", "ns"] = "ms"
     wait: Milliseconds | None = None
     """How long a prediction waits for its label, and an early label for its event."""

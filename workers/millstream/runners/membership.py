@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from millstream.core.late import LateShard
 from millstream.core.records import Output, Record, Side
@@ -86,9 +86,10 @@ class Membership:
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         self._metrics.count_rebalance("assigned")
         log.info("partitions assigned", extra={"partitions": [a.partition for a in assigned]})
-        # The true position is known after the restore; until then nothing is fetched.
+        # The true position is known after the restore; until then nothing is fetched. The end is
+        # there whatever a retention has deleted.
         places = [
-            TopicPartition(topic, each.partition, 0)
+            TopicPartition(topic, each.partition, OFFSET_END)
             for each in assigned
             for topic in self._topics.values()
         ]
