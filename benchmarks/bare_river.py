@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 import orjson
+from tests.kafka.app import scaled_logistic
 
 from benchmarks.child import answer
 from benchmarks.workloads import learning
-from tests.kafka.app import scaled_logistic
 
 
 def bare_loop(raws: list[bytes]) -> bytes:

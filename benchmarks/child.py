@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-
 from tests.kafka.worker import WorkerProcess
 
 _TIMEOUT_S = 600

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import orjson
+from tests.kafka.app import FEATURES
 
 from benchmarks.workloads import Workload
 from millstream.core.models.learner import Learner
@@ -13,7 +14,6 @@ from millstream.core.outputs import Source
 from millstream.core.records import Record
 from millstream.core.shard import Era, Plan, Shard
 from millstream.settings import Settings
-from tests.kafka.app import FEATURES
 
 NOW = 1_700_000_000_000
 Batch = Sequence[Record]

@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-
-from benchmarks.child import BenchmarkError
 from tests.kafka.cluster import Kafka
 from tests.kafka.worker import WorkerProcess
+
+from benchmarks.child import BenchmarkError
 
 POLL_SECONDS = 0.02
 QUIET_SECONDS = 1.0

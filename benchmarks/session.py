@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from benchmarks import child, latency
 from benchmarks.contenders import BareRiver, Contender, Millstream, PlainLoop
-from benchmarks.results import Comparison, Results
 from benchmarks.rates import Run
+from benchmarks.results import Comparison, Results
 from benchmarks.same import check_same
 from benchmarks.stage import Stage, open_stage
 from benchmarks.workloads import learning, static

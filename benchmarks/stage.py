@@ -8,11 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.child import BenchmarkError
-from benchmarks.workloads import Workload
 from tests.kafka.app import App
 from tests.kafka.cluster import Kafka
 from tests.kafka.fixture import local_kafka, missing_for_local_kafka
+
+from benchmarks.child import BenchmarkError
+from benchmarks.workloads import Workload
 
 
 @dataclass

@@ -10,7 +10,6 @@ import joblib
 import orjson
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-
 from tests.kafka.app import FEATURES, PHISHING, SCALED_LOGISTIC
 
 FOREST_TREES = 100

@@ -34,7 +34,7 @@ def event(offset: int, time: int, identity: Any = None, x: float | None = None) 
     return record(offset, {"id": name, "a": offset * 0.7 if x is None else x, "b": 1.0}, time)
 
 
-def label(offset: int, time: int, identity: Any, value: Any = True) -> Record:
+def label(offset: int, time: int, identity: Any, *, value: Any = True) -> Record:
     """A label message."""
     return record(offset, {"id": identity, "label": value}, time)
 

@@ -3,10 +3,6 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from millstream.core.late import LateShard, owner_record
-from millstream.core.records import Output
-from millstream.errors import Restore, Stop
 from tests.core.shards import (
     HOUR,
     WAIT,
@@ -19,6 +15,10 @@ from tests.core.shards import (
     record,
     restored,
 )
+
+from millstream.core.late import LateShard, owner_record
+from millstream.core.records import Output
+from millstream.errors import Restore, Stop
 
 MONTH = 30 * 24 * HOUR
 NOW = 2 * MONTH
@@ -161,9 +161,7 @@ def test_a_duplicate_of_a_held_label_is_skipped_and_the_first_counts() -> None:
     assert run.counts["skipped", "duplicate_label"] == 1
 
 
-def test_an_id_that_comes_again_while_the_first_waits_is_predicted_and_the_label_joins_the_first() -> (
-    None
-):
+def test_an_id_that_comes_again_while_it_waits_is_predicted_and_the_label_joins_the_first() -> None:
     run = late_run()
     run.feed(0, events=[event(0, 0, "a", x=1.0), event(1, 1, "a", x=2.0)])
     assert [prediction["waits"] for prediction in decoded(run.predictions)] == [True, False]
@@ -217,14 +215,14 @@ def test_one_side_is_not_taken_while_the_other_is_still_being_fetched() -> None:
 
 
 def test_a_model_that_breaks_on_an_example_asks_for_a_restore_and_then_passes_it_over() -> None:
-    class Broken(Exception):
+    class BrokenError(Exception):
         pass
 
     run = late_run()
     run.feed(0, events=[event(0, 0, "a"), event(1, 0, "b")])
 
     def explode(*_: object) -> None:
-        raise Broken
+        raise BrokenError
 
     run.shard.learner.learn = explode  # type: ignore[method-assign]
     with pytest.raises(Restore) as raised:
@@ -404,4 +402,3 @@ def test_a_training_log_that_lost_its_beginning_stops_with_a_sentence() -> None:
     run.feed(1, labels=[label(i, 1, i) for i in range(3)])
     with pytest.raises(Stop, match="lost its beginning"):
         restored(run.predictions, run.examples[1:], {"events": 3, "labels": 3})
-

@@ -77,7 +77,9 @@ class App:
             self.settings["labels"]["topic"] = self.labels
         self.file = folder / f"{self.name}.yaml"
         self.write_settings()
-        outputs = [self.topic(each) for each in ("predictions", "examples", "models", "dead-letters")]
+        outputs = [
+            self.topic(each) for each in ("predictions", "examples", "models", "dead-letters")
+        ]
         inputs = [] if inputs_of else [self.events, self.labels]
         kafka.create_topics(*inputs, *outputs, partitions=partitions, config=topic_config)
 
@@ -95,9 +97,13 @@ class App:
         return WorkerProcess(self.file, log=self.file.with_suffix(f".{number}.log"))
 
     def send(
-        self, topic: str, documents: Iterable[tuple[Any, Any]], *, times: Sequence[int] | None = None,
+        self,
+        topic: str,
+        documents: Iterable[tuple[Any, Any]],
+        *,
+        times: Sequence[int] | None = None,
         partition: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Publish (id, document) pairs with the id as key."""
         self.kafka.produce(
             topic,
@@ -136,7 +142,9 @@ class App:
 
     def handled(self) -> int:
         """How many events have come to a prediction or a dead letter, repeats included."""
-        events = sum(1 for letter in self.dead_letters() if letter["millstream-topic"] == self.events)
+        events = sum(
+            1 for letter in self.dead_letters() if letter["millstream-topic"] == self.events
+        )
         return len(self.kafka.read(self.topic("predictions"))) + events
 
     def resolved(self) -> int:

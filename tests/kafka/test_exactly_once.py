@@ -24,7 +24,9 @@ INLINE = {"from": "event"}
 LATE = {"from": "topic", "wait": "1h"}
 
 
-def make_app(kafka: Kafka, folder: Path, guarantee: str, labels: dict[str, str], **more: int) -> App:
+def make_app(
+    kafka: Kafka, folder: Path, guarantee: str, labels: dict[str, str], **more: int
+) -> App:
     """An app whose group notices a dead worker soon."""
     return App(
         kafka, folder, labels=labels, processing_guarantee=guarantee,

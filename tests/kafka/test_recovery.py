@@ -41,9 +41,11 @@ def in_order(numbers: range) -> str:
 def test_a_log_is_not_read_to_its_end_while_the_markers_of_a_commit_are_still_to_be_written(
     kafka: Kafka,
 ) -> None:
-    """`commit_transaction` returns before the markers are there: until then, a transaction that
-    is committed looks to a reader like this open one. The end of the partition is reported, and
-    is not the end."""
+    """`commit_transaction` returns before the markers are there.
+
+    Until then, a transaction that is committed looks to a reader like this open one: the end of
+    the partition is reported, and is not the end.
+    """
     topic = kafka.unique("markers")
     kafka.create_topics(topic)
     producer = Producer({**kafka.config, "transactional.id": topic})

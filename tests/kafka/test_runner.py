@@ -110,9 +110,7 @@ def test_a_group_of_the_new_protocol_hands_partitions_over_exactly(
     kafka: Kafka, tmp_path: Path
 ) -> None:
     app = App(kafka, tmp_path, partitions=2, labels={"from": "topic", "wait": "1h"})
-    app.write_settings(
-        kafka={"bootstrap.servers": kafka.bootstrap, "group.protocol": "consumer"}
-    )
+    app.write_settings(kafka={"bootstrap.servers": kafka.bootstrap, "group.protocol": "consumer"})
     with app.worker(1) as first, app.worker(2) as second:
         with Feed(kafka, app, per_second=150) as feed:
             first.wait_for_log("restored")
@@ -138,7 +136,7 @@ def test_metrics_and_health_tell_what_the_worker_does(kafka: Kafka, tmp_path: Pa
         address = line.split("address=")[1].split(")")[0]
 
         def get(path: str) -> str:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
                 return str(answer.read().decode())
 
         worker.wait_until(lambda: "millstream_predicted_total 100.0" in get("/metrics"))

@@ -4,9 +4,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as EnvironmentError_
 
+from millstream.core.schema import Schema
 from millstream.core.spec import (
     Assume,
     EventsSpec,
@@ -16,11 +22,10 @@ from millstream.core.spec import (
     Spec,
     TopicName,
 )
-from millstream.core.schema import Schema
 from millstream.errors import SettingsError
 from millstream.runners.properties import HIDDEN, OWNED, is_secret
 from millstream.settings_errors import sentences
-from millstream.settings_file import dotted, merge, nearest, read_file, resolve_files
+from millstream.settings_file import dotted, merge, nearest, read_file, read_scalars, resolve_files
 
 PREFIX = "MILLSTREAM_"
 
@@ -95,9 +100,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: Any, **_others: Any
-    ) -> tuple[Any, ...]:
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load_settings` merged: the environment is read there, and once."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
     def topic(self, which: Literal["predictions", "examples", "models", "dead_letters"]) -> str:
@@ -224,16 +235,21 @@ def load_settings(path: Path) -> Settings:
 
 def _environment() -> dict[str, Any]:
     source = EnvSettingsSource(Settings)
-    known = {PREFIX.lower() + name for name in Settings.model_fields}
-    for name in source.env_vars:
-        section = name.lower().split("__")[0]
-        if section.startswith(PREFIX.lower()) and section not in known:
-            wanted = nearest(section, known).upper().replace("DID YOU MEAN", "did you mean")
-            raise SettingsError(f"unknown variable {name.upper()} in the environment: {wanted}")
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in map(str.upper, source.env_vars):
+        section = name.split("__")[0]
+        if section.startswith(PREFIX) and section not in known:
+            hint = nearest(section, known)
+            raise SettingsError(f"unknown variable {name} in the environment: {hint}")
     try:
         values: dict[str, Any] = source()
     except EnvironmentError_ as error:
-        raise SettingsError(f"environment: {error}: write lists and objects as JSON") from error
+        section = PREFIX + str(error).split('"')[1].upper()
+        raise SettingsError(
+            f"{section}: a variable of this section cannot be read: write lists and objects as JSON"
+        ) from error
     if isinstance(values.get("kafka"), dict):
         values["kafka"] = dotted(values["kafka"])
+    if isinstance(values.get("labels"), dict):
+        read_scalars(values["labels"])
     return values

@@ -52,7 +52,7 @@ def _sentence(place: str, found: list[ErrorDetails], model: type[BaseModel]) -> 
     if kind == "value_error":
         # Our own validators write whole sentences that name the setting; add it where they do not.
         said = str(context["error"])
-        return said if not place or said.startswith(place.split(".")[0]) else f"{place}: {said}"
+        return said if not place or said.startswith(place.split(".", maxsplit=1)[0]) else f"{place}: {said}"
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return f"{place.rpartition('.')[0]}: a key that is no text (yes, no, 1): put it into quotes"
     if kind == "missing":

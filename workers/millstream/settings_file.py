@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import yaml
@@ -84,6 +84,26 @@ def dotted(kafka: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
+def read_scalars(labels: dict[str, Any]) -> None:
+    """Labels in the environment are read as in a file: `false` is a boolean there, and 1 a number.
+
+    Elsewhere the setting says what type a text stands for; a label may be of any.
+    """
+    for section in (labels.get("on_timeout"), labels.get("values")):
+        if isinstance(section, dict):
+            for key, value in section.items():
+                if isinstance(value, str):
+                    section[key] = _scalar(value)
+
+
+def _scalar(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return text
+    return value if isinstance(value, bool | int | float) else text
+
+
 def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
     """Replace what names a file: secrets and the events' schema by content, others by full path."""
     kafka = document.get("kafka")
@@ -116,8 +136,8 @@ def _content(path: Path, what: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`: did you mean x?`, or a list of what there is where nothing is near."""
-    names = sorted(known)
+    names = {each.lower(): each for each in sorted(known)}
     close = difflib.get_close_matches(name.lower(), names, n=1)
     if close:
-        return f"did you mean {close[0]}?"
-    return f"there are: {', '.join(names)}"
+        return f"did you mean {names[close[0]]}?"
+    return f"there are: {', '.join(names.values())}"

@@ -82,5 +82,7 @@ class EventReader:
             return 0
         unknown = document.keys() - self._known
         if self._refuse_unknown:
-            raise DeadLetter("unknown_field", f"{len(unknown)} fields that the settings do not name")
+            raise DeadLetter(
+                "unknown_field", f"{len(unknown)} fields that the settings do not name"
+            )
         return len(unknown)

@@ -64,9 +64,7 @@ class _Check:
                 continue
             if type(value) is str:
                 raise DeadLetter("feature_type", f"{name} has bounds, but is text")
-            if (lowest is not None and value < lowest) or (
-                highest is not None and value > highest
-            ):
+            if (lowest is not None and value < lowest) or (highest is not None and value > highest):
                 raise DeadLetter("bounds", f"{name} is outside of [{lowest}, {highest}]")
 
 

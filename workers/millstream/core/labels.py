@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from millstream.core.fields import MAX_TEXT, MISSING, check_id, decode, getter, time_reader
 from millstream.core.features import MAX_MAGNITUDE
+from millstream.core.fields import MAX_TEXT, MISSING, check_id, decode, getter, time_reader
 from millstream.core.models.learner import Label, Learner
 from millstream.core.spec import EventsSpec, LabelsSpec, Scalar
 from millstream.errors import DeadLetter
@@ -36,7 +36,8 @@ class LabelRule:
             value, kind = value == 1, bool
         if kind is not bool and (self._binary or kind not in (int, str)):
             raise DeadLetter(
-                "label_type", f"{_named(value)} is no {'boolean, 0 or 1' if self._binary else 'class'}"
+                "label_type",
+                f"{_named(value)} is no {'boolean, 0 or 1' if self._binary else 'class'}",
             )
         if kind is str and len(value) > MAX_TEXT:
             raise DeadLetter("label_type", f"text longer than {MAX_TEXT} characters")

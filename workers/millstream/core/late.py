@@ -18,11 +18,11 @@ from millstream.core.join import Held, Join, Waiting
 from millstream.core.labels import LabelMessage, LabelReader
 from millstream.core.merge import Item, Merge
 from millstream.core.models.learner import Features, Label
+from millstream.core.outputs import Stamp
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
 from millstream.core.shard import Ends, Plan, Records, Shard, message_time
 from millstream.core.spec import Assume
 from millstream.errors import DeadLetter, Restore
-
 
 # What an example holds besides the features, transformed features and answer of its prediction,
 # generously: a prediction is only published if its example will fit into a message as well.
@@ -32,13 +32,14 @@ EXAMPLE_ROOM: Final = 8192
 class LateShard(Shard):
     """One partition of events and of labels, joined by id."""
 
+    sides = ("events", "labels")
+
     def __init__(self, plan: Plan, owner: int = 0) -> None:
         """A shard before its first record; `owner` is the epoch that its outputs carry."""
         super().__init__(plan)
         labels = plan.eras[-1].labels
         if labels.wait is None:
             raise ValueError("labels from a topic have a wait: LabelsSpec sees to it")
-        self.sides = ("events", "labels")
         self.join = Join(labels.wait)
         self.merge = Merge(labels.max_idle)
         self.owner = owner
@@ -156,19 +157,9 @@ class LateShard(Shard):
         late: dict[str, Any] = {"waits": not repeat, "owner": self.owner}
         if self._transformed:
             late["transformed"] = example["transformed"] = self._transform(event.features)
+        stamp = Stamp(self.learned, item.time, now)
         out.predictions.append(
-            outputs.prediction(
-                self.source,
-                item.record,
-                answer,
-                identity=identity,
-                learned=self.learned,
-                features=event.features,
-                event_time=item.time,
-                now=now,
-                late=late,
-                room=EXAMPLE_ROOM,
-            )
+            outputs.prediction(self.source, item.record, event, answer, stamp, late, EXAMPLE_ROOM)
         )
         out.count("predicted")
         out.times.append(item.record.timestamp)

@@ -2,11 +2,12 @@
 
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from millstream.core.models.learner import Answer, Features
+from millstream.core.events import Event
+from millstream.core.models.learner import Answer
 from millstream.core.records import REASONS, Headers, Output, Record
 from millstream.errors import DeadLetter
 
@@ -37,26 +38,34 @@ class Source:
     """Whether predictions carry the features."""
 
 
+class Stamp(NamedTuple):
+    """When a prediction was made, on every clock there is."""
+
+    learned: int
+    """How many examples the model had learned."""
+    event_time: int
+    """Message time of the event, ms."""
+    now: int
+    """The worker's clock, ms."""
+
+
 def prediction(
     source: Source,
     record: Record,
+    event: Event,
     answer: Answer,
-    *,
-    identity: str | int | None,
-    learned: int,
-    features: Features,
-    event_time: int,
-    now: int,
+    stamp: Stamp,
     late: dict[str, Any] | None = None,
     room: int = 0,
 ) -> Output:
-    """The prediction on one event; `late` holds the fields that only delayed labels need.
+    """The prediction on one event.
 
-    `room` is how many bytes are to be left of the largest message, for the example made of it.
-
-    Raises `DeadLetter` where the answer cannot be written, or only as too large a message.
+    `late` holds the fields that only delayed labels need; `room` is how many bytes are to be left
+    of the largest message, for the example made of it. Raises `DeadLetter` where the answer cannot
+    be written, or only as too large a message.
     """
-    offset = record.offset
+    learned, event_time, now = stamp
+    identity, offset = event.id, record.offset
     document: dict[str, Any] = {
         "id": f"{source.events}-{source.partition}-{offset}" if identity is None else identity,
         **answer,
@@ -66,7 +75,7 @@ def prediction(
         "source": {"topic": source.events, "partition": source.partition, "offset": offset},
     }
     if source.features:
-        document["features"] = features
+        document["features"] = event.features
     if late:
         document.update(late)
     try:

@@ -1,9 +1,9 @@
-"""The whole path of a batch for one partition: read, predict, write, learn.
+r"""The whole path of a batch for one partition: read, predict, write, learn.
 
 Every record of events comes to exactly one of: a prediction, a dead letter, a counted skip.
 
     bytes --EventReader--> Event --Learner.predict--> answer --outputs.prediction--> bytes
-                                \\--Learner.learn (labels inside the event, or unsupervised)
+                                \--Learner.learn (labels inside the event, or unsupervised)
 
 A shard is a fold over its logs and does nothing by itself: records go in, an `Outcome` comes out,
 a runner performs it in one transaction. When that fails, the shard is thrown away and restored;
@@ -13,13 +13,13 @@ nothing here can be undone. `late.LateShard` adds labels that come on a topic of
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from millstream.core import outputs
 from millstream.core.events import Event, EventReader
-from millstream.core.models.learner import Answer, Features, Learner
 from millstream.core.models.answers import answer_is_finite
-from millstream.core.outputs import Source
+from millstream.core.models.learner import Answer, Features, Learner
+from millstream.core.outputs import Source, Stamp
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
 from millstream.errors import DeadLetter, Restore
@@ -54,11 +54,11 @@ class Plan:
 class Shard:
     """One partition whose model learns from the events themselves, or not at all."""
 
-    sides: Final[tuple[Side, ...]]
+    sides: tuple[Side, ...] = ("events",)
+    """The inputs that it takes, in the order of their offsets each."""
 
     def __init__(self, plan: Plan) -> None:
         """A shard before its first record."""
-        self.sides = ("events",)
         self.source = plan.source
         self.learner = plan.build_learner()
         self.learned = 0
@@ -199,16 +199,8 @@ class Shard:
             return bad
 
     def _prediction(self, record: Record, event: Event, answer: Answer, now: int) -> Output:
-        return outputs.prediction(
-            self.source,
-            record,
-            answer,
-            identity=event.id,
-            learned=self.learned,
-            features=event.features,
-            event_time=message_time(event.time, record, now),
-            now=now,
-        )
+        stamp = Stamp(self.learned, message_time(event.time, record, now), now)
+        return outputs.prediction(self.source, record, event, answer, stamp)
 
     def _learn(self, record: Record, event: Event) -> None:
         try:

@@ -45,9 +45,7 @@ def _field_path(path: str) -> str:
 
 
 _HUNDRED_YEARS_MS = 100 * 366 * _UNITS_MS["d"]
-Milliseconds = Annotated[
-    int, BeforeValidator(parse_duration), Field(ge=0, le=_HUNDRED_YEARS_MS)
-]
+Milliseconds = Annotated[int, BeforeValidator(parse_duration), Field(ge=0, le=_HUNDRED_YEARS_MS)]
 FieldPath = Annotated[str, AfterValidator(_field_path)]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 """What Kafka allows."""

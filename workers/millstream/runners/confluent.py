@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaException
 from millstream.core.late import LateShard
 from millstream.core.models.learner import Learner
 from millstream.core.outputs import skip_note
-from millstream.core.records import Outcome, Side
+from millstream.core.records import Outcome, Record, Side
 from millstream.errors import Restore, SettingsError, Stop
 from millstream.health import Health
 from millstream.metrics import Metrics
@@ -39,11 +39,10 @@ from millstream.runners.publish import (
     ExactlyOnce,
     Names,
     ProducerLost,
-    Publisher,
 )
 from millstream.runners.restore import Restorer
 from millstream.runners.slot import Slot
-from millstream.runners.topics import connect, describe, require_topics
+from millstream.runners.topics import TopicInfo, connect, describe, require_topics
 from millstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -123,12 +122,14 @@ class Worker:
             return ExactlyOnce(producer_config(self._settings, self._slot.name), self._names)
         return AtLeastOnce(producer_config(self._settings, None), self._names)
 
-    def _max_bytes(self, topics: dict[str, "object"]) -> int:
+    def _max_bytes(self, topics: dict[str, TopicInfo]) -> int:
+        """The largest message that every output topic takes."""
         limits = [int(self._settings.kafka.get("message.max.bytes", DEFAULT_MAX_BYTES))]
-        for info in topics.values():
-            configs = getattr(info, "configs", {})
-            if "max.message.bytes" in configs:
-                limits.append(int(configs["max.message.bytes"]))
+        limits += [
+            int(info.configs["max.message.bytes"])
+            for info in topics.values()
+            if "max.message.bytes" in info.configs
+        ]
         return min(limits)
 
     # -- one turn of the loop -------------------------------------------------------------------
@@ -176,7 +177,7 @@ class Worker:
             self._seconds_per_record = pace if known <= 0 else 0.8 * known + 0.2 * pace
 
     def _process(
-        self, partition: Partition, records: dict[Side, list] | None, *, drained: bool
+        self, partition: Partition, records: dict[Side, list[Record]] | None, *, drained: bool
     ) -> Outcome | None:
         shard = partition.shard
         if shard is None:
@@ -201,9 +202,7 @@ class Worker:
             note = None
             if broken.side == "events":
                 note = skip_note(partition.number, broken.offset, broken.skip)
-            self._membership.restart(
-                partition, {(broken.side, broken.offset): (broken.skip, note)}
-            )
+            self._membership.restart(partition, {(broken.side, broken.offset): (broken.skip, note)})
             return None
         if late:
             self._membership.hold_back(partition, 2 * self._settings.batch.max_records)
@@ -238,8 +237,6 @@ class Worker:
         """Commit a batch; where that fails, restore its shards. Returns whether it counts."""
         began = time.monotonic()
         try:
-            if not batch.member:
-                raise Aborted("this worker is no member of its group at present")
             self._publisher.commit(batch, self._consumer)
         except Aborted as aborted:
             self._aborts_in_a_row += 1
@@ -327,12 +324,11 @@ class Worker:
             return
         self._lag_due = now + LAG_INTERVAL_SECONDS
         for partition in self._membership.partitions.values():
-            behind = max(0.0, time.time() - partition.latest / 1000) if partition.latest > 0 else 0.0
+            behind = (
+                max(0.0, time.time() - partition.latest / 1000) if partition.latest > 0 else 0.0
+            )
             for side in partition.positions:
                 records = self._membership.lag(partition, side)
                 if records is not None:
                     # How old the last event worked off is; nothing is late where nothing waits.
                     self._metrics.set_lag(side, partition.number, records, behind if records else 0)
-
-
-__all__ = ["Publisher", "Worker"]

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from millstream.core.records import UNREADABLE_HEADERS, Headers, Record
@@ -25,16 +25,14 @@ HOPELESS: Final = {
 made, or while a broker starts, brokers say so of topics that are there."""
 
 
-def to_record(message: Message) -> Record:
-    """A message as the core takes it."""
+def to_record(message: Any) -> Record:
+    """A message as the core takes it; one that was consumed has all that its type leaves open."""
     headers: Headers | None
     try:
         headers = message.headers()
     except UnicodeDecodeError:
         headers = UNREADABLE_HEADERS
-    return Record(
-        message.offset(), message.timestamp()[1], message.key(), message.value(), headers
-    )
+    return Record(message.offset(), message.timestamp()[1], message.key(), message.value(), headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +72,7 @@ class LogReader:
         self._position = stretch.start
         if not self.done():
             self._consumer = Consumer(self._config)
-            self._consumer.assign(
-                [TopicPartition(stretch.topic, stretch.partition, stretch.start)]
-            )
+            self._consumer.assign([TopicPartition(stretch.topic, stretch.partition, stretch.start)])
 
     def done(self) -> bool:
         """Whether the stretch is read to its end."""
@@ -93,7 +89,8 @@ class LogReader:
         if first is None:
             return
         records: list[Record] = []
-        for message in [first, *self._consumer.consume(READ_COUNT, 0)]:
+        messages: list[Any] = [first, *self._consumer.consume(READ_COUNT, 0)]
+        for message in messages:
             error = message.error()
             if error is None:
                 # Past the end is what came after the restore had begun: it is not ours to fold.

@@ -9,8 +9,9 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from millstream.core.late import LateShard
 from millstream.core.records import Output, Record, Side
@@ -229,12 +230,12 @@ class Membership:
         first = self._consumer.poll(timeout)
         if first is None:
             return {}, True
-        messages = [first]
+        messages: list[Any] = [first]
         if limit > 1:
             messages += self._consumer.consume(limit - 1, 0)
         return self._sort(messages), len(messages) < limit
 
-    def _sort(self, messages: list[Message]) -> dict[int, dict[Side, list[Record]]]:
+    def _sort(self, messages: list[Any]) -> dict[int, dict[Side, list[Record]]]:
         labels = self._topics.get("labels")
         sorted_records: dict[int, dict[Side, list[Record]]] = {}
         lists: dict[tuple[str, int], list[Record] | None] = {}
@@ -270,7 +271,7 @@ class Membership:
             partition.fetched[side] = records[-1].offset + 1
         return records
 
-    def _heed(self, message: Message, error: KafkaError) -> None:
+    def _heed(self, message: Any, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
             partition = self.partitions.get(message.partition())
             if partition is not None and partition.shard is not None:
@@ -304,9 +305,9 @@ class Membership:
     def offsets(self, partition: Partition) -> list[TopicPartition]:
         """What the group is to commit for a partition: both sides, moved or not."""
         owner = partition.shard.owner if isinstance(partition.shard, LateShard) else 0
-        named = {"metadata": f"{OWNER}{owner}"} if owner else {}
+        name = f"{OWNER}{owner}" if owner else None
         return [
-            TopicPartition(self._topics[side], partition.number, offset, **named)
+            TopicPartition(self._topics[side], partition.number, offset, metadata=name)
             for side, offset in partition.positions.items()
         ]
 

@@ -31,7 +31,14 @@ OWNED: Final[dict[str, str]] = {
 }
 """Property to what it belongs to: a user who sets one would take a promise away."""
 
-SECRET_WORDS: Final = ("password", "passphrase", "secret", ".pem", "sasl.oauthbearer.config", "sasl.jaas.config")
+SECRET_WORDS: Final = (
+    "password",
+    "passphrase",
+    "secret",
+    ".pem",
+    "sasl.oauthbearer.config",
+    "sasl.jaas.config",
+)
 HIDDEN: Final = "(hidden)"
 
 

@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     offsets: Sequence[TopicPartition]
     """Where the group's positions are afterwards, of events and of labels, moved or not."""
     member: str
-    """The consumer's member id when the batch was fetched; never empty."""
+    """The consumer's member id when the batch was fetched; empty: it was in no group."""
 
 
 class Publisher(Protocol):
@@ -64,7 +64,8 @@ def _produce(producer: Producer, topic: str, partition: int, outputs: Sequence[O
         while True:
             try:
                 if output.headers:
-                    produce(topic, output.value, output.key, partition, headers=output.headers)
+                    headers: list[Any] = output.headers
+                    produce(topic, output.value, output.key, partition, headers=headers)
                 else:
                     produce(topic, output.value, output.key, partition)
                 break
@@ -80,6 +81,11 @@ def commit_offsets(consumer: Consumer, offsets: Sequence[TopicPartition]) -> Non
         consumer.commit(offsets=list(offsets), asynchronous=False)
     except KafkaException as raised:
         raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
+
+
+def _check_member(consumer: Consumer, member: str) -> None:
+    if not member or consumer.memberid() != member:
+        raise Aborted("this worker is no longer the member of its group that it was")
 
 
 class ExactlyOnce:
@@ -103,8 +109,7 @@ class ExactlyOnce:
                 _produce(producer, names.dead_letters, partition, outcome.dead_letters)
             # Metadata of an empty member id is not fenced by the broker, so a worker that has
             # left the group, or came back to it as another member, must not send any.
-            if consumer.memberid() != batch.member:
-                raise Aborted("the group membership changed while the batch was open")
+            _check_member(consumer, batch.member)
             metadata = consumer.consumer_group_metadata()
             offsets = list(batch.offsets)
             self._retrying(lambda: producer.send_offsets_to_transaction(offsets, metadata))
@@ -177,6 +182,7 @@ class AtLeastOnce:
             for partition, outcome in batch.outcomes:
                 _produce(self._producer, names.examples, partition, outcome.examples)
             self._flush()
+        _check_member(consumer, batch.member)
         commit_offsets(consumer, batch.offsets)
 
     def claim(self, partition: int, owner: int, after: int) -> None:

@@ -86,8 +86,10 @@ class ShardRestore:
         committed_by: int | None,
         new_skips: Mapping[tuple[str, int], tuple[DeadLetter, Output | None]],
     ) -> None:
-        """`committed`: the group's offsets, None where there are none; `committed_by`: which owner
-        they name; `new_skips`: what the last try broke on, with the note that is to say so.
+        """Begin with what the group has committed.
+
+        `committed`: its offsets, None where there are none; `committed_by`: which owner they name;
+        `new_skips`: what the last try broke on, with the note that is to say so.
         """
         self._restorer = restorer
         self._settings = restorer.settings
@@ -240,9 +242,7 @@ class ShardRestore:
 
     def _shard_plan(self, eras: tuple[Era, ...]) -> Plan:
         skips = {**self._notes.skips, **{where: bad for where, (bad, _) in self._new_skips.items()}}
-        return Plan(
-            self._source, self._settings.model, self._restorer.build_learner, eras, skips
-        )
+        return Plan(self._source, self._settings.model, self._restorer.build_learner, eras, skips)
 
     def _position(self, side: Side, topic: str) -> int:
         """Where to go on: the committed offset, else what the outputs say, else the setting."""
