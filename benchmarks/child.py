@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,19 @@ def command(module: str, **arguments: Any) -> list[str]:
     return [sys.executable, "-m", f"benchmarks.{module}", orjson.dumps(arguments).decode()]
 
 
-def start(module: str, **arguments: Any) -> subprocess.Popen[bytes]:
-    """Start a program of this package; `result` gives what it prints."""
-    return subprocess.Popen(command(module, **arguments), stdout=subprocess.PIPE)
+@contextmanager
+def started(module: str, **arguments: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program of this package, for `result` to wait for; it never outlives the block."""
+    with subprocess.Popen(command(module, **arguments), stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # does nothing to one that has ended
 
 
-def result(process: subprocess.Popen[bytes], timeout: float = _TIMEOUT_S) -> Any:
-    """Wait for a program that `start` started, and return what it printed."""
-    try:
-        printed, _ = process.communicate(timeout=timeout)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+def result(process: subprocess.Popen[bytes]) -> Any:
+    """Wait for a program that was started, and return what it printed."""
+    printed, _ = process.communicate(timeout=_TIMEOUT_S)
     if process.returncode:
         raise BenchmarkError(f"{process.args} ended with exit code {process.returncode}")
     return orjson.loads(printed)
@@ -41,7 +42,8 @@ def result(process: subprocess.Popen[bytes], timeout: float = _TIMEOUT_S) -> Any
 
 def run(module: str, **arguments: Any) -> Any:
     """Start a program and wait for its result."""
-    return result(start(module, **arguments))
+    with started(module, **arguments) as process:
+        return result(process)
 
 
 def answer(program: Callable[..., Any]) -> None:

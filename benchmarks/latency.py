@@ -15,6 +15,8 @@ from benchmarks.workloads import Workload
 
 WARM_UP_SECONDS = 2.0
 """Of the load, not counted: caches, connections and the broker's compiler warm up."""
+PATIENCE_SECONDS = 60.0
+"""How long the last prediction may be waited for after the last event was sent."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,20 @@ def measure(
         with app.worker() as worker:
             worker.wait_for_log("restored (")
             bootstrap = stage.kafka.bootstrap
-            reader = child.start(
+            listening = child.started(
                 "listen", bootstrap=bootstrap, topic=predictions, count=count, path=str(path)
             )
-            load = child.start(
+            sending = child.started(
                 "load", bootstrap=bootstrap, topic=app.events, rate=rate, count=count
             )
-            sent = child.result(load)
-            heard = child.result(reader)
+            with listening as reader, sending as load:
+                sent = child.result(load)
+                # Fails, with its log, where the worker ends before its predictions have come.
+                worker.wait_until(lambda: reader.poll() is not None, PATIENCE_SECONDS)
+                heard = child.result(reader)
             worker.stop()
+    except AssertionError as error:
+        raise BenchmarkError(str(error)) from error
     finally:
         stage.discard(app)
     if heard != count:

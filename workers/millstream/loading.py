@@ -4,6 +4,7 @@ import copy
 import hashlib
 import importlib
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from millstream.core.models.build import is_sklearn, wrap
 from millstream.core.models.learner import Learner
 from millstream.core.models.river_kind import last_step
 from millstream.core.models.river_probe import probe
+from millstream.core.models.seeds import hash_ordered, unseeded
 from millstream.core.spec import FileRef, ModelSpec
 from millstream.errors import SettingsError
 from millstream.settings import Settings
@@ -87,6 +89,23 @@ def _check_late_labels(settings: Settings, model: Any, learner: Learner) -> None
             f"labels.from: topic cannot work with {type(last_step(model)).__name__}: what it "
             "learns depends on what it was asked in between, so its weights could not be restored"
         )
+
+
+def why_not_reproducible(settings: Settings) -> list[str]:
+    """Sentences on what makes this model learn something else in another run; empty if nothing."""
+    model = load_model(settings.model)()
+    sentences = []
+    if names := unseeded(model):
+        sentences.append(
+            f"no seed for {', '.join(names)}, so neither a second run nor a restore learns the "
+            "same weights: set one, such as seed=42"
+        )
+    if sys.flags.hash_randomization and (names := hash_ordered(model)):
+        sentences.append(
+            f"{', '.join(names)} of River depends on the order of Python's hashes, so a restart "
+            "does not restore the same weights: set PYTHONHASHSEED=0 for every worker"
+        )
+    return sentences
 
 
 def _defined(spec: ModelSpec) -> Any:

@@ -7,9 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from millstream.cli.common import Json, SettingsFile, console, load_for_command
-from millstream.core.models.seeds import unseeded
 from millstream.errors import EXIT_FAILURE, SettingsError, Stop
-from millstream.loading import learner_factory, load_model
+from millstream.loading import learner_factory, why_not_reproducible
 from millstream.runners.findings import Finding, Level
 from millstream.runners.key_checks import check_keys
 from millstream.runners.topic_checks import check_topics
@@ -47,14 +46,8 @@ def _check_model(settings: Settings) -> list[Finding]:
     learner = learner_factory(settings)()
     learns = "it learns" if learner.learns else "it does not learn"
     found = [Finding("ok", "model", f"builds: a {learner.kind}; {learns}")]
-    names = unseeded(load_model(settings.model)()) if learner.learns else []
-    if names:
-        text = (
-            f"no seed for {', '.join(names)}, so neither a second run nor a restore learns the "
-            "same weights: set one, such as seed=42"
-        )
-        found.append(Finding("warning", "model", text))
-    return found
+    sentences = why_not_reproducible(settings) if learner.learns else []
+    return [*found, *(Finding("warning", "model", text) for text in sentences)]
 
 
 def _check_kafka(settings: Settings) -> list[Finding]:

@@ -9,7 +9,7 @@ from prometheus_client import disable_created_metrics
 from millstream import logs
 from millstream.cli.common import SettingsFile
 from millstream.health import Health, HealthServer
-from millstream.loading import learner_factory
+from millstream.loading import learner_factory, why_not_reproducible
 from millstream.metrics import Metrics
 from millstream.runners.confluent import Worker
 from millstream.runners.topics import TopicsNotReady
@@ -27,7 +27,11 @@ def run(settings_file: SettingsFile) -> None:
     logs.configure(settings.log, settings.kafka)
     disable_created_metrics()
     metrics, health = Metrics(), Health()
-    worker = Worker(settings, learner_factory(settings), metrics, health)
+    build_learner = learner_factory(settings)
+    if build_learner().learns:
+        for sentence in why_not_reproducible(settings):
+            _log.warning(sentence)
+    worker = Worker(settings, build_learner, metrics, health)
     _stop_on_signals(worker)
     server = HealthServer(settings.http, health, metrics.registry)
     if settings.http.enabled:

@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from millstream.core.digest import digest
+from millstream.core.models.answers import answer_is_finite
 from millstream.core.models.learner import Answer, Features, Kind, Label
 from millstream.errors import SettingsError
 
@@ -237,12 +238,17 @@ class IncrementalSklearn(_SklearnLearner):
         self._classes = known or list(classes or ())
 
     def _answers(self, matrix: Any) -> list[Answer]:
-        if self._fitted:
-            return super()._answers(matrix)
         nothing: Answer = {"prediction": None}
         if self._has_probabilities:
             nothing["probabilities"] = {}
-        return [dict(nothing) for _ in matrix]
+        if not self._fitted:
+            return [dict(nothing) for _ in matrix]
+        # Before it has seen every class, GaussianNB answers with NaN: it has no answer yet. (One
+        # that overflows while it learns raises, so that NaN never means a broken estimator here.)
+        return [
+            answer if answer_is_finite(answer) else dict(nothing)
+            for answer in super()._answers(matrix)
+        ]
 
     def learn(self, features: Features, label: Label | None) -> None:
         """Learn one example. Raises ValueError for a label that is none of the classes.
