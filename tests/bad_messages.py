@@ -251,7 +251,7 @@ ODD_EVENTS: list[Message] = [
 EVENT_MESSAGES = [*BAD_EVENTS, *ODD_EVENTS]
 
 
-def label(identity: Any = 1, value: Any = True, at: Any = AT, **more: Any) -> bytes:
+def label(identity: Any = 1, *, value: Any = True, at: Any = AT, **more: Any) -> bytes:
     """A message of the labels topic."""
     return orjson.dumps({"id": identity, "label": value, "at": at, **more})
 

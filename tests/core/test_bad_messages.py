@@ -1,11 +1,11 @@
 """Bad messages among good ones: each is one dead letter with its reason, and leaves no trace."""
 
 import pytest
+from tests.bad_messages import BAD_EVENTS, EVENT_MESSAGES, EVENTS, ODD_EVENTS, Message, good
+from tests.core.shards import decoded, inline_shard
 
 from millstream.core.records import REASONS, Outcome, Record
 from millstream.core.shard import Shard
-from tests.bad_messages import BAD_EVENTS, EVENT_MESSAGES, EVENTS, ODD_EVENTS, Message, good
-from tests.core.shards import decoded, inline_shard
 
 NOW = 4_102_444_800_000
 UNBOUNDED = {**EVENTS, "bounds": {}, "missing": None}

@@ -4,9 +4,6 @@ from typing import Any
 
 import orjson
 import pytest
-
-from millstream.core.labels import LabelMessage
-from millstream.errors import DeadLetter
 from tests.core.readers import (
     BINARY,
     MULTICLASS,
@@ -15,6 +12,9 @@ from tests.core.readers import (
     event_reader,
     label_reader,
 )
+
+from millstream.core.labels import LabelMessage
+from millstream.errors import DeadLetter
 
 TYPE, CLASS = "label_type", "label_class"
 
@@ -130,9 +130,9 @@ def test_what_a_label_is_mapped_to_has_to_fit_as_well() -> None:
     assert learned(REGRESSOR, "high", None, {"high": "ten"}) == TYPE
 
 
-@pytest.mark.parametrize("value", [b'{"id":1}', b'{"id":1,"label":null}', b'{"id":1,"label":[]}'])
+@pytest.mark.parametrize("value", [b'{"id":1}', b'{"id":1,"label":null}', b'{"id":1,"x":true}'])
 def test_a_label_message_without_a_label_says_nothing(value: bytes) -> None:
-    with pytest.raises(DeadLetter, match="label_missing|label_type"):
+    with pytest.raises(DeadLetter, match="label_missing"):
         label_reader().read(value)
 
 
@@ -152,5 +152,5 @@ def test_a_label_message_has_its_id_where_the_event_has_it_unless_told_otherwise
 @pytest.mark.parametrize("identity", [None, "", True, 1.5, [], {}, "x" * 1001])
 def test_an_id_of_a_label_is_an_id_of_an_event(identity: Any) -> None:
     for reader in (label_reader(), event_reader(features=["label"])):
-        with pytest.raises(DeadLetter, match="^id"):
+        with pytest.raises(DeadLetter, match=r"^id:"):
             reader.read(orjson.dumps({"id": identity, "label": True}))

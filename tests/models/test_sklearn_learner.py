@@ -279,8 +279,12 @@ def test_learning_is_partial_fit_row_by_row(estimator: Any, classes: tuple[Any, 
     for i, (row, label) in enumerate(zip(ROWS, labels, strict=False)):
         answer = learner.predict(row)
         if i:
-            assert answer["prediction"] == bare.predict(MATRIX[i : i + 1]).tolist()[0]
-            assert type(answer["prediction"]) is type(label)
+            odds = getattr(bare, "predict_proba", lambda _: np.zeros(1))(MATRIX[i : i + 1])
+            if np.isfinite(odds).all():
+                assert answer["prediction"] == bare.predict(MATRIX[i : i + 1]).tolist()[0]
+                assert type(answer["prediction"]) is type(label)
+            else:  # naive Bayes that has not seen both classes: no answer yet
+                assert answer["prediction"] is None
         bare.partial_fit(MATRIX[i : i + 1], np.array([label]), classes=np.array(classes))
         learner.learn(row, label)
     twin = pickle.loads(pickle.dumps(learner))  # noqa: S301 (our own)

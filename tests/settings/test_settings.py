@@ -82,9 +82,7 @@ def test_a_secret_can_come_from_a_file_that_either_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     (tmp_path / "secret").write_bytes(f"{SECRET} ".encode() + end.encode())
-    text = changed(
-        kafka={"bootstrap.servers": "k:1", "ssl.key.password": {"file": "secret"}}
-    )
+    text = changed(kafka={"bootstrap.servers": "k:1", "ssl.key.password": {"file": "secret"}})
     monkeypatch.setenv("MILLSTREAM_KAFKA__SASL_PASSWORD_FILE", str(tmp_path / "secret"))
     kafka = load(tmp_path, text).kafka
     assert kafka["ssl.key.password"] == kafka["sasl.password"] == f"{SECRET} "
@@ -235,7 +233,7 @@ def test_topics_are_named_by_the_app_unless_renamed(tmp_path: Path) -> None:
 
 def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load(tmp_path).events.topic = "other"  # type: ignore[misc]
+        load(tmp_path).events.topic = "other"
 
 
 NOTED = {

@@ -49,9 +49,7 @@ def test_each_mistake_is_one_sentence_that_begins_with_the_file(
 
 
 @pytest.mark.parametrize("wrong", MODELS, ids=lambda wrong: wrong.name)
-def test_a_wrong_model_is_one_sentence_that_names_the_setting(
-    tmp_path: Path, wrong: Wrong
-) -> None:
+def test_a_wrong_model_is_one_sentence_that_names_the_setting(tmp_path: Path, wrong: Wrong) -> None:
     settings = load_settings(write(tmp_path, wrong.text))
     with pytest.raises(SettingsError) as caught:
         learner_factory(settings)

@@ -1,5 +1,6 @@
 """Settings: the only place that reads settings files and the environment."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,11 +24,19 @@ from millstream.core.spec import (
     TopicName,
 )
 from millstream.errors import SettingsError
-from millstream.runners.properties import HIDDEN, OWNED, is_secret
+from millstream.runners.properties import (
+    HIDDEN,
+    OWNED,
+    WHOLE_NUMBERS,
+    is_of_python,
+    is_secret,
+)
 from millstream.settings_errors import sentences
 from millstream.settings_file import dotted, merge, nearest, read_file, read_scalars, resolve_files
 
 PREFIX = "MILLSTREAM_"
+# Kubernetes sets them in every pod beside a service that is named millstream.
+_SERVICE_LINK = re.compile(f"^{PREFIX}(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$")
 
 
 class PredictionSettings(Spec):
@@ -141,6 +150,16 @@ class Settings(BaseSettings):
             for name in self.kafka
             if name in OWNED
         ]
+        problems += [
+            f"kafka.{name} is a function or object of Python, which no file can hold: leave it out"
+            for name in self.kafka
+            if is_of_python(name)
+        ]
+        problems += [
+            f"kafka.{name} is no whole number: write one without a unit"
+            for name in WHOLE_NUMBERS
+            if name in self.kafka and not re.fullmatch(r"[0-9]{1,10}", str(self.kafka[name]))
+        ]
         if not self.kafka.get("bootstrap.servers"):
             problems.append("kafka.bootstrap.servers is missing: name a broker, as host:port")
         return problems
@@ -152,7 +171,11 @@ class Settings(BaseSettings):
             f"events.features names {name} twice: once is enough"
             for name in sorted({name for name in listed if listed.count(name) > 1})
         ]
-        roles = {"events.id": events.id, "events.label": events.label}
+        roles = {
+            "events.id": events.id,
+            "events.label": events.label,
+            "events.timestamp": events.timestamp,
+        }
         problems += [
             f"{role} is {path}, which events.features lists as well: the model would be shown it; "
             "take it out of the features"
@@ -169,6 +192,9 @@ class Settings(BaseSettings):
             for name, (low, high) in events.bounds.items()
             if low is not None and high is not None and low > high
         ]
+        if events.missing == "allow" and self.model.sklearn is not None:
+            problems.append("events.missing cannot be allow with model.sklearn: a scikit-learn "
+                            "model needs every feature; leave it out")  # fmt: skip
         if not listed and isinstance(events.features, tuple):
             problems.append("events.features is empty: list features, or leave it out for all")
         if events.json_schema is not None:
@@ -190,11 +216,16 @@ class Settings(BaseSettings):
         if labels.source == "topic" and not self.predictions.features:
             problems.append("predictions.features cannot be false with labels.from: topic: a "
                             "restore takes the features from there")  # fmt: skip
+        if labels.source != "event" and labels.missing == "predict":
+            problems.append("labels.missing only means something with labels.from: event; leave "
+                            f"it out, or change labels.from ({labels.source})")  # fmt: skip
         classes = self.model.classes
         if classes is not None and len({(type(each), each) for each in classes}) < len(classes):
             problems.append("model.classes names a class twice: once is enough")
         assumed = labels.on_timeout.assume if isinstance(labels.on_timeout, Assume) else None
-        if assumed is not None and classes is not None and assumed not in classes:
+        # True == 1 in Python, but they are two classes.
+        known = None if classes is None else {(type(each), each) for each in classes}
+        if assumed is not None and known is not None and (type(assumed), assumed) not in known:
             problems.append(f"labels.on_timeout.assume is {assumed}, which is none of "
                             "model.classes: name one of them")  # fmt: skip
         return problems
@@ -238,7 +269,7 @@ def _environment() -> dict[str, Any]:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in map(str.upper, source.env_vars):
         section = name.split("__")[0]
-        if section.startswith(PREFIX) and section not in known:
+        if section.startswith(PREFIX) and section not in known and not _SERVICE_LINK.search(name):
             hint = nearest(section, known)
             raise SettingsError(f"unknown variable {name} in the environment: {hint}")
     try:

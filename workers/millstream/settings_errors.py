@@ -18,7 +18,25 @@ _PATTERNS: Final = {
     r"^[a-zA-Z0-9._-]{1,249}$": "it has to be 1 to 249 letters, digits, dots, dashes or _",
     r"^[0-9a-f]{64}$": "it has to be a SHA-256: 64 digits 0-9 and a-f, in lower case",
 }
-"""Regular expressions in words."""
+"""Regular expressions in words: all those that settings have."""
+
+_WORDS: Final = {
+    "literal_error": "it has to be {expected}",
+    "string_type": "it has to be text",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "it has to be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "it has to be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "it has to be true or false"),
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type"),
+        "it has to be a section with keys and values",
+    ),
+    **dict.fromkeys(("tuple_type", "list_type"), "it has to be a list"),
+    "too_long": "it has {actual_length} items, and may have {max_length}",
+    "missing": "{key} is missing",
+    "extra_forbidden": "{key} is unknown",
+    "value_error": "{error}",
+}
+"""pydantic's type of an error to what would be right."""
 
 
 def sentences(error: ValidationError, model: type[BaseModel], origin: str) -> str:
@@ -52,7 +70,11 @@ def _sentence(place: str, found: list[ErrorDetails], model: type[BaseModel]) -> 
     if kind == "value_error":
         # Our own validators write whole sentences that name the setting; add it where they do not.
         said = str(context["error"])
-        return said if not place or said.startswith(place.split(".", maxsplit=1)[0]) else f"{place}: {said}"
+        return (
+            said
+            if not place or said.startswith(place.split(".", maxsplit=1)[0])
+            else f"{place}: {said}"
+        )
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return f"{place.rpartition('.')[0]}: a key that is no text (yes, no, 1): put it into quotes"
     if kind == "missing":
@@ -72,31 +94,12 @@ def _wanted(found: list[ErrorDetails]) -> str:
 def _plain(detail: ErrorDetails) -> str:
     """What would be right, without pydantic's words for types."""
     context: dict[str, Any] = detail.get("ctx") or {}
-    match detail["type"]:
-        case "literal_error":
-            return f"it has to be {context['expected']}"
-        case "string_type":
-            return "it has to be text"
-        case "int_type" | "int_parsing" | "int_from_float":
-            return "it has to be a whole number"
-        case "float_type" | "float_parsing":
-            return "it has to be a number"
-        case "bool_type" | "bool_parsing":
-            return "it has to be true or false"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return "it has to be a section with keys and values"
-        case "tuple_type" | "list_type":
-            return "it has to be a list"
-        case "string_pattern_mismatch":
-            return _PATTERNS.get(context["pattern"], f"it has to match {context['pattern']}")
-        case "too_long":
-            return f"it has {context['actual_length']} items, and may have {context['max_length']}"
-        case "missing" | "extra_forbidden":
-            return f"{detail['loc'][-1]} is {'missing' if detail['type'] == 'missing' else 'unknown'}"
-        case "value_error":
-            return str(context["error"])
-        case _:
-            return detail["msg"].lower().replace("input should be", "it has to be")
+    kind = detail["type"]
+    if kind in _WORDS:
+        return _WORDS[kind].format(key=detail["loc"][-1] if detail["loc"] else "", **context)
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS[context["pattern"]]
+    return detail["msg"].lower().replace("input should be", "it has to be")
 
 
 def _known_keys(model: type[BaseModel], parent: str) -> list[str]:

@@ -1,23 +1,52 @@
 """What stands behind `settings.load_settings`: YAML, and the files that settings name."""
 
 import difflib
+import re
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import yaml
 
 from millstream.errors import SettingsError
 
+_TAG: Final = "tag:yaml.org,2002:"
+_SCALARS: Final = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "int": (r"[-+]?(?:0|[1-9][0-9]{0,30})", "-+0123456789"),
+    "float": (
+        (
+            r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+)"
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+        ),
+        "-+.0123456789",
+    ),
+    "merge": (r"<<", "<"),
+}
+"""What scalars without quotes mean, as in YAML 1.2: by YAML 1.1, which is PyYAML's, the classes
+`yes` and `no` would be booleans, `1:30` would be ninety and `0123` eighty-three."""
 
-class _UniqueKeys(yaml.SafeLoader):
+
+class _Loader(yaml.SafeLoader):
     """YAML that refuses a key that stands twice, rather than take the last one silently."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as PyYAML has it
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Leave properties of Kafka as they are written: a password of digits is no number."""
+        node = super().get_single_node()
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == "kafka" and isinstance(value, yaml.MappingNode):
+                    _read_as_text(value)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature is PyYAML's
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *other
+            if key_node.tag == f"{_TAG}merge":  # <<: *other
                 continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
@@ -28,10 +57,20 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+for _kind, (_pattern, _first) in _SCALARS.items():
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"(?:{_pattern})$"), list(_first))
+
+
+def _read_as_text(properties: yaml.MappingNode) -> None:
+    for _, value in properties.value:
+        if isinstance(value, yaml.ScalarNode) and value.tag in {f"{_TAG}int", f"{_TAG}float"}:
+            value.tag = f"{_TAG}str"
+
+
 def read_file(path: Path) -> dict[str, Any]:
     """The settings file as it is; raises `SettingsError`."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -45,7 +84,7 @@ def read_file(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise SettingsError(f"{path}: has to hold keys and values, such as app: fraud")
     for key in document:
-        # Settings take neither: keyword arguments of their constructor are text without a leading _.
+        # Keys become keyword arguments, where pydantic takes those with a _ for its own.
         if not isinstance(key, str) or key.startswith("_"):
             raise SettingsError(f"{path}: unknown key {key}: see the README for those there are")
     return document

@@ -305,7 +305,7 @@ class Membership:
     def offsets(self, partition: Partition) -> list[TopicPartition]:
         """What the group is to commit for a partition: both sides, moved or not."""
         owner = partition.shard.owner if isinstance(partition.shard, LateShard) else 0
-        name = f"{OWNER}{owner}" if owner else None
+        name = f"{OWNER}{owner}" if owner else ""
         return [
             TopicPartition(self._topics[side], partition.number, offset, metadata=name)
             for side, offset in partition.positions.items()

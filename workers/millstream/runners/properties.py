@@ -45,3 +45,12 @@ HIDDEN: Final = "(hidden)"
 def is_secret(name: str) -> bool:
     """Whether a property's value must not be seen."""
     return any(word in name for word in SECRET_WORDS)
+
+
+WHOLE_NUMBERS: Final = ("session.timeout.ms", "message.max.bytes")
+"""Properties that the worker itself reckons with."""
+
+
+def is_of_python(name: str) -> bool:
+    """Whether a property is one of confluent-kafka's own whose value is a function or an object."""
+    return name.endswith("_cb") or name in {"logger", "on_commit", "on_delivery"}

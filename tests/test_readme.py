@@ -1,0 +1,97 @@
+"""What the README shows is run as it stands there."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+import yaml
+
+from millstream.core.records import REASONS
+from millstream.settings import load_settings
+from tests.kafka.cluster import Kafka, wait_until
+from tests.schemas.validators import validate
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of a language, in their order."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def shell(command: str, folder: Path) -> subprocess.Popen[str]:
+    """A command line in a folder, with this environment's `millstream` in the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder, env={**os.environ, "PATH": path}, text=True, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def run(command: str, folder: Path) -> str:
+    """Run a command line to its end; it has to succeed."""
+    process = shell(command, folder)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, f"{command}: {output}"
+    return output
+
+
+def test_the_first_commands_are_targets_of_the_makefile() -> None:
+    commands = [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()]
+    assert commands == ["make demo", "make test"]
+    for command in commands:
+        subprocess.run([*command.split(), "-n"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_settings_of_late_labels_fit_those_of_the_first_example(tmp_path: Path) -> None:
+    first, late = (yaml.safe_load(block) for block in blocks("yaml"))
+    del first["events"]["label"]
+    (tmp_path / "late.yaml").write_text(yaml.safe_dump({**first, **late}))
+    settings = load_settings(tmp_path / "late.yaml")
+    assert settings.labels.topic == "verdicts"
+    on_timeout = {"on_timeout": {"assume": False}}
+    (tmp_path / "late.yaml").write_text(
+        yaml.safe_dump({**first, "labels": {**late["labels"], **on_timeout}})
+    )
+    load_settings(tmp_path / "late.yaml")
+
+
+def test_reasons_in_the_readme_are_reasons() -> None:
+    for reason in re.findall(r"a dead letter \(`(\w+)`\)", README):
+        assert reason in REASONS
+
+
+@pytest.mark.kafka
+def test_your_own_model_on_your_own_topic(kafka: Kafka, tmp_path: Path) -> None:
+    app = kafka.unique("fraud")
+    text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
+    text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
+    assert len(blocks("yaml")[0].strip().splitlines()) <= 10
+    (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
+    create, check, work = (
+        line.split("#")[0].strip() for line in blocks("sh")[1].strip().splitlines()
+    )
+    send, tail = blocks("sh")[2].rsplit("\nmillstream tail", 1)
+    assert f"{app}.predictions" in run(create, tmp_path)
+    run(check, tmp_path)
+    worker = shell(work, tmp_path)
+    try:
+        run(send, tmp_path)
+        wait_until(lambda: len(kafka.read(f"{app}.predictions")) == 1, 60, "a prediction comes")
+        assert "1" in run(f"millstream tail{tail}", tmp_path)
+    finally:
+        os.killpg(worker.pid, signal.SIGTERM)
+        worker.communicate(timeout=30)
+    (message,) = kafka.read(f"{app}.predictions")
+    shown = orjson.loads(blocks("json")[0])
+    validate("prediction", shown)
+    assert list(message.json) == list(shown)
+    assert message.json["features"] == shown["features"]
+    assert message.json["probabilities"] == shown["probabilities"]
