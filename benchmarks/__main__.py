@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.child import BenchmarkError
+from benchmarks.measure import Sizes, measure
 from benchmarks.report import show
-from benchmarks.session import Sizes, measure
 
 FULL = Sizes(rounds=5, events=150_000, latency_seconds=10)
 QUICK = Sizes(rounds=1, events=20_000, latency_seconds=2)
@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program."
 def main(
     *, rounds: Rounds = None, events: Events = None, quick: Quick = False, as_json: AsJson = False
 ) -> None:
-    """Compare Millstream with what it is built on, in one session on one Kafka.
+    """Compare Millstream with what it is built on, in one go on one Kafka.
 
     On the Kafka of KAFKA_BOOTSTRAP_SERVERS, or on one that is started for it.
     """

@@ -1,7 +1,8 @@
-"""End-to-end latency: from the moment an event was due to be sent to the moment that a
-read_committed reader has its prediction, with an open loop.
+"""End-to-end latency with an open loop.
 
-The worker, the load and the reader are three processes, and the broker a fourth.
+It counts from the moment an event was due to be sent until a read_committed reader has its
+prediction, so a load that falls behind is part of it rather than hidden. The worker, the load and
+the reader are three processes, and the broker a fourth.
 """
 
 from array import array

@@ -40,7 +40,7 @@ def listen(bootstrap: str, topic: str, count: int, path: str) -> int:
         for message in messages:
             if message.error() is not None:
                 raise KafkaException(message.error())
-            noted.append(int(message.key()))
+            noted.append(int(message.key() or b""))
             noted.append(now)
     consumer.close()
     with open(path, "wb") as file:  # noqa: PTH123 - array writes to open files only

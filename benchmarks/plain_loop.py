@@ -24,7 +24,7 @@ COMMIT_SECONDS = 1.0
 
 def documents(model: Any, source: str, messages: list[Message]) -> list[bytes]:
     """Predict on a batch."""
-    rows = [orjson.loads(message.value()) for message in messages]
+    rows = [orjson.loads(message.value() or b"") for message in messages]
     identities = [row.pop("id") for row in rows]
     answers = model.predict_proba(np.array([list(row.values()) for row in rows], np.float64))
     classes = model.classes_.tolist()
@@ -86,7 +86,7 @@ def run(bootstrap: str, group: str, events: str, predictions: str, model: str) -
                 raise KafkaException(message.error())
         if messages:
             for message, value in zip(messages, documents(loaded, events, messages), strict=True):
-                producer.produce(predictions, value, message.key(), message.partition())
+                producer.produce(predictions, value, message.key())
             uncommitted = True
         producer.poll(0)
         if uncommitted and time.monotonic() >= commit_at:

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import OffsetSpec
 from tests.kafka.cluster import Kafka
 from tests.kafka.worker import WorkerProcess
 
@@ -64,7 +72,7 @@ def _watch(program: WorkerProcess, kafka: Kafka, topic: str, events: int) -> Pro
     last = (time.monotonic(), 0)
     give_up = last[0] + TIMEOUT_SECONDS
     while True:
-        offset = kafka.end_offsets(topic, committed=True)[0]
+        offset = _readable_end(kafka, topic)
         now = time.monotonic()
         if offset > last[1]:
             last = (now, offset)
@@ -76,6 +84,14 @@ def _watch(program: WorkerProcess, kafka: Kafka, topic: str, events: int) -> Pro
         if now > give_up:
             raise BenchmarkError(f"{offset} of {events} after {TIMEOUT_SECONDS:.0f} s")
         time.sleep(POLL_SECONDS)
+
+
+def _readable_end(kafka: Kafka, topic: str) -> int:
+    """The offset up to which a read_committed reader can read at present."""
+    place = TopicPartition(topic, 0)
+    level = IsolationLevel.READ_COMMITTED
+    answers = kafka.admin.list_offsets({place: OffsetSpec.latest()}, isolation_level=level)
+    return int(answers[place].result().offset)
 
 
 def _audit(kafka: Kafka, topic: str, events: int, first: int) -> tuple[int, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a session of measurements comes to: ratios first, everything else after them."""
+"""What the measurements come to: ratios first, everything else after them."""
 
 import os
 import platform

@@ -22,7 +22,7 @@ def microseconds_per_row(learner: StaticSklearn, size: int) -> float:
     """Repeat calls of `size` rows for half a second; the median call, by the row."""
     rows = [PHISHING[i % len(PHISHING)][0] for i in range(size)]
     learner.predict_many(rows)
-    calls = []
+    calls: list[float] = []
     until = time.perf_counter() + SECONDS_EACH
     while not calls or time.perf_counter() < until:
         began = time.perf_counter()

@@ -20,12 +20,15 @@ class Workload:
     """Events of one layout, and the settings that make Millstream work on them."""
 
     name: str
-    labelled: bool
-    """Whether each event carries its label."""
     settings: Mapping[str, Any]
     """`model` and `labels`, as a settings file has them."""
     files: Mapping[str, str] = field(default_factory=dict)
     """What a contender other than Millstream needs, by name: paths."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether each event carries its label."""
+        return bool(self.settings["labels"]["from"] == "event")
 
     def events(self, count: int) -> Iterator[bytes]:
         """`count` events as they are published: about 300 bytes each, no id twice."""
@@ -42,7 +45,7 @@ def event(number: int, *, labelled: bool) -> dict[str, Any]:
 def learning() -> Workload:
     """A scaler and a logistic regression that learn from the label in each event."""
     return Workload(
-        "learning", True, {"model": {"river": SCALED_LOGISTIC}, "labels": {"from": "event"}}
+        "learning", {"model": {"river": SCALED_LOGISTIC}, "labels": {"from": "event"}}
     )  # fmt: skip
 
 
@@ -53,7 +56,6 @@ def static(folder: Path) -> Workload:
     pinned = {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     return Workload(
         "static",
-        False,
         {"model": {"sklearn": pinned}, "labels": {"from": "none"}},
         {"model": str(path)},
     )

@@ -47,6 +47,16 @@ def test_a_label_from_2099_expires_nothing() -> None:
     assert run.kinds() == [("held", "someone else"), ("learned", "old"), ("learned", "new")]
 
 
+def test_a_message_whose_time_cannot_be_read_expires_nothing() -> None:
+    run = late_run(timestamp="at")
+    run.feed(NOW, events=[event(0, NOW - MONTH, "old")])
+    run.feed(NOW + 1, labels=[record(0, b"junk", NOW), record(1, None, NOW)])
+    assert run.shard.waiting() == 1
+    timely = record(2, {"id": "old", "label": True, "at": NOW - MONTH + 1}, NOW)
+    run.feed(NOW + 2, labels=[timely])
+    assert run.kinds() == [("learned", "old")]
+
+
 def test_events_backfilled_before_their_labels_do_not_expire() -> None:
     run = late_run()
     began = NOW - MONTH

@@ -1,5 +1,7 @@
 """What a reader makes of an event: id, features, time, unknown fields."""
 
+import time
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -247,6 +249,25 @@ def test_a_document_too_deep_for_the_schema_is_a_dead_letter() -> None:
 def test_a_schema_that_is_wrong_or_has_to_be_fetched_is_refused_in_a_line(schema: Any) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         event_reader(features=["a"], schema=schema)
+
+
+def test_a_schema_is_not_fetched_even_where_it_could_be(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text("true")
+    with pytest.raises(ValueError, match="is not fetched"):
+        event_reader(features=["a"], schema={"$ref": other.as_uri()})
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = event_reader(features=["a"], timestamp="at")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        found = read(reader, a=1, at="2026-01-01T00:00:00").time
+    time.tzset()
+    assert found == 1_767_225_600_000
 
 
 def test_a_repeated_key_counts_by_its_last_value() -> None:

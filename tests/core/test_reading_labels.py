@@ -116,6 +116,7 @@ def test_a_binary_label_of_1_is_the_class_true() -> None:
         (True, False),
         (2.5, True),
         ([], TYPE),
+        ({}, TYPE),
     ],
 )
 def test_a_label_is_mapped_by_its_text_before_anything_else(value: Any, expected: Any) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from millstream.errors import SettingsError
 from millstream.settings import Settings, load_settings
@@ -119,3 +120,19 @@ def test_what_would_fail_later_is_told_now(tmp_path: Path, text: str, setting: s
         load(tmp_path, text)
     assert setting in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_settings_made_without_a_file_hide_their_secrets_as_well() -> None:
+    given: dict[str, Any] = {
+        "app": "fraud",
+        "kafka": {"bootstrap.servers": "127.0.0.1:1", "sasl.password": "hunter2"},
+        "events": {"topic": "sites"},
+        "model": {"river": "x"},
+    }
+    settings = Settings(**given)
+    assert settings.kafka["sasl.password"] == "hunter2"
+    dumped = (settings.model_dump(), settings.model_dump_json(), settings)
+    assert "hunter2" not in " ".join(map(repr, dumped))
+    with pytest.raises(ValidationError) as caught:
+        Settings(**given | {"labels": {"from": "event"}})
+    assert "hunter2" not in str(caught.value)

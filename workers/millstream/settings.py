@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_serializer, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -88,7 +88,12 @@ class Settings(BaseSettings):
     """Everything that a user can set."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__"
+        extra="forbid",
+        frozen=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        # An error that quotes what it was given would quote passwords.
+        hide_input_in_errors=True,
     )
 
     app: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")
@@ -124,13 +129,14 @@ class Settings(BaseSettings):
         """Name of an output topic."""
         return getattr(self.topics, which) or f"{self.app}.{which.replace('_', '-')}"
 
+    @field_serializer("kafka")
+    def _without_secrets(self, kafka: dict[str, Any]) -> dict[str, Any]:
+        return {name: HIDDEN if is_secret(name) else value for name, value in kafka.items()}
+
     def __repr_args__(self) -> Any:
         """Secrets are not for logs or tracebacks."""
         for name, value in super().__repr_args__():
-            if name == "kafka":
-                yield name, {k: HIDDEN if is_secret(k) else v for k, v in self.kafka.items()}
-            else:
-                yield name, value
+            yield name, self._without_secrets(self.kafka) if name == "kafka" else value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -49,6 +49,11 @@ class LateShard(Shard):
         self._label_reader = LabelReader(
             plan.eras[-1].events, labels, self.learner, plan.model.classes
         )
+        self._maps_time: dict[Side, bool] = {
+            "events": plan.eras[-1].events.timestamp is not None,
+            "labels": labels.timestamp is not None,
+        }
+        self._latest: dict[Side, int] = {"events": 0, "labels": 0}
         self.predicted_already: dict[int, Waiting] = {}
         """At least once only: predictions whose offsets were not committed, by source offset."""
         self.floors: dict[Side, int] = {"events": 0, "labels": 0}
@@ -94,9 +99,16 @@ class LateShard(Shard):
             content = self.read(record) if side == "events" else self._read_label(record)
         except DeadLetter as bad:
             content = bad
-        mapped = content.time if isinstance(content, Event | LabelMessage) else None
-        own = record.timestamp if mapped is None else mapped
-        return Item(record, content, message_time(mapped, record, now), own > now)
+        if isinstance(content, Event | LabelMessage):
+            own = record.timestamp if content.time is None else content.time
+            time = message_time(content.time, record, now)
+        elif self._maps_time[side]:
+            # It has no time of its own, and Kafka's may be another age: it comes when its turn is.
+            return Item(record, content, self._latest[side], tells_time=False)
+        else:
+            own, time = record.timestamp, message_time(None, record, now)
+        self._latest[side] = time
+        return Item(record, content, time, tells_time=own <= now)
 
     def _read_label(self, record: Record) -> LabelMessage | None:
         if record.headers is UNREADABLE_HEADERS:
@@ -107,10 +119,10 @@ class LateShard(Shard):
         labels_at_hand = bool(self.merge.queues["labels"])
         events_at_hand = bool(self.merge.queues["events"])
         item = self.merge.queues[side].popleft()
-        if labels_at_hand and not item.from_the_future:
+        if labels_at_hand and item.tells_time:
             while (waiting := self.join.due(item.time)) is not None:
                 self._expire(waiting, waiting.time + self._wait, now, out)
-        if events_at_hand and not item.from_the_future:
+        if events_at_hand and item.tells_time:
             while (held := self.join.held_due(item.time)) is not None:
                 self._give_up(held, now, out)
         self.advance(side, item.record.offset, out)

@@ -24,8 +24,9 @@ class Item(NamedTuple, Generic[Content]):
     """What was read; a `DeadLetter` where that failed; None for a tombstone."""
     time: int
     """Message time in ms, never later than when it was fetched."""
-    from_the_future: bool
-    """Its own time was later than that, so it says nothing about how far the stream is."""
+    tells_time: bool
+    """False where its own time was later than that, or could not be read: then it says nothing
+    about how far the stream is."""
 
 
 class Merge:

@@ -103,11 +103,11 @@ def stage_of(bad: DeadLetter) -> str:
 def dead_letter(source: Source, side_topic: str, record: Record, bad: DeadLetter) -> Output:
     """The original message, with headers that say what failed, where, and why.
 
-    Where the headers would make the message too large its value is cut, and a header says so: the
-    source position in the headers leads to the whole of it.
+    A message may be too large for the dead-letters topic. Then its value is cut, or else its own
+    headers, or else its key are left out, and a header says so: the source position leads to the
+    whole of it.
     """
-    headers: Headers = [
-        *(record.headers or ()),
+    ours: Headers = [
         ("millstream-stage", stage_of(bad).encode()),
         ("millstream-reason", bad.reason.encode()),
         ("millstream-detail", bad.detail[:500].encode(errors="replace")),
@@ -117,12 +117,19 @@ def dead_letter(source: Source, side_topic: str, record: Record, bad: DeadLetter
         ("millstream-timestamp", str(record.timestamp).encode()),
         ("millstream-model-version", source.model_version.encode()),
     ]
-    value = record.value
-    room = source.max_bytes - size_besides_value(record.key, headers)
-    if value is not None and len(value) > room:
-        headers.append(("millstream-truncated", str(len(value)).encode()))
-        value = value[: max(0, room - 64)]
-    return Output(record.key, value, headers)
+    key, value = record.key, record.value
+    headers = [*(record.headers or ()), *ours]
+    room = source.max_bytes - size_besides_value(key, headers)
+    if room >= len(value or b""):
+        return Output(key, value, headers)
+    ours.append(("millstream-truncated", str(len(value or b"")).encode()))
+    headers = [*(record.headers or ()), *ours]
+    if room < 0:
+        headers = ours
+    if source.max_bytes < size_besides_value(key, headers):
+        key = None
+    room = source.max_bytes - size_besides_value(key, headers)
+    return Output(key, None if value is None else value[:room], headers)
 
 
 def pack_message(record: Record) -> dict[str, Any]:

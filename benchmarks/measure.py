@@ -1,4 +1,4 @@
-"""What one session measures, in which order."""
+"""What is measured, and in which order."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ from benchmarks.workloads import learning, static
 Say = Callable[[str], None]
 T = TypeVar("T")
 
-BARE = "learning: bare River loop"
-ONCE = "learning: Millstream, exactly once"
-LEAST = "learning: Millstream, at least once"
-PLAIN = "static: plain loop, at least once"
-STATIC_ONCE = "static: Millstream, exactly once"
-STATIC_LEAST = "static: Millstream, at least once"
+# Names of contenders; those of a guarantee are Millstream's.
+BARE = "bare River loop"
+ONCE = "learning, exactly once"
+LEAST = "learning, at least once"
+PLAIN = "plain loop"
+STATIC_ONCE = "static, exactly once"
+STATIC_LEAST = "static, at least once"
 
 COMPARISONS = (
     Comparison(ONCE, BARE, floor=0.6),

@@ -1,0 +1,99 @@
+"""The benchmarks run, and say what they are meant to say; how fast anything is, no test asks."""
+
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import orjson
+import pytest
+from benchmarks.child import BenchmarkError
+from benchmarks.latency import Latency, percentile
+from benchmarks.measure import BARE, COMPARISONS, LEAST, ONCE, PLAIN, STATIC_LEAST, STATIC_ONCE
+from benchmarks.report import show
+from benchmarks.results import Comparison, Results
+from benchmarks.same import check_same
+from rich.console import Console
+
+from tests.kafka.cluster import Kafka
+
+ROOT = Path(__file__).parents[1]
+CONTENDERS = [BARE, ONCE, LEAST, PLAIN, STATIC_ONCE, STATIC_LEAST]
+MODELS = {"logistic regression", "random forest (100)"}
+
+
+def run(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *options],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.mark.kafka
+def test_a_quick_run_measures_everything(kafka: Kafka) -> None:
+    done = run("--quick", "--json", KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap)
+    assert done.returncode == 0, done.stderr
+    found = orjson.loads(done.stdout)
+    assert [(each["of"], each["to"]) for each in found["ratios"]] == [
+        (each.of, each.to) for each in COMPARISONS
+    ]
+    assert all(each["ratio"] > 0 for each in found["ratios"])
+    assert list(found["rates"]) == CONTENDERS
+    latency = found["latency_ms"][ONCE]
+    assert 0 < latency["p50"] <= latency["p99"] <= latency["largest"]
+    assert set(found["microseconds_per_row"]) == MODELS
+
+
+def test_without_kafka_one_sentence_says_what_is_missing() -> None:
+    done = run("--quick", KAFKA_BOOTSTRAP_SERVERS="", PATH="")
+    assert done.returncode == 1
+    assert done.stderr.startswith("no result: no Kafka: set KAFKA_BOOTSTRAP_SERVERS")
+    assert "Traceback" not in done.stderr
+
+
+def made_up(floor: float | None = None) -> Results:
+    return Results(
+        [Comparison(ONCE, BARE, floor), Comparison(STATIC_ONCE, PLAIN)],
+        {"learning": 3},
+        {ONCE: [1.0, 6.0, 9.0], BARE: [2.0, 10.0, 10.0], STATIC_ONCE: [1.0] * 3, PLAIN: [1.0] * 3},
+        {ONCE: [Latency(1, 20, 30, 0.5), Latency(3, 22, 40, 0.7), Latency(2, 90, 95, 0.6)]},
+        1000.0,
+        [{"logistic regression": {"1": 100.0, "512": 1.0}}],
+    )
+
+
+def test_a_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
+    ratio = made_up(floor=0.6).ratios()[0]
+    assert (ratio.value, ratio.lowest, ratio.highest) == (0.6, 0.5, 0.9)
+    assert ratio.met
+    assert not made_up(floor=0.61).ratios()[0].met
+
+
+def test_the_tables_hold_every_result_ratios_first() -> None:
+    text = StringIO()
+    show(made_up(floor=0.7), Console(file=text, width=100))
+    printed = text.getvalue()
+    for expected in ("0.70 NOT met", "0.50 - 0.90", "22.0", "1/100", *made_up().rates):
+        assert expected in printed
+    assert printed.index("0.60") < printed.index("events/s")
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    values = [float(number) for number in range(1, 201)]
+    assert [percentile(values, percent) for percent in (50, 99, 100)] == [100.0, 198.0, 200.0]
+    assert percentile([7.0], 50) == 7.0
+
+
+def test_contenders_that_publish_less_or_answer_otherwise_are_not_compared() -> None:
+    document = {"id": 1, "model": {"name": "a", "learned": 1}, "probabilities": {"true": 0.5}}
+    check_same(document, {**document, "model": {"name": "b", "learned": 1}})
+    with pytest.raises(BenchmarkError, match=r"the same: probabilities$"):
+        check_same(document, {key: document[key] for key in ("id", "model")})
+    with pytest.raises(BenchmarkError, match=r"probabilities\.true"):
+        check_same(document, {**document, "probabilities": {"true": 0.5000000000000001}})
