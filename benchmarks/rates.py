@@ -32,6 +32,8 @@ QUIET_SECONDS = 1.0
 """The end has come when all is there and so long nothing more has come."""
 TIMEOUT_SECONDS = 300.0
 
+_SETTLING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -87,11 +89,16 @@ def _watch(program: WorkerProcess, kafka: Kafka, topic: str, events: int) -> Pro
 
 
 def _readable_end(kafka: Kafka, topic: str) -> int:
-    """The offset up to which a read_committed reader can read at present."""
+    """The offset up to which a read_committed reader can read; 0 where a new topic settles yet."""
     place = TopicPartition(topic, 0)
     level = IsolationLevel.READ_COMMITTED
     answers = kafka.admin.list_offsets({place: OffsetSpec.latest()}, isolation_level=level)
-    return int(answers[place].result().offset)
+    try:
+        return int(answers[place].result().offset)
+    except KafkaException as error:
+        if error.args[0].code() in _SETTLING:
+            return 0
+        raise
 
 
 def _audit(kafka: Kafka, topic: str, events: int, first: int) -> tuple[int, dict[str, Any]]:

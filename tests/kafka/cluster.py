@@ -188,7 +188,7 @@ class Kafka:
 
         `committed`: to the first open transaction (the last stable offset) instead.
         """
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        latest = OffsetSpec.latest()
         wanted = {TopicPartition(topic, number): latest for number in self._partitions(topic)}
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
 

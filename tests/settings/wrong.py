@@ -159,6 +159,9 @@ FILES = [
 
 NO_SHA = "0" * 64
 MODELS = [
+    Wrong("an assumed label that the model cannot learn",
+          late(on_timeout={"assume": "perhaps"}),
+          ("labels.on_timeout.assume", "cannot learn it")),
     Wrong("an expression that cannot be parsed", changed(model={"river": "linear_model."}),
           ("model.river is not an expression",)),
     Wrong("an import", changed(model={"river": "__import__('os')"}), ("model.river",)),

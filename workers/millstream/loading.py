@@ -12,6 +12,7 @@ from typing import Any
 import joblib
 from river.compose import Pipeline, TransformerUnion
 
+from millstream.core.labels import assumed_label
 from millstream.core.models import expression
 from millstream.core.models.build import is_sklearn, wrap
 from millstream.core.models.learner import Learner
@@ -19,7 +20,7 @@ from millstream.core.models.river_kind import last_step
 from millstream.core.models.river_probe import probe
 from millstream.core.models.seeds import hash_ordered, unseeded
 from millstream.core.spec import FileRef, ModelSpec
-from millstream.errors import SettingsError
+from millstream.errors import DeadLetter, SettingsError
 from millstream.settings import Settings
 
 
@@ -89,6 +90,13 @@ def _check_late_labels(settings: Settings, model: Any, learner: Learner) -> None
             f"labels.from: topic cannot work with {type(last_step(model)).__name__}: what it "
             "learns depends on what it was asked in between, so its weights could not be restored"
         )
+    try:
+        assumed_label(settings.labels, learner, settings.model.classes)
+    except DeadLetter as bad:
+        raise SettingsError(
+            f"labels.on_timeout.assume: {type(last_step(model)).__name__} cannot learn it "
+            f"({bad.detail}): name one of its labels"
+        ) from bad
 
 
 def why_not_reproducible(settings: Settings) -> list[str]:

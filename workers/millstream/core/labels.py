@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from millstream.core.features import MAX_MAGNITUDE
 from millstream.core.fields import MAX_TEXT, MISSING, check_id, decode, getter, time_reader
 from millstream.core.models.learner import Label, Learner
-from millstream.core.spec import EventsSpec, LabelsSpec, Scalar
+from millstream.core.spec import Assume, EventsSpec, LabelsSpec, Scalar
 from millstream.errors import DeadLetter
 
 
@@ -64,6 +64,18 @@ def _named(value: Any) -> str:
     """A value's JSON type, for a message that must not hold the value."""
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", float: "a float"}
     return names.get(type(value), "a number")
+
+
+def assumed_label(
+    labels: LabelsSpec, learner: Learner, classes: tuple[Scalar, ...] | None
+) -> Label | None:
+    """The label that a prediction is learned with when none came; None: it is dropped.
+
+    Raises `DeadLetter` where the model could not learn it.
+    """
+    if not isinstance(labels.on_timeout, Assume):
+        return None
+    return LabelRule(labels, learner, classes).convert(labels.on_timeout.assume)
 
 
 class LabelMessage(NamedTuple):

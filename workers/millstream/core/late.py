@@ -15,13 +15,12 @@ from typing import Any, Final
 from millstream.core import outputs
 from millstream.core.events import Event
 from millstream.core.join import Held, Join, Waiting
-from millstream.core.labels import LabelMessage, LabelReader
+from millstream.core.labels import LabelMessage, LabelReader, assumed_label
 from millstream.core.merge import Item, Merge
 from millstream.core.models.learner import Features, Label
 from millstream.core.outputs import Stamp
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
 from millstream.core.shard import Ends, Plan, Records, Shard, message_time
-from millstream.core.spec import Assume
 from millstream.errors import DeadLetter, Restore
 
 # What an example holds besides the features, transformed features and answer of its prediction,
@@ -44,7 +43,8 @@ class LateShard(Shard):
         self.merge = Merge(labels.max_idle)
         self.owner = owner
         self._wait = labels.wait
-        self._assume = labels.on_timeout if isinstance(labels.on_timeout, Assume) else None
+        # What a label that came would be turned into; `assumed_label` refuses what cannot be.
+        self._assumed = assumed_label(labels, self.learner, plan.model.classes)
         self._transformed = labels.learn_from == "transformed"
         self._label_reader = LabelReader(
             plan.eras[-1].events, labels, self.learner, plan.model.classes
@@ -233,11 +233,11 @@ class LateShard(Shard):
 
     def _expire(self, waiting: Waiting, deadline: int, now: int, out: Outcome) -> None:
         """A prediction whose label did not come in time."""
-        label = None if self._assume is None else self._assume.assume
+        label = self._assumed
         kind = "expired"
         if label is not None and not self._try_to_learn(waiting, label):
             kind, label = "failed", None
-        out.count("expired", "drop" if self._assume is None else "assume")
+        out.count("expired", "drop" if self._assumed is None else "assume")
         if label is not None:
             out.count("learned")
         self.join.resolve(waiting.id, deadline, expired=True)
