@@ -42,6 +42,7 @@ MAY_IMPORT_BY_NAME = {
 MAY_CATCH_EVERYTHING = {
     # Asks whether a method does anything at all; one that raises does.
     "core/models/river_probe.py": ["return True"],
+    "runners/bounded.py": ["raised.append(error)"],  # raised again, in the caller's thread
     # A vectorised call that fails is made again row by row, and there the error is dead-lettered.
     "core/shard.py": ["return [self._answer_or_dead_letter(row) for row in rows]"],
 }

@@ -92,8 +92,10 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 
 def test_contenders_that_publish_less_or_answer_otherwise_are_not_compared() -> None:
     document = {"id": 1, "model": {"name": "a", "learned": 1}, "probabilities": {"true": 0.5}}
-    check_same(document, {**document, "model": {"name": "b", "learned": 1}})
-    with pytest.raises(BenchmarkError, match=r"the same: probabilities$"):
-        check_same(document, {key: document[key] for key in ("id", "model")})
+    check_same("a and b", document, {**document, "model": {"name": "b", "learned": 1}})
+    with pytest.raises(BenchmarkError, match=r"^a and b do not publish the same: probabilities$"):
+        check_same("a and b", document, {key: document[key] for key in ("id", "model")})
+    otherwise = {**document, "probabilities": {"true": 0.5000000000000001}}
     with pytest.raises(BenchmarkError, match=r"probabilities\.true"):
-        check_same(document, {**document, "probabilities": {"true": 0.5000000000000001}})
+        check_same("a and b", document, otherwise)
+    check_same("a and b", document, otherwise, tolerance=1e-12)

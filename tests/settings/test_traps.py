@@ -61,12 +61,12 @@ def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_not_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     links = {
-        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_HOST": "192.0.2.1",
         "SERVICE_PORT": "9464",
         "SERVICE_PORT_METRICS": "9464",
-        "PORT": "tcp://10.0.0.1:9464",
-        "PORT_9464_TCP": "tcp://10.0.0.1:9464",
-        "PORT_9464_TCP_ADDR": "10.0.0.1",
+        "PORT": "tcp://192.0.2.1:9464",
+        "PORT_9464_TCP": "tcp://192.0.2.1:9464",
+        "PORT_9464_TCP_ADDR": "192.0.2.1",
     }
     for name, value in links.items():
         monkeypatch.setenv(f"MILLSTREAM_{name}", value)

@@ -78,6 +78,9 @@ def producer_config(settings: Settings, transactional_id: str | None) -> dict[st
     """The producer of all outputs; transactional where an id is given."""
     transactional = {
         "transactional.id": transactional_id,
+        # The broker may still be ending the transaction before (CONCURRENT_TRANSACTIONS); with
+        # librdkafka's 100 ms a batch would wait that long for what takes a millisecond or two.
+        "retry.backoff.ms": settings.kafka.get("retry.backoff.ms", 1),
         # Never above the session timeout: a worker that was put out of the group must not come
         # back with a transaction that is still open.
         "transaction.timeout.ms": session_timeout_ms(settings),

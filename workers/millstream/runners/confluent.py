@@ -119,8 +119,9 @@ class Worker:
 
     def _build_publisher(self) -> ExactlyOnce | AtLeastOnce:
         if self._settings.processing_guarantee == "exactly_once":
-            return ExactlyOnce(producer_config(self._settings, self._slot.name), self._names)
-        return AtLeastOnce(producer_config(self._settings, None), self._names)
+            config = producer_config(self._settings, self._slot.name)
+            return ExactlyOnce(config, self._names, self._stopping)
+        return AtLeastOnce(producer_config(self._settings, None), self._names, self._stopping)
 
     def _max_bytes(self, topics: dict[str, TopicInfo]) -> int:
         """The largest message that every output topic takes."""
@@ -143,18 +144,21 @@ class Worker:
             self._metrics.observe_stage("restore", time.monotonic() - began)
         self._report_shards()
         fetching = time.monotonic()
-        fetched, drained = membership.fetch(self._limit(), 0 if restoring else IDLE_WAIT_SECONDS)
+        limit = self._limit()
+        fetched = membership.fetch(limit, 0.01 if restoring else IDLE_WAIT_SECONDS)
         # What was fetched belongs to this membership, and may only be committed by it.
         member = self._consumer.memberid()
         outcomes: list[tuple[Partition, Outcome]] = []
         processing = time.monotonic()
         for partition in list(membership.partitions.values()):
-            outcome = self._process(partition, fetched.get(partition.number), drained=drained)
+            outcome = self._process(partition, fetched.get(partition.number))
             if outcome:
                 outcomes.append((partition, outcome))
+            membership.hold_back(partition, 2 * limit)
         if fetched:
             records = sum(len(side) for sides in fetched.values() for side in sides.values())
             self._learn_pace(records, time.monotonic() - processing)
+            self._metrics.observe_batch(records)
             self._metrics.observe_stage("consume", processing - fetching)
             self._metrics.observe_stage("process", time.monotonic() - processing)
         if outcomes:
@@ -177,7 +181,7 @@ class Worker:
             self._seconds_per_record = pace if known <= 0 else 0.8 * known + 0.2 * pace
 
     def _process(
-        self, partition: Partition, records: dict[Side, list[Record]] | None, *, drained: bool
+        self, partition: Partition, records: dict[Side, list[Record]] | None
     ) -> Outcome | None:
         shard = partition.shard
         if shard is None:
@@ -185,11 +189,7 @@ class Worker:
         late = isinstance(shard, LateShard)
         if records is None and not late:
             return None
-        ends: dict[Side, bool] = {}
-        if late:
-            # While more is at hand locally, an end that was reported says nothing.
-            known = self._membership.at_ends(partition)
-            ends = {side: drained and at_end for side, at_end in known.items()}
+        ends = self._membership.at_ends(partition) if late else {}
         now = time.time_ns() // 1_000_000
         try:
             outcome = shard.process(records or {"events": [], "labels": []}, ends, now)
@@ -204,8 +204,6 @@ class Worker:
                 note = skip_note(partition.number, broken.offset, broken.skip)
             self._membership.restart(partition, {(broken.side, broken.offset): (broken.skip, note)})
             return None
-        if late:
-            self._membership.hold_back(partition, 2 * self._settings.batch.max_records)
         return outcome
 
     # -- the commit and its failures --------------------------------------------------------------

@@ -11,6 +11,7 @@ from millstream.core.records import UNREADABLE_HEADERS, Headers, Record
 from millstream.errors import Stop
 
 READ_COUNT = 5_000
+BROKER_TIMEOUT_SECONDS = 10.0
 
 HOPELESS: Final = {
     KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - its public name
@@ -123,6 +124,9 @@ def log_bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int
 
     The admin client asks with `read_uncommitted`, unlike a consumer's own watermark query.
     """
+    # Asks who leads the partition now: after a change of leader, what the client knows from before
+    # is refused ("leader epoch is older"), and it would not ask again by itself.
+    admin.list_topics(topic, timeout=BROKER_TIMEOUT_SECONDS)
     where = TopicPartition(topic, partition)
     earliest = admin.list_offsets({where: OffsetSpec.earliest()})[where]
     latest = admin.list_offsets({where: OffsetSpec.latest()})[where]

@@ -18,13 +18,14 @@ from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Shard
 from millstream.errors import DeadLetter, Stop
 from millstream.metrics import Metrics
-from millstream.runners.logs_reader import HOPELESS, to_record
+from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS, HOPELESS, to_record
 from millstream.runners.publish import Aborted, commit_offsets
 from millstream.runners.restore import Restorer, ShardRestore
 
 log = logging.getLogger(__name__)
 
-BROKER_TIMEOUT_SECONDS = 10.0
+RETRY_SECONDS = 0.5
+"""Between two tries at a restore."""
 OWNER = "owner="
 """Begins the metadata of committed offsets that name their owner; see `core.fold.Claims`."""
 Skips = dict[tuple[str, int], tuple[DeadLetter, Output | None]]
@@ -66,6 +67,7 @@ class Membership:
         if restorer.late:
             self._topics["labels"] = str(restorer.settings.labels.topic)
         self._queue: deque[Partition] = deque()
+        self._retry_at = 0.0
 
     def subscribe(self) -> None:
         """Join the group."""
@@ -153,7 +155,7 @@ class Membership:
     def restore_some(self, seconds: float) -> bool:
         """Work on restores for about so long; returns whether there is more to restore."""
         until = time.monotonic() + seconds
-        while self._queue and time.monotonic() < until:
+        while self._queue and self._retry_at <= time.monotonic() < until:
             partition = self._queue[0]
             try:
                 self._restore_step(partition, min(0.05, seconds))
@@ -166,10 +168,10 @@ class Membership:
                 # From the beginning at the next turn: what was read so far proves nothing.
                 log.warning("restore begins again", extra={"reason": error.str()})
                 partition.restore = None
-                break
+                self._retry_at = time.monotonic() + RETRY_SECONDS
             except Aborted as refused:
                 log.warning("restore begins again", extra={"reason": str(refused)})
-                break
+                self._retry_at = time.monotonic() + RETRY_SECONDS
         return bool(self._queue)
 
     def _restore_step(self, partition: Partition, timeout: float) -> None:
@@ -222,18 +224,18 @@ class Membership:
 
     # -- fetching -----------------------------------------------------------------------------
 
-    def fetch(self, limit: int, timeout: float) -> tuple[dict[int, dict[Side, list[Record]]], bool]:
-        """Records at hand by partition and side, and whether there are no more at hand.
+    def fetch(self, limit: int, timeout: float) -> dict[int, dict[Side, list[Record]]]:
+        """Records at hand, by partition and side.
 
         Waits for the first for at most `timeout` seconds, for no further one.
         """
         first = self._consumer.poll(timeout)
         if first is None:
-            return {}, True
+            return {}
         messages: list[Any] = [first]
         if limit > 1:
             messages += self._consumer.consume(limit - 1, 0)
-        return self._sort(messages), len(messages) < limit
+        return self._sort(messages)
 
     def _sort(self, messages: list[Any]) -> dict[int, dict[Side, list[Record]]]:
         labels = self._topics.get("labels")
@@ -284,8 +286,25 @@ class Membership:
         log.warning("Kafka client", extra={"where": where, "reason": error.str()})
 
     def at_ends(self, partition: Partition) -> dict[Side, bool]:
-        """Which sides have been fetched to their present end."""
-        return {side: partition.ends[side] >= partition.fetched[side] for side in self._topics}
+        """Which sides have been taken to their present end.
+
+        That an end was reported is not enough: since then more may have been fetched, which waits
+        in the client's queue behind records of the other side.
+        """
+        return {
+            side: partition.ends[side] >= partition.fetched[side]
+            and self._known_end(partition, side) <= partition.ends[side]
+            for side in self._topics
+        }
+
+    def _known_end(self, partition: Partition, side: Side) -> int:
+        """The end of a log as of the last fetch, -1 where there was none yet."""
+        place = TopicPartition(self._topics[side], partition.number)
+        try:
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+        except KafkaException:
+            return -1
+        return int(high)
 
     def hold_back(self, partition: Partition, limit: int) -> None:
         """Stop fetching a side that runs ahead of the other by more than `limit` records."""
@@ -313,9 +332,5 @@ class Membership:
 
     def lag(self, partition: Partition, side: Side) -> int | None:
         """Records of a side that are not yet worked off; None before the first fetch."""
-        place = TopicPartition(self._topics[side], partition.number)
-        try:
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-        except KafkaException:
-            return None  # not fetched yet, so not known: the gauge keeps its value
-        return None if high < 0 else max(0, high - partition.positions[side])
+        end = self._known_end(partition, side)
+        return None if end < 0 else max(0, end - partition.positions[side])

@@ -11,13 +11,18 @@ restored. `ProducerLost`: the same, and the producer is of no more use. `Stop`: 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from threading import Event
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from millstream.core.late import owner_record
 from millstream.core.records import Outcome, Output
 from millstream.errors import MillstreamError, Stop
+from millstream.runners.bounded import within
+
+INIT_SECONDS: Final = 5.0
+"""So that a worker that is to stop need not wait for a broker to come back."""
 
 
 class Aborted(MillstreamError):
@@ -83,6 +88,13 @@ def commit_offsets(consumer: Consumer, offsets: Sequence[TopicPartition]) -> Non
         raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
 
 
+def _wait_or_stop(producer: Producer, stopping: Event, reason: str) -> None:
+    """Before the same call is made again; a worker that is to end does not wait for a broker."""
+    if stopping.is_set():
+        raise Stop(f"stopped while Kafka did not answer ({reason}): the open batch does not count")
+    producer.poll(0.1)
+
+
 def _check_member(consumer: Consumer, member: str) -> None:
     if not member or consumer.memberid() != member:
         raise Aborted("this worker is no longer the member of its group that it was")
@@ -91,11 +103,16 @@ def _check_member(consumer: Consumer, member: str) -> None:
 class ExactlyOnce:
     """Outputs and offsets in one Kafka transaction."""
 
-    def __init__(self, config: dict[str, Any], names: Names) -> None:
-        """Fences any older producer of the same transactional id."""
+    def __init__(self, config: dict[str, Any], names: Names, stopping: Event) -> None:
+        """Fences any older producer of the same transactional id.
+
+        `stopping` is set when the worker is to end: it no longer waits for a broker then.
+        """
+        self._stopping = stopping
         self._names = names
         self._producer = Producer(config)
-        self._retrying(self._producer.init_transactions)
+        self._seconds_of_a_transaction = config["transaction.timeout.ms"] / 1000
+        self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
 
     def commit(self, batch: Batch, consumer: Consumer) -> None:
         """Write and commit a batch."""
@@ -110,9 +127,7 @@ class ExactlyOnce:
             # Metadata of an empty member id is not fenced by the broker, so a worker that has
             # left the group, or came back to it as another member, must not send any.
             _check_member(consumer, batch.member)
-            metadata = consumer.consumer_group_metadata()
-            offsets = list(batch.offsets)
-            self._retrying(lambda: producer.send_offsets_to_transaction(offsets, metadata))
+            self._send_offsets(list(batch.offsets), consumer.consumer_group_metadata())
             self._retrying(producer.commit_transaction)
         except Aborted as aborted:
             if not isinstance(aborted, ProducerLost):
@@ -127,6 +142,21 @@ class ExactlyOnce:
             self._producer.purge()
             self._producer.flush(1)
 
+    def _send_offsets(self, offsets: list[TopicPartition], metadata: object) -> None:
+        """Send the offsets, and give the producer up where the call does not come back.
+
+        In librdkafka (2.14 to 2.16 at least) it waits for ever, whatever its time-out, when the
+        group's coordinator was away: issues 5456 and 5511 of confluentinc/librdkafka.
+        """
+        done = within(
+            self._seconds_of_a_transaction,
+            lambda: self._retrying(
+                lambda: self._producer.send_offsets_to_transaction(offsets, metadata)
+            ),
+        )
+        if not done:
+            raise ProducerLost("the offsets were not taken within the time of a transaction")
+
     def _retrying(self, call: Callable[[], object]) -> None:
         """Call until it is done: no time-out of ours cuts a commit or an abort short."""
         while True:
@@ -137,11 +167,17 @@ class ExactlyOnce:
                 if error.txn_requires_abort():
                     raise Aborted(error.str()) from raised
                 if error.retriable():
+                    _wait_or_stop(self._producer, self._stopping, error.str())
                     continue
                 raise self._give_up(raised) from raised
             return
 
     def _abort(self) -> None:
+        """Abort, or give the producer up where the broker does not answer to that either."""
+        if not within(self._seconds_of_a_transaction, self._retry_abort):
+            raise ProducerLost("the transaction could not be aborted in its time")
+
+    def _retry_abort(self) -> None:
         self._retrying(self._producer.abort_transaction)
 
     def _give_up(self, raised: KafkaException) -> MillstreamError:
@@ -154,8 +190,9 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Outputs, then offsets."""
 
-    def __init__(self, config: dict[str, Any], names: Names) -> None:
-        """Connects when the first message is written."""
+    def __init__(self, config: dict[str, Any], names: Names, stopping: Event) -> None:
+        """Connects when the first message is written; `stopping` as in `ExactlyOnce`."""
+        self._stopping = stopping
         self._names = names
         self._failed: KafkaError | None = None
         self._producer = Producer(
@@ -196,8 +233,8 @@ class AtLeastOnce:
         self._producer.flush(1)
 
     def _flush(self) -> None:
-        while self._producer.flush(1.0):
-            pass
+        while self._producer.flush(10.0):
+            _wait_or_stop(self._producer, self._stopping, "outputs are not acknowledged")
         if self._failed is not None:
             failed, self._failed = self._failed, None
             raise Aborted(f"an output was not delivered: {failed.name()}: {failed.str()}")
