@@ -18,7 +18,6 @@ from millstream.core.join import Held, Join, Waiting
 from millstream.core.labels import LabelMessage, LabelReader, assumed_label
 from millstream.core.merge import Item, Merge
 from millstream.core.models.learner import Features, Label
-from millstream.core.outputs import Stamp
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
 from millstream.core.shard import Ends, Plan, Records, Shard, message_time
 from millstream.errors import DeadLetter, Restore
@@ -169,10 +168,12 @@ class LateShard(Shard):
         late: dict[str, Any] = {"waits": not repeat, "owner": self.owner}
         if self._transformed:
             late["transformed"] = example["transformed"] = self._transform(event.features)
-        stamp = Stamp(self.learned, item.time, now)
         out.predictions.append(
-            outputs.prediction(self.source, item.record, event, answer, stamp, late, EXAMPLE_ROOM)
-        )
+            outputs.prediction(
+                self.source, item.record, event, answer, self.learned, item.time, now,
+                outputs.LateFields(late, EXAMPLE_ROOM),
+            )
+        )  # fmt: skip
         out.count("predicted")
         out.times.append(item.record.timestamp)
         if event.unknown:

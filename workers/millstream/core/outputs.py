@@ -16,6 +16,8 @@ from millstream.errors import DeadLetter
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 # What Kafka adds to a message's bytes, generously: its own limit counts the encoded batch.
 _OVERHEAD: Final = 512
+# No topic takes less than this, whatever its `max.message.bytes` (the smallest that we accept).
+SMALL_BYTES: Final = 8_192
 
 
 def encode(document: dict[str, Any]) -> bytes:
@@ -38,15 +40,12 @@ class Source:
     """Whether predictions carry the features."""
 
 
-class Stamp(NamedTuple):
-    """When a prediction was made, on every clock there is."""
+class LateFields(NamedTuple):
+    """What the prediction on an event has besides, where its label is to come later."""
 
-    learned: int
-    """How many examples the model had learned."""
-    event_time: int
-    """Message time of the event, ms."""
-    now: int
-    """The worker's clock, ms."""
+    fields: dict[str, Any]
+    room: int
+    """How many bytes to leave of the largest message, for the example made of the prediction."""
 
 
 def prediction(
@@ -54,17 +53,17 @@ def prediction(
     record: Record,
     event: Event,
     answer: Answer,
-    stamp: Stamp,
-    late: dict[str, Any] | None = None,
-    room: int = 0,
+    learned: int,
+    event_time: int,
+    now: int,
+    late: LateFields | None = None,
 ) -> Output:
     """The prediction on one event.
 
-    `late` holds the fields that only delayed labels need; `room` is how many bytes are to be left
-    of the largest message, for the example made of it. Raises `DeadLetter` where the answer cannot
-    be written, or only as too large a message.
+    `learned`: how many examples the model had learned; `event_time`: message time of the event,
+    ms; `now`: the worker's clock, ms. Raises `DeadLetter` where the answer cannot be written, or
+    only as too large a message.
     """
-    learned, event_time, now = stamp
     identity, offset = event.id, record.offset
     document: dict[str, Any] = {
         "id": f"{source.events}-{source.partition}-{offset}" if identity is None else identity,
@@ -76,14 +75,17 @@ def prediction(
     }
     if source.features:
         document["features"] = event.features
-    if late:
-        document.update(late)
+    if late is not None:
+        document.update(late.fields)
     try:
         value = orjson.dumps(document, option=_OPTIONS)
     except TypeError as error:
         raise DeadLetter("predict_error", f"the answer cannot be written: {error}") from error
-    if len(value) + size_besides_value(record.key, record.headers) + room > source.max_bytes:
-        raise DeadLetter("too_large", f"{len(value)} bytes")
+    # Only what is large in some part is worth adding up.
+    if late is not None or record.headers or len(value) + len(record.key or b"") > SMALL_BYTES:
+        size = len(value) + size_besides_value(record.key, record.headers)
+        if size + (late.room if late is not None else 0) > source.max_bytes:
+            raise DeadLetter("too_large", f"{len(value)} bytes")
     return Output(record.key, value, record.headers)
 
 

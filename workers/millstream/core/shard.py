@@ -19,7 +19,7 @@ from millstream.core import outputs
 from millstream.core.events import Event, EventReader
 from millstream.core.models.answers import answer_is_finite
 from millstream.core.models.learner import Answer, Features, Learner
-from millstream.core.outputs import Source, Stamp
+from millstream.core.outputs import Source
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
 from millstream.errors import DeadLetter, Restore
@@ -199,8 +199,8 @@ class Shard:
             return bad
 
     def _prediction(self, record: Record, event: Event, answer: Answer, now: int) -> Output:
-        stamp = Stamp(self.learned, message_time(event.time, record, now), now)
-        return outputs.prediction(self.source, record, event, answer, stamp)
+        time = message_time(event.time, record, now)
+        return outputs.prediction(self.source, record, event, answer, self.learned, time, now)
 
     def _learn(self, record: Record, event: Event) -> None:
         try:

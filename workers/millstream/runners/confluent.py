@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaException
 
 from millstream.core.late import LateShard
 from millstream.core.models.learner import Learner
-from millstream.core.outputs import skip_note
+from millstream.core.outputs import SMALL_BYTES, skip_note
 from millstream.core.records import Outcome, Record, Side
 from millstream.errors import Restore, SettingsError, Stop
 from millstream.health import Health
@@ -131,6 +131,12 @@ class Worker:
             for info in topics.values()
             if "max.message.bytes" in info.configs
         ]
+        if min(limits) < 2 * SMALL_BYTES:
+            raise Stop(
+                f"messages may have {min(limits)} bytes only, which is too little for predictions: "
+                f"raise max.message.bytes of {', '.join(topics)}, and kafka.message.max.bytes, to "
+                f"{2 * SMALL_BYTES} or more"
+            )
         return min(limits)
 
     # -- one turn of the loop -------------------------------------------------------------------
