@@ -412,3 +412,117 @@ def test_a_training_log_that_lost_its_beginning_stops_with_a_sentence() -> None:
     run.feed(1, labels=[label(i, 1, i) for i in range(3)])
     with pytest.raises(Stop, match="lost its beginning"):
         restored(run.predictions, run.examples[1:], {"events": 3, "labels": 3})
+
+
+# -- what an attack found -------------------------------------------------------------------------
+
+
+def test_in_a_backlog_one_label_from_2099_expires_nothing_and_holds_nothing_up() -> None:
+    run = late_run()
+    began = NOW - 5_000_000
+    events = [event(i, began + i * 100, i) for i in range(50)]
+    labels = [label(i + 1, began + i * 100 + 50, i) for i in range(50)]
+    run.feed(NOW, events=events, labels=[label(0, YEAR_2099, "x"), *labels])
+    assert [name for kind, name in run.kinds() if kind == "learned"] == list(range(50))
+    assert run.reasons() == []
+
+
+def test_in_a_backlog_one_event_from_2099_loses_no_label() -> None:
+    run = late_run()
+    began = NOW - 5_000_000
+    events = [event(i + 1, began + i * 100, i) for i in range(50)]
+    labels = [label(i, began + i * 100 + 50, i) for i in range(50)]
+    run.feed(NOW, events=[event(0, YEAR_2099, "x"), *events], labels=labels)
+    assert [name for kind, name in run.kinds() if kind == "learned"] == list(range(50))
+    assert run.reasons() == []
+
+
+def test_a_label_without_any_time_expires_nothing() -> None:
+    run = late_run()
+    run.feed(NOW, events=[event(0, NOW - MONTH, "a")])
+    run.feed(NOW, labels=[label(0, -1, "z"), label(1, NOW - MONTH + 10, "a")])
+    assert ("learned", "a") in run.kinds()
+
+
+def test_how_long_an_empty_side_is_waited_for_counts_from_its_last_record() -> None:
+    run = late_run(max_idle=100)
+    run.feed(0)
+    run.feed(90, events=[event(0, 80, "a"), event(1, 90, "b")], labels=[label(0, 85, "z")])
+    run.feed(101)
+    assert len(run.predictions) == 1
+    run.feed(190)
+    assert len(run.predictions) == 2
+
+
+def test_a_record_is_counted_when_it_is_taken() -> None:
+    run = late_run(max_idle=100)
+    assert ("consumed", "events") not in run.feed(0, events=[record(0, b"junk", 0)]).counts
+    assert run.feed(100).counts["consumed", "events"] == 1
+
+
+def test_a_label_with_a_key_too_large_to_be_held_is_a_dead_letter() -> None:
+    run = late_run()
+    run.feed(0, labels=[record(0, {"id": "a", "label": True}, 0, key=b"k" * 430_000)])
+    assert run.reasons() == ["too_large"]
+
+
+def test_a_held_label_later_than_the_deadline_of_its_event_does_not_join() -> None:
+    run = late_run()
+    run.feed(5000, labels=[label(0, 5000, "a")])
+    run.feed(5001, events=[event(0, 0, "a")])
+    assert run.kinds() == [("held", "a"), ("unmatched", "a")]
+    assert run.reasons() == ["late"]
+    again = restored(run.predictions, run.examples, dict(run.positions))
+    assert (again.waiting(), again.held()) == (1, 0)
+
+
+def test_a_duplicate_is_known_though_another_label_came_from_2099() -> None:
+    run = late_run()
+    began = NOW - MONTH
+    run.feed(NOW, events=[event(0, began, "a"), event(1, began + 1, "b")])
+    run.feed(NOW, labels=[label(0, began + 2, "a"), label(1, YEAR_2099, "b")])
+    run.feed(NOW, labels=[label(2, began + 3, "a")])
+    run.feed(NOW, events=[event(2, began + 4, "a")])
+    assert run.shard.learned == 2
+    assert run.counts["skipped", "duplicate_label"] == 1
+    assert run.counts["repeated_id",] == 1
+
+
+def test_what_expires_by_the_clock_waits_until_the_broker_confirms_that_no_label_is_there() -> None:
+    run = late_run()
+    run.feed(0, events=[event(0, 0, "a")])
+    records = {"events": [], "labels": []}
+    ends = {"events": True, "labels": True}
+    thawed = 10 * WAIT
+    assert run.shard.overdue(thawed) == ["labels"]
+    assert not run.shard.process(records, ends, thawed, confirmed={})
+    assert not run.shard.process(records, ends, thawed, confirmed={"labels": WAIT})
+    assert run.shard.process(records, ends, thawed, confirmed={"labels": WAIT + 1}).examples
+
+
+def test_no_more_records_are_taken_than_a_batch_may_have() -> None:
+    run = late_run()
+    events = [event(i, i, i) for i in range(10)]
+    ends = {"events": True, "labels": True}
+    outcome = run.shard.process({"events": events, "labels": []}, ends, 10, None, 4)
+    assert (outcome.taken, outcome.positions) == (4, {"events": 4})
+    assert run.shard.backlog("events") == 6
+
+
+def test_memory_stays_bounded_where_labels_never_come() -> None:
+    run = late_run()
+    for i in range(5000):
+        run.feed(i * 100, events=[event(i, i * 100, i)])
+    assert run.shard.waiting() < 50
+    assert len(run.shard.join._waiting_by_time) < 1200
+    assert len(run.shard.join._resolved) < 50
+
+
+def test_at_least_once_an_event_that_the_model_refused_has_its_dead_letter_written_first() -> None:
+    """The order of `AtLeastOnce.commit` is what lets a floor speak for the dead letters below."""
+    run = late_run()
+    run.feed(2, events=[event(0, 0, "a"), event(1, 1, "b")])
+    again = Run(restored(run.predictions, [], {"events": 0, "labels": 0}))
+    again.feed(3, events=[event(0, 0, "a"), event(1, 1, "b")])
+    assert again.counts["skipped", "replayed"] == 2
+    assert again.predictions == []

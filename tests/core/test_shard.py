@@ -12,8 +12,8 @@ from tests.core.shards import LINEAR, SOURCE, decoded, inline_shard, plan, recor
 
 from millstream.core.models.build import wrap
 from millstream.core.models.learner import Answer, Features
-from millstream.core.outputs import settings_note
-from millstream.core.records import UNREADABLE_HEADERS, Outcome, Record
+from millstream.core.outputs import dead_letter, settings_note
+from millstream.core.records import UNREADABLE_HEADERS, Headers, Outcome, Record
 from millstream.core.shard import Era, Plan, Shard
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
 from millstream.errors import DeadLetter, Restore
@@ -339,3 +339,28 @@ def test_a_static_model_is_called_once_for_a_batch() -> None:
     shard.learner = counting = Counting(shard.learner)
     work(shard, *map(event, range(5)), record(5, b"", 0))
     assert counting.calls == ["predict 5"]
+
+
+def test_a_dead_letter_fits_into_a_message_whatever_the_headers_take() -> None:
+    largest = 0
+    for size in range(998_900, 999_100):
+        headers: Headers = [("h", b"x" * size)]
+        letter = dead_letter(
+            SOURCE, "events", Record(0, 0, None, b"v" * 2_000_000, headers), DeadLetter("not_json")
+        )
+        taken = sum(len(name) + len(value or b"") for name, value in letter.headers or [])
+        largest = max(largest, len(letter.value or b"") + taken)
+    assert largest <= SOURCE.max_bytes
+
+
+def test_an_event_that_was_too_large_is_noted_so_that_a_replay_leaves_it_out_as_well() -> None:
+    shard = inline_shard(source=replace(SOURCE, max_bytes=9_000))
+    document = {"id": 1, "a": 1.0, "b": 1.0, "label": True}
+    large = record(0, document, 1, headers=[("h", b"x" * 9_000)])
+    outcome = shard.process({"events": [large]}, {}, 2)
+    (note,) = outcome.notes
+    assert note.key == b"0/skip/events/0"
+    assert shard.learned == 0
+    noted = inline_shard(skips={("events", 0): DeadLetter("too_large")})
+    assert noted.process({"events": [large]}, {}, 2).notes == []
+    assert noted.learned == 0

@@ -224,3 +224,71 @@ def test_a_prediction_that_waits_when_the_worker_stops_is_learned_by_the_next_on
     worker = run_until(app, 4, resolved=4)
     assert [record["id"] for record in app.examples("learned")] == [0, 1, 2, 3]
     assert "waiting=3" in worker.log_text()
+
+
+def test_a_worker_that_was_frozen_expires_nothing_whose_label_came_meanwhile(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    app = App(kafka, tmp_path, labels={"from": "topic", "wait": "3s"})
+    with app.worker() as worker:
+        worker.wait_for_log("restored")
+        app.send(app.events, (event_of(i, label=False) for i in range(20)))
+        worker.wait_until(lambda: app.handled() == 20)
+        worker.sigstop()
+        app.send(app.labels, map(label_of, range(20)))
+        labelled = time.monotonic()
+        # The wait runs out while the worker is frozen: that is what the test is about.
+        time.sleep(max(0.0, 4 - (time.monotonic() - labelled)))
+        worker.sigcont()
+        worker.wait_until(lambda: app.resolved() == 20)
+        assert worker.stop() == 0
+    assert {record["kind"] for record in app.examples()} == {"learned"}
+    assert app.dead_letters() == []
+
+
+def test_predictions_expire_by_the_clock_where_no_label_comes(kafka: Kafka, tmp_path: Path) -> None:
+    app = App(
+        kafka, tmp_path, labels={"from": "topic", "wait": "1s", "on_timeout": {"assume": False}}
+    )
+    app.send(app.events, (event_of(i, label=False) for i in range(20)))
+    app.send(app.labels, [label_of(99)])
+    with app.worker() as worker:
+        worker.wait_until(lambda: app.resolved() == 20 and len(app.dead_letters()) == 1)
+        assert worker.stop() == 0
+        digests = released_digests(worker)
+    assert {record["kind"] for record in app.examples()} == {"expired", "held", "unmatched"}
+    assert app.dead_letters()[0]["millstream-reason"] == "unmatched"
+    assert digests == {0: bare_digest((PHISHING[i][0], False) for i in range(20))}
+
+
+def test_an_app_that_begins_at_the_latest_event_misses_none_after_its_first_start(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    app = App(kafka, tmp_path, events={"start": "latest"})
+    app.send(app.events, [event_of(7)])
+    with app.worker() as worker:
+        worker.wait_until(lambda: kafka.committed(app.name, app.events) == 1)
+        assert worker.stop() == 0
+    app.send(app.events, map(event_of, range(5)))
+    run_until(app, 5)
+    assert [record["id"] for record in app.predictions()] == [0, 1, 2, 3, 4]
+
+
+def test_a_model_that_can_learn_nothing_stops_the_worker_with_a_sentence(
+    kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hopeless.py").write_text(
+        "from river import linear_model\n"
+        "class Hopeless(linear_model.LogisticRegression):\n"
+        "    def learn_one(self, x, y, w=1.0):\n"
+        "        raise ArithmeticError('never')\n"
+        "def make():\n"
+        "    return Hopeless()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    app = App(kafka, tmp_path, model={"factory": "hopeless:make"})
+    app.send(app.events, map(event_of, range(300)))
+    with app.worker() as worker:
+        assert worker.wait(60) == 1
+        assert "the model raised ArithmeticError on 10 examples" in worker.log_text()
+        assert "Traceback" not in worker.log_text()

@@ -196,7 +196,8 @@ class LateFold:
         label_source = example.get("label_source")
         if held is not None and label_source and held.record.offset == label_source["offset"]:
             join.take_held(held.id)
-        join.resolve(example["id"], example["time"], expired="label_source" not in example)
+        expired = "label_source" not in example
+        join.resolve(example["id"], example["time"], example["written_at"], expired=expired)
         if example["kind"] == "failed" or example["label"] is None:
             return
         try:

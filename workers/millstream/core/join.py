@@ -16,7 +16,10 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from millstream.core.models.learner import Label
-from millstream.core.records import Record
+from millstream.core.records import Record, Side
+
+MAX_STALE = 1_000
+"""How many entries of a heap may be stale, besides as many as there are others."""
 
 
 class Waiting(NamedTuple):
@@ -52,6 +55,8 @@ class Resolved(NamedTuple):
 
     time: int
     """Stream time when it was resolved, ms."""
+    at: int
+    """The same on the worker's clock, ms."""
     expired: bool
 
 
@@ -79,6 +84,11 @@ class Join:
         name = str(prediction.id)
         self.waiting[name] = prediction
         heappush(self._waiting_by_time, (prediction.time, prediction.offset, name))
+        if len(self._waiting_by_time) > 2 * len(self.waiting) + MAX_STALE:
+            # What expired by the clock is still in here, and only labels would take it out.
+            self._waiting_by_time = sorted(
+                (each.time, each.offset, each_name) for each_name, each in self.waiting.items()
+            )
 
     def hold(self, label: Held) -> None:
         """Keep an early label."""
@@ -94,13 +104,12 @@ class Join:
         """The label held under an id, which is held no longer."""
         return self.held.pop(str(identity), None)
 
-    def resolve(self, identity: str | int, time: int, *, expired: bool) -> None:
-        """Remember that an id was resolved at a time of the stream."""
+    def resolve(self, identity: str | int, time: int, now: int, *, expired: bool) -> None:
+        """Remember that an id was resolved at a time of the stream, and of the clock."""
         name = str(identity)
         # Taken out first, so that the order of the memory is that of resolution.
         self._resolved.pop(name, None)
-        self._resolved[name] = Resolved(time, expired)
-        self._forget(time)
+        self._resolved[name] = Resolved(time, now, expired)
 
     def unmatched_as(self, identity: str | int, time: int) -> str | None:
         """What a label without a waiting prediction is: `duplicate`, `late`, or None for early."""
@@ -130,6 +139,17 @@ class Join:
             break
         return None
 
+    def overdue(self, now: int) -> list[Side]:
+        """The sides on which an absence lets something expire by the clock: labels, events."""
+        sides: list[Side] = []
+        waiting = next(iter(self.waiting.values()), None)
+        if waiting and max(waiting.time, waiting.predicted_at) + self._wait < now:
+            sides.append("labels")
+        held = next(iter(self.held.values()), None)
+        if held and max(held.time, held.held_at) + self._wait < now:
+            sides.append("events")
+        return sides
+
     def held_due(self, before: int) -> Held | None:
         """As `due`, for held labels."""
         heap = self._held_by_time
@@ -152,10 +172,13 @@ class Join:
         resolved = self._resolved.get(name)
         return resolved if resolved is not None and resolved.time + self._wait >= time else None
 
-    def _forget(self, time: int) -> None:
-        """Drop memories that no label can meet any more: memory stays bounded by one wait."""
+    def forget(self, time: int, now: int) -> None:
+        """Drop memories of ids that no label meets any more, at this time of the stream or clock.
+
+        Memory stays bounded by what is resolved within one wait, as the stream or the clock has it.
+        """
         while self._resolved:
             name, oldest = next(iter(self._resolved.items()))
-            if oldest.time + self._wait >= time:
+            if oldest.time + self._wait >= time and oldest.at + self._wait >= now:
                 return
             del self._resolved[name]

@@ -19,7 +19,7 @@ from millstream.core.labels import LabelMessage, LabelReader, assumed_label
 from millstream.core.merge import Item, Merge
 from millstream.core.models.learner import Features, Label
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
-from millstream.core.shard import Ends, Plan, Records, Shard, message_time
+from millstream.core.shard import Confirmed, Ends, Plan, Records, Shard
 from millstream.errors import DeadLetter, Restore
 
 # What an example holds besides the features, transformed features and answer of its prediction,
@@ -72,25 +72,48 @@ class LateShard(Shard):
 
     # -- the order of things ------------------------------------------------------------------
 
-    def process(self, records: Records, ends: Ends, now: int) -> Outcome:
-        """Take what the merge lets through, and let expire what is due before it."""
+    def process(
+        self,
+        records: Records,
+        ends: Ends,
+        now: int,
+        confirmed: Confirmed | None = None,
+        most: int | None = None,
+    ) -> Outcome:
+        """Take what the merge lets through, and let expire what is due before it.
+
+        `confirmed`: when the broker last said that a side is at its end (ms; None: now): what
+        expires by the clock expires by that one, as a worker that was frozen, or cut off, does not
+        know what came meanwhile. `most`: how many records to take at the most.
+        """
         out = Outcome()
         for side in self.sides:
-            batch = records.get(side, ())
-            if batch:
-                out.count("consumed", side, amount=len(batch))
-                self.merge.add(side, [self._item(side, record, now) for record in batch])
+            self.merge.add(
+                side, [self._item(side, record, now) for record in records.get(side, ())]
+            )
         self.merge.mark_ends(dict(ends))
-        while (side_now := self.merge.next_side(now)) is not None:
+        while most is None or out.taken < most:
+            side_now = self.merge.next_side(now)
+            if side_now is None:
+                self._let_expire_by_clock(now, confirmed, out)
+                break
             self._take(side_now, now, out)
+        self.join.forget(0, now)
+        return out
+
+    def _let_expire_by_clock(self, now: int, confirmed: Confirmed | None, out: Outcome) -> None:
+        known = {"labels": now, "events": now} if confirmed is None else confirmed
         if self.merge.absent("labels", now):
-            while (waiting := self.join.due_by_clock(now)) is not None:
+            while (waiting := self.join.due_by_clock(known.get("labels", 0))) is not None:
                 deadline = max(waiting.time, waiting.predicted_at) + self._wait
                 self._expire(waiting, deadline, now, out)
         if self.merge.absent("events", now):
-            while (held := self.join.held_due_by_clock(now)) is not None:
+            while (held := self.join.held_due_by_clock(known.get("events", 0))) is not None:
                 self._give_up(held, now, out)
-        return out
+
+    def overdue(self, now: int) -> list[Side]:
+        """The sides whose end has to be confirmed, because something is due by the clock."""
+        return self.join.overdue(now)
 
     def _item(self, side: Side, record: Record, now: int) -> Item[object]:
         content: Event | LabelMessage | DeadLetter | None
@@ -98,16 +121,16 @@ class LateShard(Shard):
             content = self.read(record) if side == "events" else self._read_label(record)
         except DeadLetter as bad:
             content = bad
+        own = record.timestamp
         if isinstance(content, Event | LabelMessage):
-            own = record.timestamp if content.time is None else content.time
-            time = message_time(content.time, record, now)
+            own = own if content.time is None else content.time
         elif self._maps_time[side]:
-            # It has no time of its own, and Kafka's may be another age: it comes when its turn is.
-            return Item(record, content, self._latest[side], tells_time=False)
-        else:
-            own, time = record.timestamp, message_time(None, record, now)
-        self._latest[side] = time
-        return Item(record, content, time, tells_time=own <= now)
+            own = -1  # what it says cannot be read, and Kafka's timestamp may be of another age
+        tells_time = 0 <= own <= now
+        if tells_time:
+            self._latest[side] = own
+        time = own if tells_time else now
+        return Item(record, content, time, turn=self._latest[side], tells_time=tells_time)
 
     def _read_label(self, record: Record) -> LabelMessage | None:
         if record.headers is UNREADABLE_HEADERS:
@@ -124,6 +147,10 @@ class LateShard(Shard):
         if events_at_hand and item.tells_time:
             while (held := self.join.held_due(item.time)) is not None:
                 self._give_up(held, now, out)
+        if side == "labels" and item.tells_time:
+            self.join.forget(item.time, now)
+        out.taken += 1
+        out.count("consumed", side)
         self.advance(side, item.record.offset, out)
         if isinstance(item.content, DeadLetter):
             if side == "events" or item.record.offset >= self.floors["labels"]:
@@ -151,6 +178,9 @@ class LateShard(Shard):
         if waiting is None:
             return
         held = self.join.take_held(waiting.id)
+        if held is not None and held.time > waiting.time + self._wait:
+            self._give_up(held, now, out, "late")
+            held = None
         if held is None:
             self.join.await_label(waiting)
             return
@@ -210,7 +240,8 @@ class LateShard(Shard):
 
     def _hold(self, held: Held, now: int, out: Outcome) -> None:
         message = outputs.pack_message(held.record)
-        if len(outputs.encode(message)) + EXAMPLE_ROOM > self.source.max_bytes:
+        size = len(outputs.encode(message)) + outputs.size_besides_value(held.record.key, None)
+        if size + EXAMPLE_ROOM > self.source.max_bytes:
             self.bury("labels", held.record, DeadLetter("too_large", "to be held"), out)
             return
         self.join.hold(held)
@@ -221,9 +252,9 @@ class LateShard(Shard):
             "message": message, "time": held.time, "written_at": now,
         })  # fmt: skip
 
-    def _give_up(self, held: Held, now: int, out: Outcome) -> None:
-        """A label whose event did not come."""
-        self.bury("labels", held.record, DeadLetter("unmatched"), out)
+    def _give_up(self, held: Held, now: int, out: Outcome, why: str = "unmatched") -> None:
+        """A label whose event did not come, or came with a deadline before it."""
+        self.bury("labels", held.record, DeadLetter(why), out)
         self._write(out, held.record.key, {
             "kind": "unmatched", "id": held.id, "label": held.label,
             "label_source": {"offset": held.record.offset, "time": held.time},
@@ -241,7 +272,7 @@ class LateShard(Shard):
         out.count("expired", "drop" if self._assumed is None else "assume")
         if label is not None:
             out.count("learned")
-        self.join.resolve(waiting.id, deadline, expired=True)
+        self.join.resolve(waiting.id, deadline, now, expired=True)
         self._write(out, waiting.key, {
             **self._example(kind, waiting, label), "time": deadline, "written_at": now,
         })  # fmt: skip
@@ -258,7 +289,7 @@ class LateShard(Shard):
             kind = "failed"
             bad = self._skips["examples", waiting.offset]
             self.bury("labels", label_record, bad, out)
-        self.join.resolve(waiting.id, time, expired=False)
+        self.join.resolve(waiting.id, time, now, expired=False)
         self._write(out, waiting.key, {
             **self._example(kind, waiting, label),
             "label_source": {"offset": label_record.offset, "time": label_time},

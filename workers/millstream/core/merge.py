@@ -7,7 +7,7 @@ label comes first, as in River's own delayed evaluation.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from millstream.core.records import Record, Side
@@ -24,6 +24,9 @@ class Item(NamedTuple, Generic[Content]):
     """What was read; a `DeadLetter` where that failed; None for a tombstone."""
     time: int
     """Message time in ms, never later than when it was fetched."""
+    turn: int
+    """When it is its turn among the records of the other side, ms: its time; where that is none to
+    go by, the time of the record before it, so that nothing behind it has to wait."""
     tells_time: bool
     """False where its own time was later than that, or could not be read: then it says nothing
     about how far the stream is."""
@@ -39,9 +42,11 @@ class Merge:
         self._ends: dict[Side, bool] = {"events": False, "labels": False}
         self._absent_since: dict[Side, int | None] = {"events": None, "labels": None}
 
-    def add(self, side: Side, items: Iterable[Item[object]]) -> None:
+    def add(self, side: Side, items: Sequence[Item[object]]) -> None:
         """Queue what was fetched."""
-        self.queues[side].extend(items)
+        if items:
+            self.queues[side].extend(items)
+            self._absent_since[side] = None
 
     def mark_ends(self, ends: dict[Side, bool]) -> None:
         """Note which sides have nothing more to fetch at present."""
@@ -61,7 +66,7 @@ class Merge:
         """The side to take the next record from; None: wait."""
         events, labels = self.queues["events"], self.queues["labels"]
         if events and labels:
-            return "labels" if labels[0].time <= events[0].time else "events"
+            return "labels" if labels[0].turn <= events[0].turn else "events"
         if events:
             return "events" if self.absent("labels", now) else None
         if labels:

@@ -121,14 +121,13 @@ def dead_letter(source: Source, side_topic: str, record: Record, bad: DeadLetter
     ]
     key, value = record.key, record.value
     headers = [*(record.headers or ()), *ours]
-    room = source.max_bytes - size_besides_value(key, headers)
-    if room >= len(value or b""):
+    if size_besides_value(key, headers) + len(value or b"") <= source.max_bytes:
         return Output(key, value, headers)
     ours.append(("millstream-truncated", str(len(value or b"")).encode()))
     headers = [*(record.headers or ()), *ours]
-    if room < 0:
+    if size_besides_value(key, headers) > source.max_bytes:
         headers = ours
-    if source.max_bytes < size_besides_value(key, headers):
+    if size_besides_value(key, headers) > source.max_bytes:
         key = None
     room = source.max_bytes - size_besides_value(key, headers)
     return Output(key, None if value is None else value[:room], headers)

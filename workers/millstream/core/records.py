@@ -73,6 +73,9 @@ class Outcome:
     times: list[int] = field(default_factory=list)
     """Kafka timestamps (ms) of the events predicted on, for the end-to-end latency."""
 
+    taken: int = 0
+    """How many records it accounts for."""
+
     def count(self, *name: str, amount: int = 1) -> None:
         """Add to a counter."""
         self.counts[name] = self.counts.get(name, 0) + amount

@@ -26,6 +26,7 @@ from millstream.errors import DeadLetter, Restore
 
 Records = Mapping[Side, Sequence[Record]]
 Ends = Mapping[Side, bool]
+Confirmed = Mapping[Side, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,14 @@ class Shard:
 
     # -- what a runner calls ------------------------------------------------------------------
 
-    def process(self, records: Records, ends: Ends, now: int) -> Outcome:  # noqa: ARG002 - ends matter to LateShard
+    def process(
+        self,
+        records: Records,
+        ends: Ends,  # noqa: ARG002 - what follows matters to LateShard alone
+        now: int,
+        confirmed: Confirmed | None = None,  # noqa: ARG002
+        most: int | None = None,  # noqa: ARG002
+    ) -> Outcome:
         """Work off a batch.
 
         `records` in the order of their offsets, `ends` which sides have no more to fetch, `now`
@@ -121,6 +129,7 @@ class Shard:
                 predictions.append(self._prediction(record, event, answer, now))
             except DeadLetter as bad:
                 self.bury("events", record, bad, out)
+                self._note_if_too_large(record, bad, out)
                 continue
             times.append(record.timestamp)
             if event.unknown:
@@ -133,6 +142,12 @@ class Shard:
             self._learn(record, event)
         _count_if(out, "predicted", len(predictions) - predicted_before)
         _count_if(out, "learned", self.learned - learned_before)
+
+    def _note_if_too_large(self, record: Record, bad: DeadLetter, out: Outcome) -> None:
+        """What a message may hold can change: a replay has to know that this one was left out."""
+        known = ("events", record.offset) in self._skips
+        if bad.reason == "too_large" and self.learner.learns and not known:
+            out.notes.append(outputs.skip_note(self.source.partition, record.offset, bad))
 
     def _work_batched(self, batch: Sequence[Record], now: int, out: Outcome) -> None:
         """One vectorised call of the model for all the good events of a batch."""
@@ -220,6 +235,7 @@ class Shard:
 
     def _account(self, side: Side, batch: Sequence[Record], out: Outcome) -> None:
         """Say that an outcome accounts for these records, and write what is due with it."""
+        out.taken += len(batch)
         out.count("consumed", side, amount=len(batch))
         self.advance(side, batch[-1].offset, out)
 

@@ -54,6 +54,11 @@ OFFSETS_REFRESH_SECONDS: Final = 1800.0
 """Brokers forget offsets that nobody commits, of topics not subscribed to even in a live group."""
 LAG_INTERVAL_SECONDS: Final = 1.0
 MAX_ABORTS_IN_A_ROW: Final = 10
+MAX_BROKEN_IN_A_ROW: Final = 10
+FIRST_RECORDS: Final = 64
+"""Size of a batch while the pace of the model is not known, or it raised a moment ago."""
+CAREFUL_BATCHES: Final = 20
+BUSY_WAIT_SECONDS: Final = 0.01
 DEFAULT_MAX_BYTES: Final = 1_000_000
 """librdkafka's `message.max.bytes`."""
 
@@ -82,6 +87,8 @@ class Worker:
             settings.topic("dead_letters"),
         )
         self._aborts_in_a_row = 0
+        self._broken_in_a_row = 0
+        self._careful = 0
         self._seconds_per_record = 0.0
         self._lag_due = 0.0
 
@@ -151,20 +158,24 @@ class Worker:
         self._report_shards()
         fetching = time.monotonic()
         limit = self._limit()
-        fetched = membership.fetch(limit, 0.01 if restoring else IDLE_WAIT_SECONDS)
+        partitions = list(membership.partitions.values())
+        in_hand = any(each.shard and each.shard.backlog("events") for each in partitions)
+        fetched = membership.fetch(
+            limit, BUSY_WAIT_SECONDS if restoring or in_hand else IDLE_WAIT_SECONDS
+        )
         # What was fetched belongs to this membership, and may only be committed by it.
         member = self._consumer.memberid()
         outcomes: list[tuple[Partition, Outcome]] = []
         processing = time.monotonic()
         for partition in list(membership.partitions.values()):
-            outcome = self._process(partition, fetched.get(partition.number))
+            outcome = self._process(partition, fetched.get(partition.number), limit)
             if outcome:
                 outcomes.append((partition, outcome))
             membership.hold_back(partition, 2 * limit)
-        if fetched:
-            records = sum(len(side) for sides in fetched.values() for side in sides.values())
-            self._learn_pace(records, time.monotonic() - processing)
-            self._metrics.observe_batch(records)
+        taken = sum(outcome.taken for _, outcome in outcomes)
+        if taken:
+            self._learn_pace(taken, time.monotonic() - processing)
+            self._metrics.observe_batch(taken)
             self._metrics.observe_stage("consume", processing - fetching)
             self._metrics.observe_stage("process", time.monotonic() - processing)
         if outcomes:
@@ -175,42 +186,59 @@ class Worker:
     def _limit(self) -> int:
         """How many records make a full batch: bounded in number and, by the pace, in time."""
         batch = self._settings.batch
-        if self._seconds_per_record <= 0:
-            return batch.max_records
+        if self._seconds_per_record <= 0 or self._careful > 0:
+            return min(FIRST_RECORDS, batch.max_records)
         by_age = int(batch.max_age / 1000 / self._seconds_per_record)
         return max(1, min(batch.max_records, by_age))
 
     def _learn_pace(self, records: int, seconds: float) -> None:
-        if records:
-            pace = seconds / records
-            known = self._seconds_per_record
-            self._seconds_per_record = pace if known <= 0 else 0.8 * known + 0.2 * pace
+        pace = seconds / records
+        known = self._seconds_per_record
+        self._seconds_per_record = pace if known <= 0 else 0.8 * known + 0.2 * pace
 
     def _process(
-        self, partition: Partition, records: dict[Side, list[Record]] | None
+        self, partition: Partition, records: dict[Side, list[Record]] | None, limit: int
     ) -> Outcome | None:
         shard = partition.shard
         if shard is None:
             return None
-        late = isinstance(shard, LateShard)
-        if records is None and not late:
+        ends: dict[Side, bool] = {}
+        confirmed: dict[Side, int] = {}
+        if isinstance(shard, LateShard):
+            ends = self._membership.at_ends(partition)
+            overdue = shard.overdue(time.time_ns() // 1_000_000)
+            confirmed = self._membership.confirm_ends(partition, overdue)
+        elif records is None:
             return None
-        ends = self._membership.at_ends(partition) if late else {}
         now = time.time_ns() // 1_000_000
         try:
-            outcome = shard.process(records or {"events": [], "labels": []}, ends, now)
+            return shard.process(
+                records or {"events": [], "labels": []}, ends, now, confirmed, limit
+            )
         except Restore as broken:
-            log.warning(
-                "the model raised while it learned: restored without this record",
-                extra={"partition": partition.number, "side": broken.side,
-                       "offset": broken.offset, "reason": broken.skip.detail},
-            )  # fmt: skip
-            note = None
-            if broken.side == "events":
-                note = skip_note(partition.number, broken.offset, broken.skip)
-            self._membership.restart(partition, {(broken.side, broken.offset): (broken.skip, note)})
+            self._restore_without(partition, broken)
             return None
-        return outcome
+
+    def _restore_without(self, partition: Partition, broken: Restore) -> None:
+        """The model broke in the middle of learning: restore it, and leave that example out."""
+        log.warning(
+            "the model raised while it learned: restored without this record",
+            extra={"partition": partition.number, "side": broken.side,
+                   "offset": broken.offset, "reason": broken.skip.detail},
+        )  # fmt: skip
+        self._broken_in_a_row += 1
+        if self._broken_in_a_row >= MAX_BROKEN_IN_A_ROW:
+            raise Stop(
+                f"the model raised {broken.skip.detail} on {self._broken_in_a_row} examples and "
+                f"learned none in between, the last of them at offset {broken.offset} of partition "
+                f"{partition.number} of events: do its features and labels suit it?"
+            )
+        # Small batches for a while, so that not all of a large one is done again for each such.
+        self._careful = CAREFUL_BATCHES
+        note = None
+        if broken.side == "events":
+            note = skip_note(partition.number, broken.offset, broken.skip)
+        self._membership.restart(partition, {(broken.side, broken.offset): (broken.skip, note)})
 
     # -- the commit and its failures --------------------------------------------------------------
 
@@ -230,6 +258,8 @@ class Worker:
             self._metrics.add(outcome.counts)
             self._metrics.observe_latency(outcome.times, now)
             partition.skips.clear()
+            if outcome.counts.get(("learned",)):
+                self._broken_in_a_row = 0
             if outcome.times:
                 partition.latest = outcome.times[-1]
             shard = partition.shard
@@ -257,6 +287,7 @@ class Worker:
                 ) from aborted
             return False
         self._aborts_in_a_row = 0
+        self._careful = max(0, self._careful - 1)
         self._metrics.count_transaction("committed")
         self._metrics.observe_stage("commit", time.monotonic() - began)
         for partition in partitions:

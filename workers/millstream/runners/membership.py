@@ -6,6 +6,7 @@ stays paused until its shard is restored, while the loop keeps polling.
 """
 
 import logging
+import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from millstream.runners.restore import Restorer, ShardRestore
 
 log = logging.getLogger(__name__)
 
+GONE_SECONDS = 30.0
+CONFIRM_SECONDS = 1.0
+"""Between two questions to the broker whether a side is at its end; expiry is no sooner."""
 RETRY_SECONDS = 0.5
 """Between two tries at a restore."""
 OWNER = "owner="
@@ -47,6 +51,8 @@ class Partition:
     ends: dict[Side, int] = field(default_factory=dict)
     """Per side, the end of the log as last reported."""
     paused: set[Side] = field(default_factory=set)
+    confirm_at: float = 0.0
+    """When the broker may be asked again whether a side is at its end, on the monotonic clock."""
     latest: int = -1
     """Kafka's timestamp (ms) of the last event worked off."""
     committed_at: float = 0.0
@@ -68,6 +74,7 @@ class Membership:
             self._topics["labels"] = str(restorer.settings.labels.topic)
         self._queue: deque[Partition] = deque()
         self._retry_at = 0.0
+        self._failing_since = 0.0
 
     def subscribe(self) -> None:
         """Join the group."""
@@ -169,10 +176,22 @@ class Membership:
                 log.warning("restore begins again", extra={"reason": error.str()})
                 partition.restore = None
                 self._retry_at = time.monotonic() + RETRY_SECONDS
+                self._give_up_after(partition, error)
             except Aborted as refused:
                 log.warning("restore begins again", extra={"reason": str(refused)})
                 self._retry_at = time.monotonic() + RETRY_SECONDS
         return bool(self._queue)
+
+    def _give_up_after(self, partition: Partition, error: KafkaError) -> None:
+        """End a worker whose topics are gone; for a moment, brokers say so of any topic."""
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        gone = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
+        if gone and now - self._failing_since > GONE_SECONDS:
+            raise Stop(
+                f"partition {partition.number} cannot be restored: for {GONE_SECONDS:g} s the "
+                f"brokers have not known one of its topics ({error.str()}): run millstream check"
+            )
 
     def _restore_step(self, partition: Partition, timeout: float) -> None:
         if partition.restore is None:
@@ -183,6 +202,7 @@ class Membership:
         if partition.restore.shard is not None:
             self._begin(partition, partition.restore)
             self._queue.popleft()
+            self._failing_since = 0.0
 
     def _committed(self, partition: Partition) -> tuple[dict[Side, int | None], int | None]:
         """The group's offsets, None where there are none, and which owner they name, if any."""
@@ -209,14 +229,20 @@ class Membership:
             except Aborted:
                 partition.shard = partition.restore = None
                 raise
-        partition.restore = None
         places = self.offsets(partition)
-        for place in places:
-            self._consumer.seek(place)
+        try:
+            for place in places:
+                self._consumer.seek(place)
+        except KafkaException:
+            partition.shard = None
+            raise
+        partition.restore = None
         partition.fetched = dict(restore.positions)
         partition.ends = dict.fromkeys(restore.positions, -1)
         partition.paused = set()
-        partition.committed_at = time.monotonic()
+        # Where it began without an offset, that is committed at once: else an app that is to begin
+        # at the latest event would begin somewhere else after each restart.
+        partition.committed_at = time.monotonic() if restore.all_committed() else -math.inf
         self._consumer.resume(places)
 
     def _places(self, partition: Partition) -> list[TopicPartition]:
@@ -305,6 +331,26 @@ class Membership:
         except KafkaException:
             return -1
         return int(high)
+
+    def confirm_ends(self, partition: Partition, sides: list[Side]) -> dict[Side, int]:
+        """When the broker said of these sides that nothing is to come, ms; asks it once a second.
+
+        What the last fetch said may be long ago: the worker may have been frozen or cut off.
+        """
+        confirmed: dict[Side, int] = {}
+        if not sides or time.monotonic() < partition.confirm_at:
+            return confirmed
+        for side in sides:
+            place = TopicPartition(self._topics[side], partition.number)
+            asked = time.time_ns() // 1_000_000
+            try:
+                _, end = self._consumer.get_watermark_offsets(place, timeout=CONFIRM_SECONDS)
+            except KafkaException:
+                continue  # not confirmed, so nothing expires; asked again in a second
+            if end <= max(partition.ends[side], partition.fetched[side]):
+                confirmed[side] = asked
+        partition.confirm_at = time.monotonic() + CONFIRM_SECONDS
+        return confirmed
 
     def hold_back(self, partition: Partition, limit: int) -> None:
         """Stop fetching a side that runs ahead of the other by more than `limit` records."""

@@ -206,18 +206,21 @@ class AtLeastOnce:
     def commit(self, batch: Batch, consumer: Consumer) -> None:
         """Write and commit a batch.
 
-        What later restores rely on: where an example stands, the prediction that it was made of
-        and the dead letters before it stand as well. So examples are written last.
+        What later restores rely on: where a prediction stands, the dead letters before it stand as
+        well; where an example does, the prediction that it was made of. Hence the order.
         """
-        names = self._names
+        names, producer = self._names, self._producer
+        if any(outcome.notes or outcome.dead_letters for _, outcome in batch.outcomes):
+            for partition, outcome in batch.outcomes:
+                _produce(producer, names.models, partition, outcome.notes)
+                _produce(producer, names.dead_letters, partition, outcome.dead_letters)
+            self._flush()
         for partition, outcome in batch.outcomes:
-            _produce(self._producer, names.models, partition, outcome.notes)
-            _produce(self._producer, names.dead_letters, partition, outcome.dead_letters)
-            _produce(self._producer, names.predictions, partition, outcome.predictions)
+            _produce(producer, names.predictions, partition, outcome.predictions)
         self._flush()
         if any(outcome.examples for _, outcome in batch.outcomes):
             for partition, outcome in batch.outcomes:
-                _produce(self._producer, names.examples, partition, outcome.examples)
+                _produce(producer, names.examples, partition, outcome.examples)
             self._flush()
         _check_member(consumer, batch.member)
         commit_offsets(consumer, batch.offsets)

@@ -1,9 +1,11 @@
 """The only way in which a shard gets its state: at start, after a rebalance, after an abort."""
 
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from confluent_kafka.admin import AdminClient
@@ -124,6 +126,10 @@ class ShardRestore:
             return
         self._finish()
 
+    def all_committed(self) -> bool:
+        """Whether the group had offsets for all that this shard takes."""
+        return not self._offset_missing()
+
     # -- the steps, in their order --------------------------------------------------------------
 
     def _plan(self) -> list[Callable[[], None]]:
@@ -199,6 +205,8 @@ class ShardRestore:
         position = self._position("events", self._settings.events.topic)
         eras, notes = self._eras(position)
         shard = self._made = Shard(self._shard_plan(eras))
+        # What was too large is in the notes; how large messages may be now says nothing of then.
+        shard.source = replace(self._source, max_bytes=sys.maxsize)
         self.positions = {"events": position}
 
         def replay(records: Sequence[Record]) -> None:
@@ -283,6 +291,7 @@ class ShardRestore:
             _, notes = self._eras(self.positions["events"])
         else:
             notes = self._pending_notes
+        shard.source = self._source
         shard.announce([*notes, *(note for _, note in self._new_skips.values() if note)])
         self.shard = shard
         log.info(
