@@ -63,6 +63,38 @@ def test_the_settings_of_late_labels_fit_those_of_the_first_example(tmp_path: Pa
     load_settings(tmp_path / "late.yaml")
 
 
+def test_the_page_on_settings_names_every_setting_with_its_default(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shown = yaml.safe_load(text)
+    # What cannot stand beside the rest: `missing` is for labels inside events.
+    del shown["labels"]["missing"]
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump(shown))
+    settings = load_settings(tmp_path / "all.yaml")
+    sections = {name: getattr(settings, name) for name in type(settings).model_fields}
+    assert set(yaml.safe_load(text)) == set(sections)
+    example_only = {
+        "topic",
+        "id",
+        "features",
+        "timestamp",
+        "bounds",
+        "source",
+        "wait",
+        "values",
+        "river",
+    }
+    for name, section in sections.items():
+        fields = getattr(type(section), "model_fields", None)
+        if fields is None:
+            continue
+        keys = {field.alias or key: field for key, field in fields.items()}
+        assert set(yaml.safe_load(text)[name]) == set(keys), name
+        for key, field in fields.items():
+            if key not in example_only:
+                assert getattr(section, key) == field.default, f"{name}.{key}"
+
+
 def test_reasons_in_the_readme_are_reasons() -> None:
     for reason in re.findall(r"a dead letter \(`(\w+)`\)", README):
         assert reason in REASONS

@@ -526,3 +526,14 @@ def test_at_least_once_an_event_that_the_model_refused_has_its_dead_letter_writt
     again.feed(3, events=[event(0, 0, "a"), event(1, 1, "b")])
     assert again.counts["skipped", "replayed"] == 2
     assert again.predictions == []
+
+
+def test_at_least_once_an_event_whose_prediction_the_broker_refused_is_predicted_again() -> None:
+    run = late_run()
+    events = [event(i, i, i) for i in range(4)]
+    run.feed(4, events=events)
+    written = [each for i, each in enumerate(run.predictions) if i != 1]
+    again = Run(restored(written, [], {"events": 0, "labels": 0}))
+    again.feed(5, events=events)
+    assert [record["source"]["offset"] for record in decoded(again.predictions)] == [1]
+    assert again.shard.waiting() == 4

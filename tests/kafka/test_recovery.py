@@ -29,6 +29,7 @@ LATE = {"from": "topic", "wait": "1h"}
 def run_until(app: App, events: int, *, resolved: int = 0) -> WorkerProcess:
     """Run a worker until so many events are handled (and predictions resolved), and stop it."""
     with app.worker() as worker:
+        worker.wait_until(lambda: "restored (" in worker.log_text().rsplit("serving", 1)[-1])
         worker.wait_until(lambda: app.handled() >= events and app.resolved() >= resolved)
         assert worker.stop() == 0
     return worker

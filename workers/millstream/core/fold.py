@@ -231,6 +231,10 @@ class LateFold:
         document = orjson.loads(record.value)
         offset = document["source"]["offset"]
         self.positions.saw("events", offset)
+        committed = self._committed.get("events")
+        beyond = committed is not None and offset >= committed
+        if beyond:
+            self._shard.predicted_offsets.add(offset)
         if not document.get("waits") or offset in self._resolved:
             return
         # Only an owner that was replaced can have predicted the same event as well: not its word
@@ -247,12 +251,11 @@ class LateFold:
             document["id"], offset, document["event_time"], document["predicted_at"], record.key,
             example,
         )  # fmt: skip
-        committed = self._committed.get("events")
-        if committed is not None and offset >= committed:
+        if beyond:
             self._shard.predicted_already[offset] = waiting
         else:
             self._shard.join.await_label(waiting)
 
     def finish(self) -> None:
         """All logs are read: the shard knows what it must not do again."""
-        self._shard.floors = dict(self.positions.next)
+        self._shard.labels_floor = self.positions.next["labels"]

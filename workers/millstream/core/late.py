@@ -55,8 +55,11 @@ class LateShard(Shard):
         self._latest: dict[Side, int] = {"events": 0, "labels": 0}
         self.predicted_already: dict[int, Waiting] = {}
         """At least once only: predictions whose offsets were not committed, by source offset."""
-        self.floors: dict[Side, int] = {"events": 0, "labels": 0}
-        """Records below were worked off before, whatever the committed offset says."""
+        self.predicted_offsets: set[int] = set()
+        """At least once only: all events that have a prediction though no offset says so. (Not all
+        below the highest: a broker may have taken one prediction and refused the one before.)"""
+        self.labels_floor = 0
+        """Labels below were worked off before, whatever the committed offset says."""
 
     def waiting(self) -> int:
         """How many predictions wait for their label."""
@@ -153,7 +156,7 @@ class LateShard(Shard):
         out.count("consumed", side)
         self.advance(side, item.record.offset, out)
         if isinstance(item.content, DeadLetter):
-            if side == "events" or item.record.offset >= self.floors["labels"]:
+            if side == "events" or item.record.offset >= self.labels_floor:
                 self.bury(side, item.record, item.content, out)
         elif item.content is None:
             out.count("skipped", "tombstone")
@@ -166,8 +169,9 @@ class LateShard(Shard):
 
     def _take_event(self, item: Item[object], event: Event, now: int, out: Outcome) -> None:
         offset = item.record.offset
-        if offset < self.floors["events"]:
+        if offset in self.predicted_offsets:
             out.count("skipped", "replayed")
+            self.predicted_offsets.discard(offset)
             waiting = self.predicted_already.pop(offset, None)
         else:
             try:
@@ -223,7 +227,7 @@ class LateShard(Shard):
 
     def _take_label(self, item: Item[object], label: LabelMessage, now: int, out: Outcome) -> None:
         record = item.record
-        if record.offset < self.floors["labels"]:
+        if record.offset < self.labels_floor:
             out.count("skipped", "replayed")
             return
         waiting = self.join.take_waiting(label.id)

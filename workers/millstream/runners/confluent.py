@@ -12,6 +12,7 @@ are thrown away and restored from their logs, and the same records come again.
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -53,6 +54,7 @@ RESTORE_SLICE_SECONDS: Final = 0.1
 OFFSETS_REFRESH_SECONDS: Final = 1800.0
 """Brokers forget offsets that nobody commits, of topics not subscribed to even in a live group."""
 LAG_INTERVAL_SECONDS: Final = 1.0
+WARN_INTERVAL_SECONDS: Final = 60.0
 MAX_ABORTS_IN_A_ROW: Final = 10
 MAX_BROKEN_IN_A_ROW: Final = 10
 FIRST_RECORDS: Final = 64
@@ -91,6 +93,8 @@ class Worker:
         self._careful = 0
         self._seconds_per_record = 0.0
         self._lag_due = 0.0
+        self._buried: Counter[str] = Counter()
+        self._warn_due = 0.0
 
     def stop(self) -> None:
         """Ask to finish the batch, commit and leave the group; from any thread or a signal."""
@@ -256,6 +260,9 @@ class Worker:
         now = time.time_ns() // 1_000_000
         for partition, outcome in outcomes:
             self._metrics.add(outcome.counts)
+            for key, amount in outcome.counts.items():
+                if key[0] == "dead_lettered":
+                    self._buried[key[2]] += amount
             self._metrics.observe_latency(outcome.times, now)
             partition.skips.clear()
             if outcome.counts.get(("learned",)):
@@ -344,6 +351,17 @@ class Worker:
         if records:
             self._breaker.add(records, bad, reasons)
 
+    def _warn_of_dead_letters(self, now: float) -> None:
+        """Say now and then that there are any, and why."""
+        if not self._buried or now < self._warn_due:
+            return
+        self._warn_due = now + WARN_INTERVAL_SECONDS
+        log.warning(
+            "records went to dead letters",
+            extra={"topic": self._names.dead_letters, "reasons": dict(self._buried)},
+        )
+        self._buried.clear()
+
     # -- what is seen from outside ----------------------------------------------------------------
 
     def _report_shards(self) -> None:
@@ -357,6 +375,7 @@ class Worker:
         now = time.monotonic()
         if now < self._lag_due:
             return
+        self._warn_of_dead_letters(now)
         self._lag_due = now + LAG_INTERVAL_SECONDS
         for partition in self._membership.partitions.values():
             behind = (

@@ -179,6 +179,7 @@ class Membership:
                 self._give_up_after(partition, error)
             except Aborted as refused:
                 log.warning("restore begins again", extra={"reason": str(refused)})
+                partition.restore = None
                 self._retry_at = time.monotonic() + RETRY_SECONDS
         return bool(self._queue)
 

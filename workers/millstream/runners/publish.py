@@ -133,8 +133,13 @@ class ExactlyOnce:
             if not isinstance(aborted, ProducerLost):
                 self._abort()
             raise
-        except KafkaException as error:
-            raise self._give_up(error) from error
+        except KafkaException as raised:
+            # From `produce`, which does not say whether the transaction can still be aborted.
+            error: KafkaError = raised.args[0]
+            if error.fatal() or error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise self._give_up(raised) from raised
+            self._abort()
+            raise Aborted(f"{error.name()}: {error.str()}") from raised
 
     def close(self) -> None:
         """Nothing is open between two commits; what a crash left open, the next one fences."""

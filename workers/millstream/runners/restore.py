@@ -56,7 +56,7 @@ class Restorer:
         self.late = settings.labels.source == "topic" and settings.model.learn
         probe = build_learner()
         self.folds_events = probe.learns and not self.late
-        self.remembers = probe.learns
+        self.learns = probe.learns
         self.version = definition_digest(settings.model, settings.labels)
 
     def close(self) -> None:
@@ -134,8 +134,7 @@ class ShardRestore:
 
     def _plan(self) -> list[Callable[[], None]]:
         steps: list[Callable[[], None]] = []
-        if self._restorer.remembers:
-            steps.append(self._read_notes)
+        steps.append(self._read_notes)
         if self._restorer.late:
             if self._restorer.owner_log is not None:
                 # Who owned it before says what to come after; what stands in the log when our
@@ -240,7 +239,7 @@ class ShardRestore:
         return Era(start, self._settings.events, self._settings.labels)
 
     def _eras(self, position: int) -> tuple[tuple[Era, ...], list[Output]]:
-        if not self._restorer.remembers:
+        if not self._restorer.learns and self._notes.first_offset() is None:
             return (self._today(position),), []
         settings = self._settings
         return self._notes.eras(
