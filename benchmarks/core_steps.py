@@ -110,9 +110,9 @@ class ShardSteps:
     def learn(self, batch: Batch, events: list[Any]) -> None:
         """Learn, if the model does."""
         if self._shard.learner.learns:
-            learn = self._shard._learn  # noqa: SLF001
-            for record, event in zip(batch, events, strict=True):
-                learn(record, event)
+            learn = self._shard.learner.learn
+            for _, event in zip(batch, events, strict=True):
+                learn(event.features, event.label)
 
 
 class BareSteps:

@@ -78,3 +78,18 @@ def test_a_password_is_never_printed(
     result = millstream("check", write(settings))
     assert result.exit_code == 1
     assert "canary" not in result.out + result.err
+
+
+def test_a_piece_of_a_secret_that_librdkafka_quotes_is_never_printed(
+    millstream: Millstream, write: Write
+) -> None:
+    settings = inline("a")
+    settings["kafka"] |= {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "OAUTHBEARER",
+        "enable.sasl.oauthbearer.unsecure.jwt": "true",
+        "sasl.oauthbearer.config": "principal=someone hunter2secret",
+    }
+    result = millstream("check", write(settings))
+    assert result.exit_code != 0
+    assert "hunter2" not in result.out + result.err

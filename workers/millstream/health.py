@@ -85,10 +85,12 @@ class HealthServer:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             self._server = _server_class(family)((host, port), self._handler())
-        except OSError as error:
+        except (OSError, UnicodeError, ValueError, TypeError) as error:
+            why = getattr(error, "strerror", None) or "no such host or port"
             raise Stop(
-                f"cannot listen on {host}:{port} for /metrics and health ({error.strerror}): set "
-                "http.port to a free port (0 picks one), or http.enabled to false"
+                f"cannot listen on {host}:{port} for /metrics and health ({why}): set "
+                "http.host to an address of this machine, http.port to a free port (0 picks one), "
+                "or http.enabled to false"
             ) from error
         # Polls for `stop` this often, in seconds.
         self._thread = threading.Thread(

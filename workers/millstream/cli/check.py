@@ -45,7 +45,8 @@ def check(settings_file: SettingsFile, as_json: Json = False) -> None:
 def _check_model(settings: Settings) -> list[Finding]:
     learner = learner_factory(settings)()
     learns = "it learns" if learner.learns else "it does not learn"
-    found = [Finding("ok", "model", f"builds: a {learner.kind}; {learns}")]
+    article = "an" if learner.kind == "anomaly" else "a"
+    found = [Finding("ok", "model", f"builds: {article} {learner.kind}; {learns}")]
     sentences = why_not_reproducible(settings) if learner.learns else []
     return [*found, *(Finding("warning", "model", text) for text in sentences)]
 

@@ -1,5 +1,6 @@
 """Events: from the bytes of a message to id, features, label and time."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from millstream.core.features import feature_reader
@@ -9,6 +10,9 @@ from millstream.core.models.learner import Label, Learner
 from millstream.core.schema import Schema
 from millstream.core.spec import EventsSpec, LabelsSpec, Scalar
 from millstream.errors import DeadLetter
+
+# The constructor of a named tuple costs three times as much, for each event.
+_new_tuple: Callable[..., Any] = tuple.__new__
 
 
 class Event(NamedTuple):
@@ -63,11 +67,16 @@ class EventReader:
             self._schema.check(document)
         identity = None
         if self._id is not None:
-            identity = check_id(self._id(document), self._id_path)
+            identity = self._id(document)
+            if type(identity) is not int:
+                identity = check_id(identity, self._id_path)
         time = None if self._time is None else self._time(document)
         features = self._features(document)
         label = None if self._label is None else self._read_label(document)
-        return Event(identity, features, label, time, self._unknown(document))
+        known = self._known
+        unknown = 0 if known is None or document.keys() <= known else self._unknown(document, known)
+        event: Event = _new_tuple(Event, (identity, features, label, time, unknown))
+        return event
 
     def _read_label(self, document: Document) -> Label | None:
         raw = self._label(document) if self._label is not None else MISSING
@@ -77,10 +86,8 @@ class EventReader:
             raise DeadLetter("label_missing", f"{self._label_path} is missing or null")
         return self._label_rule.convert(raw)
 
-    def _unknown(self, document: Document) -> int:
-        if self._known is None or document.keys() <= self._known:
-            return 0
-        unknown = document.keys() - self._known
+    def _unknown(self, document: Document, known: set[str]) -> int:
+        unknown = document.keys() - known
         if self._refuse_unknown:
             raise DeadLetter(
                 "unknown_field", f"{len(unknown)} fields that the settings do not name"

@@ -28,8 +28,9 @@ def check_topics(settings: Settings, admin: AdminClient) -> list[Finding]:
     ]
     if not found:
         count = known[needed["events"]].partitions
+        noun = "partition" if count == 1 else "partitions"
         found.append(
-            Finding("ok", "topics", f"all {len(needed)} are there, with {count} partitions each")
+            Finding("ok", "topics", f"all {len(needed)} are there, with {count} {noun} each")
         )
     single = [name for name in needed.values() if name in known and known[name].replicas < 2]
     if single:
