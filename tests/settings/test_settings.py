@@ -8,8 +8,15 @@ import pytest
 import yaml
 
 from millstream.core.outputs import settings_note
-from millstream.core.shard import deciding
-from millstream.core.spec import AllBut, Assume, EventsSpec, LabelsSpec, ModelSpec, parse_duration
+from millstream.core.spec import (
+    AllBut,
+    Assume,
+    EventsSpec,
+    LabelsSpec,
+    ModelSpec,
+    deciding,
+    parse_duration,
+)
 from millstream.errors import SettingsError
 from millstream.settings import Settings, load_settings
 from tests.settings.wrong import GOOD, LATE, changed, events, late

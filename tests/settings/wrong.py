@@ -154,6 +154,10 @@ FILES = [
           ("dead_letters.stop_ratio",)),
     Wrong("a port that is none", changed(http={"port": 70_000}), ("http.port", "65535")),
     Wrong("a log level that is none", changed(log={"level": "loud"}), ("log.level", "'debug'")),
+    Wrong("a schema with an integer beyond 64 bits",
+          events(schema={"maximum": 10**30}), ("JSON cannot hold",)),
+    Wrong("a schema of over a megabyte",
+          events(schema={"description": "x" * 1_000_000}), ("events.schema is too large",)),
 ]  # fmt: skip
 """Found by `load_settings`."""
 

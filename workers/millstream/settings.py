@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import orjson
 from pydantic import Field, ValidationError, field_serializer, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +23,7 @@ from millstream.core.spec import (
     ModelSpec,
     Spec,
     TopicName,
+    deciding,
 )
 from millstream.errors import SettingsError
 from millstream.runners.properties import (
@@ -35,6 +37,7 @@ from millstream.settings_errors import sentences
 from millstream.settings_file import dotted, merge, nearest, read_file, read_scalars, resolve_files
 
 PREFIX = "MILLSTREAM_"
+MAX_NOTE_BYTES = 900_000
 # Kubernetes sets them in every pod beside a service that is named millstream.
 _SERVICE_LINK = re.compile(f"^{PREFIX}(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$")
 
@@ -145,10 +148,30 @@ class Settings(BaseSettings):
             *self._event_problems(),
             *self._label_problems(),
             *self._topic_problems(),
+            *self._note_problems(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _note_problems(self) -> list[str]:
+        """What decides has to be written into the models topic, and to be read back as it was."""
+        decides = deciding(self.events, self.labels, self.model)
+        try:
+            note = orjson.dumps(decides)
+        except TypeError as error:
+            return [f"events, labels or model hold a value that JSON cannot hold: {error}"]
+        if len(note) > MAX_NOTE_BYTES:
+            problem = (
+                f"events.schema is too large: the settings that a restore needs have {len(note):,} "
+                f"bytes with it, and may have {MAX_NOTE_BYTES:,}"
+            )
+            return [problem]
+        back = orjson.loads(note)
+        for name, spec in (("events", self.events), ("labels", self.labels), ("model", self.model)):
+            if type(spec).model_validate(back[name]) != spec:
+                return [f"{name} holds a value that JSON cannot hold exactly"]
+        return []
 
     def _kafka_problems(self) -> list[str]:
         problems = [

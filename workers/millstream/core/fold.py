@@ -10,13 +10,14 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from millstream.core import outputs
 from millstream.core.join import Held, Waiting
 from millstream.core.late import LateShard
 from millstream.core.records import Headers, Output, Record, Side
-from millstream.core.shard import Era, deciding
-from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
+from millstream.core.shard import Era
+from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec, deciding
 from millstream.errors import DeadLetter, Stop
 
 
@@ -31,12 +32,15 @@ class Notes:
         """Take in one record."""
         if record.value is None:
             return
-        note = orjson.loads(record.value)
-        if note["kind"] == "settings":
-            self._settings[note["from"]] = note
-        elif note["kind"] == "skip":
-            bad = DeadLetter(note["reason"], note["detail"])
-            self.skips[note["side"], note["offset"]] = bad
+        try:
+            note = orjson.loads(record.value)
+            if note["kind"] == "settings":
+                self._settings[note["from"]] = note
+            elif note["kind"] == "skip":
+                bad = DeadLetter(note["reason"], note["detail"])
+                self.skips[note["side"], note["offset"]] = bad
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise _unreadable(f"a record at offset {record.offset}") from error
 
     def first_offset(self) -> int | None:
         """Where the fold of events begins; None before the first outcome of all."""
@@ -52,11 +56,14 @@ class Notes:
         the model is another one: its weights would not be the fold of this log.
         """
         today = deciding(events, labels, model)
-        eras = [
-            Era(start, EventsSpec.model_validate(note["settings"]["events"]),
-                LabelsSpec.model_validate(note["settings"]["labels"]))
-            for start, note in sorted(self._settings.items())
-        ]  # fmt: skip
+        try:
+            eras = [
+                Era(start, EventsSpec.model_validate(note["settings"]["events"]),
+                    LabelsSpec.model_validate(note["settings"]["labels"]))
+                for start, note in sorted(self._settings.items())
+            ]  # fmt: skip
+        except (ValidationError, KeyError, TypeError) as error:
+            raise _unreadable(f"the settings of partition {partition}") from error
         if not eras:
             return (Era(position, events, labels),), [
                 outputs.settings_note(partition, position, version, today)
@@ -68,11 +75,19 @@ class Notes:
                 f"learned with ({last['version']}, now {version}): put the old definition back, or "
                 "give the new model an app name of its own, so that it starts from its own log"
             )
-        if last["settings"] == today:
+        # As bytes, since to Python 1 is True, and to a model it is not.
+        if outputs.encode(last["settings"]) == outputs.encode(today):
             return tuple(eras), []
         eras = [era for era in eras if era.start < position]
         eras.append(Era(position, events, labels))
         return tuple(eras), [outputs.settings_note(partition, position, version, today)]
+
+
+def _unreadable(what: str) -> Stop:
+    return Stop(
+        f"the models topic holds {what} that this version cannot read: was it written by a newer "
+        "Millstream, or by something else?"
+    )
 
 
 class Positions:

@@ -13,7 +13,6 @@ nothing here can be undone. `late.LateShard` adds labels that come on a topic of
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from millstream.core import outputs
 from millstream.core.events import Event, EventReader
@@ -278,12 +277,3 @@ def message_time(mapped: int | None, record: Record, now: int) -> int:
 def _count_if(out: Outcome, name: str, amount: int) -> None:
     if amount:
         out.count(name, amount=amount)
-
-
-def deciding(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> dict[str, Any]:
-    """The settings that decide how a log is worked off, as JSON; see `restore.eras_of`."""
-    return {
-        "events": events.model_dump(mode="json", by_alias=True),
-        "labels": labels.model_dump(mode="json", by_alias=True),
-        "model": model.model_dump(mode="json", by_alias=True),
-    }

@@ -177,3 +177,12 @@ class ModelSpec(Spec):
                 + (f", not {' and '.join(given)}" if given else "")
             )
         return self
+
+
+def deciding(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> dict[str, Any]:
+    """The settings that decide how a log is worked off, as JSON; see `fold.Notes`."""
+    return {
+        "events": events.model_dump(mode="json", by_alias=True),
+        "labels": labels.model_dump(mode="json", by_alias=True),
+        "model": model.model_dump(mode="json", by_alias=True),
+    }
