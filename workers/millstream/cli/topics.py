@@ -88,7 +88,8 @@ def plan_topics(
 
 def _config(settings: Settings, role: str) -> dict[str, str]:
     """Choose what a topic needs beside the brokers' defaults."""
-    if is_replayed(settings, role):
+    # Predictions are the log that shows what was answered to whom, replayed or not.
+    if is_replayed(settings, role) or role == "predictions":
         return {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     if role == "models":
         return {"cleanup.policy": "compact"}

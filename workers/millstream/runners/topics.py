@@ -47,9 +47,12 @@ def needed_topics(settings: Settings) -> dict[str, str]:
 
 def is_replayed(settings: Settings, role: str) -> bool:
     """Whether a restore folds the topic of this role, so that it has to be kept."""
+    static = settings.model.sklearn is not None and settings.labels.source == "none"
+    if static or not settings.model.learn:
+        return False
     if settings.labels.source == "topic":
         return role in {"predictions", "examples"}
-    return role == "events" and settings.model.learn
+    return role == "events"
 
 
 def describe(
