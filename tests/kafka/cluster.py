@@ -22,7 +22,13 @@ Headers = Sequence[tuple[str, bytes | None]]
 Text = str | bytes | None
 T = TypeVar("T")
 
-_NO_LEADER_YET = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+_NO_LEADER_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    # A broker that was just started again: each question asks for the leader anew.
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
 _LARGEST_MESSAGE = 10_000_000
 """More than a broker takes by default, so that a test can make the broker refuse."""
 
@@ -193,6 +199,7 @@ class Kafka:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
 
         def ask() -> dict[int, int] | None:
+            self._partitions(topic)
             answers = self.admin.list_offsets(wanted, isolation_level=level)
             try:
                 return {part.partition: each.result().offset for part, each in answers.items()}
