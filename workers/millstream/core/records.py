@@ -76,6 +76,11 @@ class Outcome:
     taken: int = 0
     """How many records it accounts for."""
 
+    def clear_outputs(self) -> None:
+        """Let go of what is written; what there was to count stays."""
+        for written in (self.predictions, self.examples, self.dead_letters, self.notes):
+            written.clear()
+
     def count(self, *name: str, amount: int = 1) -> None:
         """Add to a counter."""
         self.counts[name] = self.counts.get(name, 0) + amount

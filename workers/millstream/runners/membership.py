@@ -251,20 +251,21 @@ class Membership:
 
     # -- fetching -----------------------------------------------------------------------------
 
-    def fetch(self, limit: int, timeout: float) -> dict[int, dict[Side, list[Record]]]:
-        """Records at hand, by partition and side.
+    def fetch(self, limit: int, timeout: float) -> list[Any]:
+        """Messages at hand, for `sort`; the callbacks of a rebalance come within this call alone.
 
         Waits for the first for at most `timeout` seconds, for no further one.
         """
         first = self._consumer.poll(timeout)
         if first is None:
-            return {}
+            return []
         messages: list[Any] = [first]
         if limit > 1:
             messages += self._consumer.consume(limit - 1, 0)
-        return self._sort(messages)
+        return messages
 
-    def _sort(self, messages: list[Any]) -> dict[int, dict[Side, list[Record]]]:
+    def sort(self, messages: list[Any]) -> dict[int, dict[Side, list[Record]]]:
+        """The records in messages, by partition and side."""
         labels = self._topics.get("labels")
         sorted_records: dict[int, dict[Side, list[Record]]] = {}
         lists: dict[tuple[str, int], list[Record] | None] = {}

@@ -24,6 +24,8 @@ from millstream.runners.bounded import within
 INIT_SECONDS: Final = 5.0
 """So that a worker that is to stop need not wait for a broker to come back."""
 
+CLOSE_SECONDS: Final = 2.0
+
 
 class Aborted(MillstreamError):
     """The batch does not count; restore its shards and go on from the committed offsets."""
@@ -42,22 +44,22 @@ class Names(NamedTuple):
     dead_letters: str
 
 
-class Batch(NamedTuple):
-    """What one commit is made of."""
-
-    outcomes: Sequence[tuple[int, Outcome]]
-    """Partition and what is to be written to it."""
-    offsets: Sequence[TopicPartition]
-    """Where the group's positions are afterwards, of events and of labels, moved or not."""
-    member: str
-    """The consumer's member id when the batch was fetched; empty: it was in no group."""
-
-
 class Publisher(Protocol):
-    """What the loop knows of either guarantee."""
+    """What the loop knows of either guarantee; each method raises `Aborted` or `Stop`."""
 
-    def commit(self, batch: Batch, consumer: Consumer) -> None:
-        """Write and commit a batch; raises `Aborted`, `ProducerLost` or `Stop`."""
+    def write(self, partition: int, outcome: Outcome) -> None:
+        """Take the outputs of a piece of the open batch; they leave `outcome`."""
+
+    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+        """Make the open batch count.
+
+        `offsets`: where the group's positions are afterwards, of events and of labels, moved or
+        not; `member`: the consumer's member id when the batch was fetched, empty where it was in no
+        group.
+        """
+
+    def abort(self) -> None:
+        """Drop the open batch."""
 
     def close(self) -> None:
         """Let go of the broker; an open transaction is aborted."""
@@ -113,37 +115,56 @@ class ExactlyOnce:
         self._producer = Producer(config)
         self._seconds_of_a_transaction = config["transaction.timeout.ms"] / 1000
         self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
+        self._open = False
+        """Whether a transaction is open."""
 
-    def commit(self, batch: Batch, consumer: Consumer) -> None:
-        """Write and commit a batch."""
+    def write(self, partition: int, outcome: Outcome) -> None:
+        """Write a piece of the batch, so that it is on its way while the next one is computed."""
         producer, names = self._producer, self._names
-        self._retrying(producer.begin_transaction)
         try:
-            for partition, outcome in batch.outcomes:
-                _produce(producer, names.predictions, partition, outcome.predictions)
-                _produce(producer, names.examples, partition, outcome.examples)
-                _produce(producer, names.models, partition, outcome.notes)
-                _produce(producer, names.dead_letters, partition, outcome.dead_letters)
-            # Metadata of an empty member id is not fenced by the broker, so a worker that has
-            # left the group, or came back to it as another member, must not send any.
-            _check_member(consumer, batch.member)
-            self._send_offsets(list(batch.offsets), consumer.consumer_group_metadata())
-            self._retrying(producer.commit_transaction)
-        except Aborted as aborted:
-            if not isinstance(aborted, ProducerLost):
-                self._abort()
-            raise
+            self._begin()
+            _produce(producer, names.predictions, partition, outcome.predictions)
+            _produce(producer, names.examples, partition, outcome.examples)
+            _produce(producer, names.models, partition, outcome.notes)
+            _produce(producer, names.dead_letters, partition, outcome.dead_letters)
         except KafkaException as raised:
             # From `produce`, which does not say whether the transaction can still be aborted.
             error: KafkaError = raised.args[0]
             if error.fatal() or error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 raise self._give_up(raised) from raised
-            self._abort()
+            self.abort()
             raise Aborted(f"{error.name()}: {error.str()}") from raised
+        outcome.clear_outputs()
+
+    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+        """Commit the batch with its offsets."""
+        try:
+            self._begin()
+            # Metadata of an empty member id is not fenced by the broker, so a worker that has
+            # left the group, or came back to it as another member, must not send any.
+            _check_member(consumer, member)
+            self._send_offsets(list(offsets), consumer.consumer_group_metadata())
+            self._retrying(self._producer.commit_transaction)
+            self._open = False
+        except Aborted as aborted:
+            if not isinstance(aborted, ProducerLost):
+                self.abort()
+            raise
+
+    def _begin(self) -> None:
+        if not self._open:
+            self._retrying(self._producer.begin_transaction)
+            self._open = True
 
     def close(self) -> None:
-        """Nothing is open between two commits; what a crash left open, the next one fences."""
-        with suppress(KafkaException):  # a producer that was fenced refuses even this
+        """Leave no transaction open: that would hold readers up until it times out.
+
+        What a crash leaves open, the next producer of this transactional id ends.
+        """
+        if self._open:
+            with suppress(KafkaException, MillstreamError):  # a producer that was fenced refuses
+                within(CLOSE_SECONDS, self._retry_abort)
+        with suppress(KafkaException):
             self._producer.purge()
             self._producer.flush(1)
 
@@ -160,7 +181,7 @@ class ExactlyOnce:
             ),
         )
         if not done:
-            raise ProducerLost("the offsets were not taken within the time of a transaction")
+            raise self._lost("the offsets were not taken within the time of a transaction")
 
     def _retrying(self, call: Callable[[], object]) -> None:
         """Call until it is done: no time-out of ours cuts a commit or an abort short."""
@@ -177,10 +198,13 @@ class ExactlyOnce:
                 raise self._give_up(raised) from raised
             return
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
         """Abort, or give the producer up where the broker does not answer to that either."""
+        if not self._open:
+            return
         if not within(self._seconds_of_a_transaction, self._retry_abort):
-            raise ProducerLost("the transaction could not be aborted in its time")
+            raise self._lost("the transaction could not be aborted in its time")
+        self._open = False
 
     def _retry_abort(self) -> None:
         self._retrying(self._producer.abort_transaction)
@@ -188,8 +212,12 @@ class ExactlyOnce:
     def _give_up(self, raised: KafkaException) -> MillstreamError:
         error: KafkaError = raised.args[0]
         if error.fatal():
-            return ProducerLost(f"{error.name()}: {error.str()}")
+            return self._lost(f"{error.name()}: {error.str()}")
         return Stop(f"Kafka refuses the transaction: {error.name()}: {error.str()}")
+
+    def _lost(self, why: str) -> ProducerLost:
+        self._open = False  # whatever is open, this producer cannot end it
+        return ProducerLost(why)
 
 
 class AtLeastOnce:
@@ -200,6 +228,7 @@ class AtLeastOnce:
         self._stopping = stopping
         self._names = names
         self._failed: KafkaError | None = None
+        self._open: list[tuple[int, Outcome]] = []
         self._producer = Producer(
             {**config, "on_delivery": self._on_delivery, "delivery.report.only.error": True}
         )
@@ -208,27 +237,38 @@ class AtLeastOnce:
         if error is not None:
             self._failed = error
 
-    def commit(self, batch: Batch, consumer: Consumer) -> None:
-        """Write and commit a batch.
+    def write(self, partition: int, outcome: Outcome) -> None:
+        """Keep a piece of the batch until the commit, because of the order it has to be written in.
 
         What later restores rely on: where a prediction stands, the dead letters before it stand as
-        well; where an example does, the prediction that it was made of. Hence the order.
+        well; where an example does, the prediction that it was made of.
         """
-        names, producer = self._names, self._producer
-        if any(outcome.notes or outcome.dead_letters for _, outcome in batch.outcomes):
-            for partition, outcome in batch.outcomes:
+        self._open.append((partition, outcome))
+
+    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+        """Write the batch, then commit its offsets."""
+        names, producer, outcomes = self._names, self._producer, self._open
+        self._open = []
+        if any(outcome.notes or outcome.dead_letters for _, outcome in outcomes):
+            for partition, outcome in outcomes:
                 _produce(producer, names.models, partition, outcome.notes)
                 _produce(producer, names.dead_letters, partition, outcome.dead_letters)
             self._flush()
-        for partition, outcome in batch.outcomes:
+        for partition, outcome in outcomes:
             _produce(producer, names.predictions, partition, outcome.predictions)
         self._flush()
-        if any(outcome.examples for _, outcome in batch.outcomes):
-            for partition, outcome in batch.outcomes:
+        if any(outcome.examples for _, outcome in outcomes):
+            for partition, outcome in outcomes:
                 _produce(producer, names.examples, partition, outcome.examples)
             self._flush()
-        _check_member(consumer, batch.member)
-        commit_offsets(consumer, batch.offsets)
+        for _, outcome in outcomes:
+            outcome.clear_outputs()
+        _check_member(consumer, member)
+        commit_offsets(consumer, offsets)
+
+    def abort(self) -> None:
+        """Drop the open batch, of which nothing is written yet."""
+        self._open.clear()
 
     def claim(self, partition: int, owner: int, after: int) -> None:
         """Append an owner record to `examples`, and wait until it is there."""

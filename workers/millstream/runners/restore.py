@@ -57,6 +57,7 @@ class Restorer:
         probe = build_learner()
         self.folds_events = probe.learns and not self.late
         self.learns = probe.learns
+        self.batched = probe.batched
         self.version = definition_digest(settings.model, settings.labels)
 
     def close(self) -> None:

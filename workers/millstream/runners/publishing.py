@@ -1,0 +1,167 @@
+"""Publishes batches, and sees to what happens where one fails: its shards are restored."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import Consumer
+
+from millstream.core.records import Outcome
+from millstream.errors import Stop
+from millstream.health import Health
+from millstream.metrics import Metrics
+from millstream.runners.batch import Batch
+from millstream.runners.clients import producer_config, session_timeout_ms
+from millstream.runners.membership import Membership, Partition
+from millstream.runners.publish import Aborted, AtLeastOnce, ExactlyOnce, Names, ProducerLost
+from millstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OFFSETS_REFRESH_SECONDS: Final = 1800.0
+"""Brokers forget offsets that nobody commits, of topics not subscribed to even in a live group."""
+MAX_ABORTS_IN_A_ROW: Final = 10
+WAIT_SECONDS: Final = 0.1
+
+Publish = ExactlyOnce | AtLeastOnce
+
+
+def publisher_builder(
+    settings: Settings, names: Names, slot: str, stopping: threading.Event
+) -> Callable[[], Publish]:
+    """How to make a publisher of the guarantee that the settings name."""
+
+    def build() -> Publish:
+        if settings.processing_guarantee == "exactly_once":
+            return ExactlyOnce(producer_config(settings, slot), names, stopping)
+        return AtLeastOnce(producer_config(settings, None), names, stopping)
+
+    return build
+
+
+class Publishing:
+    """The way of a batch out of the worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        build: Callable[[], Publish],
+        slot: str,
+        metrics: Metrics,
+        health: Health,
+        stopping: threading.Event,
+    ) -> None:
+        """Makes the first publisher; raises KafkaException where that fails."""
+        self._session_seconds = session_timeout_ms(settings) / 1000
+        self._build = build
+        self._slot = slot
+        self._metrics = metrics
+        self._health = health
+        self._stopping = stopping
+        self._aborts_in_a_row = 0
+        self.publisher = build()
+
+    def join(self, consumer: Consumer, membership: Membership) -> None:
+        """Publish in the name of this member."""
+        self._consumer = consumer
+        self._membership = membership
+
+    def write(self, batch: Batch, partition: Partition, outcome: Outcome) -> bool:
+        """Take a piece into the batch; False where the batch failed and does not count."""
+        began = time.monotonic()
+        try:
+            self.publisher.write(partition.number, outcome)
+        except Aborted as aborted:
+            self._restore(aborted, [*batch.partitions(), partition], began)
+            return False
+        batch.add(partition, outcome)
+        batch.write_seconds += time.monotonic() - began
+        return True
+
+    def commit(self, batch: Batch) -> bool:
+        """Commit a batch; where that fails, restore its shards. Returns whether it counts."""
+        return self._commit(batch.partitions(), batch.member)
+
+    def abort(self, partitions: list[Partition]) -> None:
+        """Drop the open batch, and restore its shards."""
+        began = time.monotonic()
+        try:
+            self.publisher.abort()
+        except Aborted as aborted:
+            self._restore(aborted, partitions, began)
+            return
+        for partition in partitions:
+            self._membership.restart(partition)
+
+    def refresh_offsets(self) -> None:
+        """Commit positions that have not moved for long, before the broker forgets them."""
+        now = time.monotonic()
+        stale = [
+            partition
+            for partition in self._membership.partitions.values()
+            if partition.shard is not None
+            and now - partition.committed_at > OFFSETS_REFRESH_SECONDS
+        ]
+        if stale:
+            self._commit(stale, self._consumer.memberid())
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self.publisher.close()
+
+    def _commit(self, partitions: list[Partition], member: str) -> bool:
+        offsets = [place for each in partitions for place in self._membership.offsets(each)]
+        began = time.monotonic()
+        try:
+            self.publisher.commit(offsets, member, self._consumer)
+        except Aborted as aborted:
+            self._restore(aborted, partitions, began)
+            return False
+        self._aborts_in_a_row = 0
+        self._metrics.count_transaction("committed")
+        now = time.monotonic()
+        self._metrics.observe_stage("commit", now - began)
+        for partition in partitions:
+            partition.committed_at = now
+        return True
+
+    def _restore(self, aborted: Aborted, partitions: list[Partition], began: float) -> None:
+        """Throw away what did not count; raises `Stop` where that happens again and again."""
+        self._aborts_in_a_row += 1
+        self._metrics.count_transaction("aborted")
+        log.warning("batch aborted, its shards are restored", extra={"reason": str(aborted)})
+        for partition in partitions:
+            self._membership.restart(partition)
+        if isinstance(aborted, ProducerLost):
+            self._replace_producer(aborted, time.monotonic() - began)
+        if self._aborts_in_a_row >= MAX_ABORTS_IN_A_ROW:
+            raise Stop(
+                f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: "
+                f"{aborted}"
+            ) from aborted
+
+    def _replace_producer(self, lost: ProducerLost, seconds: float) -> None:
+        """A producer that is dead for a known reason is built again; else two workers fight."""
+        session = self._session_seconds
+        if seconds < session and not self._was_put_out_of_the_group(session):
+            raise Stop(
+                f"another worker runs under this one's transactional id, {self._slot} "
+                f"({lost}): give each worker a name of its own with the setting instance"
+            ) from lost
+        self.publisher.close()
+        self.publisher = self._build()
+
+    def _was_put_out_of_the_group(self, session: float) -> bool:
+        """Whether the group gives our partitions away within a session's length."""
+        losses = self._membership.losses
+        for partition in self._membership.partitions.values():
+            self._membership.restart(partition)
+        until = time.monotonic() + session
+        while time.monotonic() < until and not self._stopping.is_set():
+            self._health.beat()
+            self._membership.fetch(1, WAIT_SECONDS)
+            if self._membership.losses > losses:
+                return True
+        return False
