@@ -25,6 +25,7 @@ from millstream.core.records import Outcome, Record, Side
 from millstream.errors import Restore, SettingsError, Stop
 from millstream.health import Health
 from millstream.metrics import Metrics
+from millstream.runners import failpoints
 from millstream.runners.breaker import Breaker
 from millstream.runners.clients import (
     consumer_config,
@@ -171,6 +172,8 @@ class Worker:
         member = self._consumer.memberid()
         outcomes: list[tuple[Partition, Outcome]] = []
         processing = time.monotonic()
+        if fetched:
+            failpoints.reach("after_poll")
         for partition in list(membership.partitions.values()):
             outcome = self._process(partition, fetched.get(partition.number), limit)
             if outcome:
@@ -183,6 +186,7 @@ class Worker:
             self._metrics.observe_stage("consume", processing - fetching)
             self._metrics.observe_stage("process", time.monotonic() - processing)
         if outcomes:
+            failpoints.reach("after_learning")
             self._commit(outcomes, member)
         self._refresh_offsets(member)
         self._report_lag()

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from millstream.core.late import owner_record
 from millstream.core.records import Outcome, Output
 from millstream.errors import MillstreamError, Stop
+from millstream.runners import failpoints
 from millstream.runners.bounded import within
 
 INIT_SECONDS: Final = 5.0
@@ -121,14 +122,18 @@ class ExactlyOnce:
         try:
             for partition, outcome in batch.outcomes:
                 _produce(producer, names.predictions, partition, outcome.predictions)
+                failpoints.reach("mid_produce", producer.flush)
                 _produce(producer, names.examples, partition, outcome.examples)
                 _produce(producer, names.models, partition, outcome.notes)
                 _produce(producer, names.dead_letters, partition, outcome.dead_letters)
             # Metadata of an empty member id is not fenced by the broker, so a worker that has
             # left the group, or came back to it as another member, must not send any.
+            failpoints.reach("before_offsets", producer.flush)
             _check_member(consumer, batch.member)
             self._send_offsets(list(batch.offsets), consumer.consumer_group_metadata())
+            failpoints.reach("before_commit")
             self._retrying(producer.commit_transaction)
+            failpoints.reach("after_commit")
         except Aborted as aborted:
             if not isinstance(aborted, ProducerLost):
                 self._abort()
@@ -223,12 +228,16 @@ class AtLeastOnce:
         for partition, outcome in batch.outcomes:
             _produce(producer, names.predictions, partition, outcome.predictions)
         self._flush()
+        failpoints.reach("mid_produce")
         if any(outcome.examples for _, outcome in batch.outcomes):
             for partition, outcome in batch.outcomes:
                 _produce(producer, names.examples, partition, outcome.examples)
             self._flush()
+        failpoints.reach("before_offsets")
         _check_member(consumer, batch.member)
+        failpoints.reach("before_commit")
         commit_offsets(consumer, batch.offsets)
+        failpoints.reach("after_commit")
 
     def claim(self, partition: int, owner: int, after: int) -> None:
         """Append an owner record to `examples`, and wait until it is there."""
