@@ -19,8 +19,12 @@ LABEL_DELAY_EVENTS = 25
 class Feed:
     """Publishes websites one after the other, and their labels some events later, until it ends."""
 
-    def __init__(self, kafka: Kafka, app: App, *, per_second: float = 400) -> None:
+    def __init__(
+        self, kafka: Kafka, app: App, *, per_second: float = 400, keys: int | None = None
+    ) -> None:
+        """`keys`: how many different keys the messages have; None: each event has one."""
         self._app = app
+        self._keys = keys
         self._pause = 1 / per_second
         self._ending = threading.Event()
         self._producer = Producer(
@@ -64,7 +68,9 @@ class Feed:
             self._send(self._app.labels, label_of(number))
 
     def _send(self, topic: str, message: tuple[int, dict[str, object]]) -> None:
-        self._producer.produce(topic, orjson.dumps(message[1]), str(message[0]).encode())
+        number, document = message
+        key = number if self._keys is None else number % self._keys
+        self._producer.produce(topic, orjson.dumps(document), str(key).encode())
 
 
 def expected_digests(app: App) -> dict[int, str]:

@@ -1,5 +1,6 @@
 """Settings: the only place that reads settings files and the environment."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -37,6 +38,8 @@ from millstream.settings_errors import sentences
 from millstream.settings_file import dotted, merge, nearest, read_file, read_scalars, resolve_files
 
 PREFIX = "MILLSTREAM_"
+FAILPOINT = f"{PREFIX}FAILPOINT"
+"""Not a setting of users: where a test wants the worker to die; see `runners.failpoints`."""
 MAX_NOTE_BYTES = 900_000
 # Kubernetes sets them in every pod beside a service that is named millstream.
 _SERVICE_LINK = re.compile(f"^{PREFIX}(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$")
@@ -293,12 +296,19 @@ def load_settings(path: Path) -> Settings:
         raise SettingsError(sentences(error, Settings, str(path))) from None
 
 
+def failpoint() -> str | None:
+    """Where a test wants this process to die; None: nowhere."""
+    return os.environ.get(FAILPOINT)
+
+
 def _environment() -> dict[str, Any]:
     source = EnvSettingsSource(Settings)
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in map(str.upper, source.env_vars):
         section = name.split("__")[0]
-        if section.startswith(PREFIX) and section not in known and not _SERVICE_LINK.search(name):
+        if name == FAILPOINT or _SERVICE_LINK.search(name):
+            continue
+        if section.startswith(PREFIX) and section not in known:
             hint = nearest(section, known)
             raise SettingsError(f"unknown variable {name} in the environment: {hint}")
     try:

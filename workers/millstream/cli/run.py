@@ -12,9 +12,10 @@ from millstream.cli.common import SettingsFile
 from millstream.health import Health, HealthServer
 from millstream.loading import learner_factory, why_not_reproducible
 from millstream.metrics import Metrics
+from millstream.runners import failpoints
 from millstream.runners.confluent import Worker
 from millstream.runners.topics import TopicsNotReady
-from millstream.settings import load_settings
+from millstream.settings import failpoint, load_settings
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def run(settings_file: SettingsFile) -> None:
     """
     settings = load_settings(settings_file)
     logs.configure(settings.log, settings.kafka)
+    failpoints.arm(failpoint())
     disable_created_metrics()
     _collect_garbage_less_often()
     metrics, health = Metrics(), Health()

@@ -27,6 +27,7 @@ from millstream.core.records import Outcome, Record, Side
 from millstream.errors import Restore, SettingsError, Stop
 from millstream.health import Health
 from millstream.metrics import Metrics
+from millstream.runners import failpoints
 from millstream.runners.batch import Batch
 from millstream.runners.clients import consumer_config, reader_config
 from millstream.runners.membership import Membership, Partition
@@ -153,6 +154,8 @@ class Worker:
         messages = membership.fetch(limit, self._wait(restoring=restoring))
         batch = Batch(self._consumer.memberid())
         fetched = time.monotonic()
+        if messages:
+            failpoints.reach("after_poll")
         if self._work(messages, batch, limit) and batch.taken:
             processed = time.monotonic()
             self._pace.learn(batch.taken, processed - fetched)
@@ -218,6 +221,7 @@ class Worker:
     # -- when a batch ends ------------------------------------------------------------------------
 
     def _commit(self, batch: Batch) -> None:
+        failpoints.reach("after_learning")
         self._watch.before_commit(batch)
         if not self._publishing.commit(batch):
             return

@@ -19,6 +19,7 @@ from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Shard
 from millstream.errors import DeadLetter, Stop
 from millstream.metrics import Metrics
+from millstream.runners import failpoints
 from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS, HOPELESS, to_record
 from millstream.runners.publish import Aborted, commit_offsets
 from millstream.runners.restore import Restorer, ShardRestore
@@ -129,6 +130,7 @@ class Membership:
             if partition is not None:
                 self._release(partition)
             self._metrics.remove_partition(each.partition)
+        failpoints.reach("in_revoke")
 
     def _release(self, partition: Partition) -> None:
         if partition in self._queue:

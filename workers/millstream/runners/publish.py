@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from millstream.core.late import owner_record
 from millstream.core.records import Outcome, Output
 from millstream.errors import MillstreamError, Stop
+from millstream.runners import failpoints
 from millstream.runners.bounded import within
 
 INIT_SECONDS: Final = 5.0
@@ -124,6 +125,7 @@ class ExactlyOnce:
         try:
             self._begin()
             _produce(producer, names.predictions, partition, outcome.predictions)
+            failpoints.reach("mid_produce", producer.flush)
             _produce(producer, names.examples, partition, outcome.examples)
             _produce(producer, names.models, partition, outcome.notes)
             _produce(producer, names.dead_letters, partition, outcome.dead_letters)
@@ -140,12 +142,15 @@ class ExactlyOnce:
         """Commit the batch with its offsets."""
         try:
             self._begin()
+            failpoints.reach("before_offsets", self._producer.flush)
             # Metadata of an empty member id is not fenced by the broker, so a worker that has
             # left the group, or came back to it as another member, must not send any.
             _check_member(consumer, member)
             self._send_offsets(list(offsets), consumer.consumer_group_metadata())
+            failpoints.reach("before_commit")
             self._retrying(self._producer.commit_transaction)
             self._open = False
+            failpoints.reach("after_commit")
         except Aborted as aborted:
             if not isinstance(aborted, ProducerLost):
                 self.abort()
@@ -257,14 +262,18 @@ class AtLeastOnce:
         for partition, outcome in outcomes:
             _produce(producer, names.predictions, partition, outcome.predictions)
         self._flush()
+        failpoints.reach("mid_produce")
         if any(outcome.examples for _, outcome in outcomes):
             for partition, outcome in outcomes:
                 _produce(producer, names.examples, partition, outcome.examples)
             self._flush()
         for _, outcome in outcomes:
             outcome.clear_outputs()
+        failpoints.reach("before_offsets")
         _check_member(consumer, member)
+        failpoints.reach("before_commit")
         commit_offsets(consumer, offsets)
+        failpoints.reach("after_commit")
 
     def abort(self) -> None:
         """Drop the open batch, of which nothing is written yet."""

@@ -18,6 +18,7 @@ from millstream.core.outputs import Source
 from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Era, Plan, Shard
 from millstream.errors import DeadLetter, Restore, Stop
+from millstream.runners import failpoints
 from millstream.runners.logs_reader import LogReader, Stretch, log_bounds
 from millstream.settings import Settings
 
@@ -124,6 +125,7 @@ class ShardRestore:
             return
         if self._steps:
             self._steps.popleft()()
+            failpoints.reach("mid_restore")
             return
         self._finish()
 
@@ -189,6 +191,7 @@ class ShardRestore:
         owner = max(self._claims.newest() + 1, time.time_ns() // 1_000_000)
         if self._restorer.owner_log is not None:
             self._restorer.owner_log.claim(self.partition, owner, max(owners))
+            failpoints.reach("after_claim")
         self._owners = owners | {owner}
 
     def _read_predictions(self) -> None:

@@ -1,0 +1,129 @@
+"""What the topics and the group's offsets say of a run: all that the verifier may know."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+from tests.kafka.app import App
+from tests.kafka.cluster import Kafka, Message, wait_until
+
+OWNER = "owner="
+"""Begins the metadata of offsets committed at least once; names whose examples count."""
+Position = tuple[str, int]
+"""Side (`events`, `labels`) and offset."""
+
+
+class Committed(NamedTuple):
+    """What a group has committed of one partition."""
+
+    offset: int
+    owner: int | None
+
+
+@dataclass
+class Partition:
+    """One partition of every topic, each in the order of its offsets."""
+
+    number: int
+    events: list[Message] = field(default_factory=list)
+    labels: list[Message] = field(default_factory=list)
+    predictions: list[Message] = field(default_factory=list)
+    examples: list[Message] = field(default_factory=list)
+    dead_letters: list[Message] = field(default_factory=list)
+    committed: dict[str, Committed] = field(default_factory=dict)
+    """Side to what the group has committed; a side of which it has nothing is left out."""
+
+    def buried(self, topics: Mapping[str, str]) -> list[tuple[Position, str]]:
+        """Source position and reason of each dead letter; `topics`: topic to side."""
+        found = []
+        for message in self.dead_letters:
+            # Ours stand behind what the message brought along.
+            ours = {name: (value or b"").decode("utf-8", "replace")
+                    for name, value in message.headers if name.startswith("millstream-")}  # fmt: skip
+            position = topics[ours["millstream-topic"]], int(ours["millstream-offset"])
+            found.append((position, ours["millstream-reason"]))
+        return found
+
+
+@dataclass
+class History:
+    """A run, as its topics tell it."""
+
+    late: bool
+    exactly_once: bool
+    features: list[str]
+    topics: dict[str, str]
+    """Name to side, of the topics of events and labels."""
+    partitions: list[Partition]
+
+
+def read_history(app: App, kafka: Kafka) -> History:
+    """Read everything with `read_committed`; waits for open transactions to end."""
+    committed = committed_offsets(kafka, app.name, stable=True)
+    partitions = [Partition(number) for number in range(app.partitions)]
+    roles = {
+        "events": app.events,
+        "predictions": app.topic("predictions"),
+        "dead_letters": app.topic("dead-letters"),
+        **({"labels": app.labels, "examples": app.topic("examples")} if app.late else {}),
+    }
+    for role, topic in roles.items():
+        for message in kafka.read(topic):
+            getattr(partitions[message.partition], role).append(message)
+    topics = {app.events: "events", **({app.labels: "labels"} if app.late else {})}
+    for (topic, number), where in committed.items():
+        if topic in topics and number < len(partitions):
+            partitions[number].committed[topics[topic]] = where
+    return History(
+        late=app.late,
+        exactly_once=app.settings.get("processing_guarantee") != "at_least_once",
+        features=list(app.settings["events"]["features"]),
+        topics=topics,
+        partitions=partitions,
+    )
+
+
+def committed_offsets(
+    kafka: Kafka, group: str, *, stable: bool = False
+) -> dict[tuple[str, int], Committed]:
+    """Topic and partition to what a group has committed.
+
+    `stable`: waits for transactions to end that would move one of them, and fails where they do
+    not; else what was committed before counts.
+    """
+    request = [ConsumerGroupTopicPartitions(group)]
+
+    def ask() -> list[list[TopicPartition]]:
+        answer = kafka.admin.list_consumer_group_offsets(request, require_stable=stable)
+        parts = answer[group].result().topic_partitions or []
+        return [] if any(part.error for part in parts) else [parts]
+
+    (known,) = wait_until(ask, message=f"no transaction is to move the offsets of {group}")
+    found = {}
+    for part in known:
+        if part.offset >= 0:
+            named = (part.metadata or "").removeprefix(OWNER)
+            owner = int(named) if part.metadata and part.metadata.startswith(OWNER) else None
+            found[part.topic, part.partition] = Committed(part.offset, owner)
+    return found
+
+
+def document_of(message: Message) -> dict[str, Any] | None:
+    """The JSON object in a message; None where there is none."""
+    try:
+        document = orjson.loads(message.value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
+    """Key to its values."""
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return groups

@@ -1,0 +1,270 @@
+"""A scene: an app with its workers and its feed, to which faults are done, and what they left."""
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+
+from confluent_kafka import KafkaException
+
+from millstream.core.models.learner import Learner
+from millstream.loading import learner_factory
+from millstream.settings import load_settings
+from tests.faults.clusters import Cluster
+from tests.faults.history import committed_offsets, read_history
+from tests.faults.verify import Violation, verify
+from tests.kafka.app import App, event_of
+from tests.kafka.cluster import wait_until
+from tests.kafka.feed import Feed
+from tests.kafka.worker import WorkerProcess
+
+Guarantee = Literal["exactly_once", "at_least_once"]
+Protocol = Literal["classic", "consumer"]
+
+SESSION_SECONDS = {"classic": 2.0, "consumer": 6.0}
+"""Of the classic protocol's, as short as the settings here make it; else the broker's own."""
+TRANSACTION_SECONDS = {"classic": 2.0, "consumer": 10.0}
+KEYS = 16
+SENTINEL = 1_000_000
+"""Ids from here on are sentinels: sent last, to each partition."""
+WORK_OFF_SECONDS = 120.0
+
+
+class Variant(NamedTuple):
+    """Under which settings a fault is staged."""
+
+    late: bool
+    guarantee: Guarantee
+    protocol: Protocol = "classic"
+
+    def __str__(self) -> str:
+        labels = "delayed" if self.late else "inline"
+        return f"{labels}, {self.guarantee.replace('_', ' ')}, {self.protocol}"
+
+
+class Recovery(NamedTuple):
+    """How long predictions did not flow."""
+
+    after: str
+    seconds: float
+
+
+class Scene:
+    """As a context manager: at its end no worker and no feed is left, however it ended."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        folder: Path,
+        variant: Variant,
+        *,
+        partitions: int = 2,
+        through_proxy: bool = False,
+        per_second: float = 200,
+        labels: Mapping[str, Any] | None = None,
+        kafka: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`labels`: of late ones; `kafka`: more properties; `settings`: more of the worker's."""
+        self.cluster, self.variant = cluster, variant
+        self.kafka = cluster.kafka
+        self.session = SESSION_SECONDS[variant.protocol]
+        self.transaction = TRANSACTION_SECONDS[variant.protocol]
+        late = {"from": "topic", "wait": "1h", **(labels or {})}
+        properties: dict[str, Any] = {
+            "bootstrap.servers": (
+                cluster.network.address if through_proxy else self.kafka.bootstrap
+            ),
+            "reconnect.backoff.max.ms": 500,
+        }
+        if variant.protocol == "classic":
+            properties |= {
+                "session.timeout.ms": int(self.session * 1000), "heartbeat.interval.ms": 500,
+            }  # fmt: skip
+        else:
+            properties["group.protocol"] = "consumer"
+        self.app = App(
+            self.kafka, folder, name="faults", partitions=partitions,
+            labels=late if variant.late else None,
+            processing_guarantee=variant.guarantee,
+            **{"batch": {"max_records": 50}, **settings},
+        )  # fmt: skip
+        self.app.write_settings(kafka={**properties, **(kafka or {})})
+        self.feed = Feed(self.kafka, self.app, per_second=per_second, keys=KEYS)
+        self.workers: dict[int, WorkerProcess] = {}
+        self.recoveries: list[Recovery] = []
+        self.violations: list[Violation] = []
+        self._feeding = False
+        self._begun_at: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for worker in self.workers.values():
+            worker.end()
+        self.end_feed()
+
+    # -- what faults are made of --------------------------------------------------------------
+
+    def begin_feed(self) -> None:
+        """Send events, and their labels some events later, until `end_feed`."""
+        self._feeding = True
+        self.feed.__enter__()
+
+    def end_feed(self) -> None:
+        """Send the last labels and stop."""
+        if self._feeding:
+            self.feed.end()
+            self._feeding = False
+
+    def start(
+        self, number: int = 0, *, failpoint: str | None = None, env: Mapping[str, str] | None = None
+    ) -> WorkerProcess:
+        """Start a worker, which may be to die at a failpoint; it takes the place of a dead one."""
+        extra = {"MILLSTREAM_FAILPOINT": failpoint} if failpoint else {}
+        log = self.app.file.with_suffix(f".{number}.log")
+        worker = WorkerProcess(self.app.file, env={**extra, **(env or {})}, log=log)
+        before = self.workers.get(number)
+        assert before is None or not before.running, f"worker {number} runs"
+        self._begun_at[number] = len(worker.log_text())
+        worker.start()
+        self.workers[number] = worker
+        return worker
+
+    def alive(self) -> list[WorkerProcess]:
+        """The workers that run."""
+        return [worker for worker in self.workers.values() if worker.running]
+
+    def await_death(self, worker: WorkerProcess, timeout: float = 60) -> None:
+        """Wait until a worker was killed at its failpoint."""
+        code = worker.wait(timeout)
+        assert code == -9, f"it was to die at a failpoint, and ended with {code}"
+
+    def progress(self, *, timeout: float = 60, partitions: int | None = None) -> float:
+        """Wait until events sent from now on are worked off, on every partition; seconds it took.
+
+        `partitions`: on so many at least.
+        """
+        since = time.monotonic()
+        ends = wait_until(self._ends, timeout, "the broker tells the ends of events")
+        wanted = len(ends) if partitions is None else partitions
+
+        def flows() -> bool:
+            now = self.positions("events")
+            return sum(now.get(number, 0) > end for number, end in ends.items()) >= wanted
+
+        for worker in self.alive()[:1]:
+            worker.wait_until(flows, timeout, f"events after {ends} are worked off")
+            return time.monotonic() - since
+        wait_until(flows, timeout, f"events after {ends} are worked off")
+        return time.monotonic() - since
+
+    def recover(self, after: str, *, timeout: float = 60) -> None:
+        """Measure how long it takes until predictions flow again on every partition."""
+        self.recoveries.append(Recovery(after, self.progress(timeout=timeout)))
+
+    def _ends(self) -> dict[int, int] | None:
+        try:
+            return self.kafka.end_offsets(self.app.events)
+        except KafkaException:
+            return None  # the broker is away or has just come back
+
+    def positions(self, side: str) -> dict[int, int]:
+        """Partition to committed offset; empty while no broker tells."""
+        topic = self.app.events if side == "events" else self.app.labels
+        try:
+            known = committed_offsets(self.kafka, self.app.name)
+        except KafkaException:
+            return {}
+        return {number: where.offset for (name, number), where in known.items() if name == topic}
+
+    # -- what is checked ----------------------------------------------------------------------
+
+    def build_learner(self) -> Learner:
+        """A fresh learner of this app's model."""
+        return learner_factory(load_settings(self.app.file))()
+
+    def check_for_hanging_transactions(self, seconds: float) -> None:
+        """I4: within so many seconds every topic can be read to its end."""
+        for role in ("predictions", "dead-letters", "models", "examples"):
+            topic = self.app.topic(role)
+            try:
+                wait_until(
+                    lambda topic=topic: self.kafka.end_offsets(topic)  # type: ignore[misc]
+                    == self.kafka.end_offsets(topic, committed=True),
+                    timeout=seconds,
+                )
+            except AssertionError:
+                self.violations.append(Violation("I4", -1, f"a transaction hangs on {topic}"))
+
+    def verify_at_death(self) -> None:
+        """No worker is alive: what stands is what a reader sees for good; check it as it is."""
+        assert not self.alive()
+        self.check_for_hanging_transactions(self.transaction + 3)
+        history = read_history(self.app, self.kafka)
+        found = verify(history, self.build_learner, complete=False)
+        self.violations += [v._replace(text=f"when no worker was alive, {v.text}") for v in found]
+
+    def finish(self) -> None:
+        """Let one worker work everything off, sentinels last, and verify what came of it all."""
+        self.end_feed()
+        last, *others = self.alive() or [self.start()]
+        for worker in others:
+            assert worker.stop() == 0
+        self._send_sentinels()
+        last.wait_until(self._all_worked_off, WORK_OFF_SECONDS, "everything is worked off")
+        self._read_sentinels()
+        self.settle(last)
+        code = last.stop()
+        assert code == 0, f"the last worker ended with {code}"
+        self.check_for_hanging_transactions(self.transaction + 3)
+        history = read_history(self.app, self.kafka)
+        number = next(n for n, worker in self.workers.items() if worker is last)
+        digests = digests_of(last, self._begun_at[number])
+        self.violations += verify(history, self.build_learner, digests)
+
+    def settle(self, last: WorkerProcess) -> None:
+        """What else has to have happened before the last worker may stop; for faults to replace."""
+
+    def _send_sentinels(self) -> None:
+        for partition in range(self.app.partitions):
+            _, document = event_of(SENTINEL + partition, label=not self.variant.late)
+            document["id"] = SENTINEL + partition
+            self.app.send(self.app.events, [("sentinel", document)], partition=partition)
+
+    def _read_sentinels(self) -> None:
+        """I4: the last word of each partition can be read."""
+        wanted = set(range(SENTINEL, SENTINEL + self.app.partitions))
+        try:
+            wait_until(
+                lambda: wanted <= {m.json["id"] for m in self.app.read("predictions")},
+                timeout=self.transaction + 10,
+            )
+        except AssertionError:
+            self.violations.append(Violation("I4", -1, "a sentinel's prediction cannot be read"))
+
+    def _all_worked_off(self) -> bool:
+        sides = ["events", "labels"] if self.variant.late else ["events"]
+        for side in sides:
+            topic = self.app.events if side == "events" else self.app.labels
+            positions = self.positions(side)
+            ends = self.kafka.end_offsets(topic)
+            if any(positions.get(number, 0) < end for number, end in ends.items()):
+                return False
+        return True
+
+
+def digests_of(worker: WorkerProcess, begun_at: int) -> dict[int, str]:
+    """Partition to the digest that a worker's present run gave when it let go of the shard."""
+    found = re.findall(
+        r"shard released.*?partition=(\d+).*?digest=([0-9a-f]+)", worker.log_text()[begun_at:]
+    )
+    return {int(partition): digest for partition, digest in found}

@@ -1,0 +1,61 @@
+"""Named places where a test can let the worker die by SIGKILL, as a crash or the kernel would.
+
+Off unless the variable `MILLSTREAM_FAILPOINT` names one: `before_commit:3` dies at the third time.
+Reached once per batch, per piece of one, or per step of a restore, never per event.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from millstream.errors import SettingsError
+
+NAMES: Final[dict[str, str]] = {
+    "after_poll": "records were fetched, and nothing of them is processed",
+    "after_learning": "a batch is processed, and (exactly once) written without being flushed",
+    "mid_produce": "a part of a batch's outputs is at the broker",
+    "before_offsets": "all outputs of a batch are at the broker, its offsets are not",
+    "before_commit": "offsets are in the transaction, which is not committed; at least once: as "
+    "before_offsets",
+    "after_commit": "a commit has returned, and nobody knows of it yet",
+    "mid_restore": "a step of a restore is done, and others are to come",
+    "after_claim": "at least once, late labels: the claim of a new owner stands, and no offset is "
+    "committed in its name",
+    "in_revoke": "partitions were taken away, and the group does not know that they are let go",
+}
+"""Every failpoint, and what is done and not done there."""
+
+_log = logging.getLogger(__name__)
+_armed: str | None = None
+_times_left = 0
+
+
+def arm(failpoint: str | None) -> None:
+    """Die at `NAME` or `NAME:TIMES`; None: nowhere. Raises `SettingsError` for an unknown name."""
+    global _armed, _times_left  # noqa: PLW0603 - one per process, as its death is
+    if failpoint is None:
+        _armed = None
+        return
+    name, _, times = failpoint.partition(":")
+    if name not in NAMES or not (times or "1").isdecimal():
+        raise SettingsError(
+            f"MILLSTREAM_FAILPOINT is {failpoint!r}: write NAME or NAME:TIMES, and for "
+            f"NAME one of {', '.join(NAMES)}"
+        )
+    _armed, _times_left = name, int(times or "1")
+    _log.warning("this worker is to die at a failpoint", extra={"failpoint": failpoint})
+
+
+def reach(name: str, last_act: Callable[[], object] | None = None) -> None:
+    """Die here if this is the armed failpoint and its time; `last_act` is done just before."""
+    global _times_left  # noqa: PLW0603 - as above
+    if name != _armed:
+        return
+    _times_left -= 1
+    if _times_left > 0:
+        return
+    if last_act is not None:
+        last_act()
+    os.kill(os.getpid(), signal.SIGKILL)
