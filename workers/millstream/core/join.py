@@ -73,6 +73,18 @@ class Join:
         # (time, offset, id) by time; entries that no longer wait are passed over when met.
         self._waiting_by_time: list[tuple[int, int, str]] = []
         self._held_by_time: list[tuple[int, int, str]] = []
+        self.resolutions = 0
+        """How many ids were ever resolved."""
+        self.forgotten = 0
+        """So many of them at least, the first ones, are remembered no more."""
+
+    def oldest_waiting(self) -> int | None:
+        """Source offset of the prediction that waits longest."""
+        return next((each.offset for each in self.waiting.values()), None)
+
+    def oldest_held(self) -> int | None:
+        """Offset of the label that is held longest."""
+        return next((each.record.offset for each in self.held.values()), None)
 
     def is_repeat(self, identity: str | int, time: int) -> bool:
         """Whether an event of this id at this time does not wait for a label of its own."""
@@ -109,6 +121,7 @@ class Join:
         name = str(identity)
         # Taken out first, so that the order of the memory is that of resolution.
         self._resolved.pop(name, None)
+        self.resolutions += 1
         self._resolved[name] = Resolved(time, now, expired)
 
     def unmatched_as(self, identity: str | int, time: int) -> str | None:
@@ -182,3 +195,4 @@ class Join:
             if oldest.time + self._wait >= time and oldest.at + self._wait >= now:
                 return
             del self._resolved[name]
+            self.forgotten += 1
