@@ -19,9 +19,9 @@ Rule = Callable[[ast.Module], list[str]]
 # fmt: off
 CORE_MAY_IMPORT = {
     "__future__", "abc", "ast", "base64", "bisect", "collections", "contextlib", "copy", "copyreg",
-    "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "hashlib",
-    "heapq", "inspect", "itertools", "math", "numbers", "operator", "re", "statistics", "string",
-    "struct", "types", "typing", "warnings",
+    "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "gc",
+    "hashlib", "heapq", "hmac", "inspect", "io.BytesIO", "itertools", "math", "numbers", "operator",
+    "pickle", "re", "statistics", "string", "struct", "types", "typing", "warnings",
     "jsonschema_rs", "numpy", "orjson", "pydantic", "river", "sklearn",
     "millstream.core", "millstream.errors",
 }
