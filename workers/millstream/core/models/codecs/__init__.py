@@ -8,6 +8,7 @@ pickled, which holds only as long as the libraries stay the same.
 
 from millstream.core.models.codecs.codec import Captured, Codec, capture, restore_into
 from millstream.core.models.codecs.errors import BadStateError, CannotCaptureError
+from millstream.core.models.codecs.writing import plain_from_json, plain_to_json
 
 __all__ = [
     "BadStateError",
@@ -15,5 +16,7 @@ __all__ = [
     "Captured",
     "Codec",
     "capture",
+    "plain_from_json",
+    "plain_to_json",
     "restore_into",
 ]
