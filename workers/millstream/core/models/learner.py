@@ -27,6 +27,8 @@ class Learner(Protocol):
     same `digest`. `predict` never changes what is learned, unless `predict_changes_state` says so.
     """
 
+    model: Any
+    """The library's own model, for `codecs` alone."""
     kind: Kind
     supervised: bool
     """Learns from labels; an unsupervised one learns from each event as it comes."""
@@ -43,6 +45,16 @@ class Learner(Protocol):
     """How many features the model was fitted on, where it knows."""
     numeric_only: bool
     """Takes numbers and booleans only, and all of its features on each event (scikit-learn)."""
+
+    @property
+    def untaught(self) -> bool:
+        """Whether nothing was learned yet, where that makes a difference to how it predicts."""
+
+    def replace_model(self, model: Any, *, untaught: bool) -> None:
+        """Go on with `model`, which holds the state of another learner of the same definition.
+
+        `untaught` is what that learner said of itself.
+        """
 
     def predict(self, features: Features) -> Answer:
         """Answer one event. Raises what the model raises."""

@@ -47,11 +47,15 @@ class RiverLearner:
         self.predict_changes_state = predict_changes_state
         self.supervised = bool(model._supervised)  # noqa: SLF001 (River's own way to ask)
         self.binary = self.kind == "classifier" and not model._multiclass  # noqa: SLF001
+        self._learn_by(model)
+        self._untaught = spare is not None
+        self._predict_by(model if spare is None else spare)
+
+    def _learn_by(self, model: Any) -> None:
+        """Bind the method that learns to that of `model`."""
         self._learn_one: Callable[[Features, Label | None], None] = model.learn_one
         if not self.supervised:
             self._learn_one = lambda features, _label: model.learn_one(features)
-        self._untaught = spare is not None
-        self._predict_by(model if spare is None else spare)
 
     def _predict_by(self, model: Any) -> None:
         """Bind the methods that answer to those of `model`."""
@@ -62,6 +66,18 @@ class RiverLearner:
     def _be_taught(self) -> None:
         self._untaught = False
         self._predict_by(self.model)
+
+    @property
+    def untaught(self) -> bool:
+        """Whether it still predicts by the spare model."""
+        return self._untaught
+
+    def replace_model(self, model: Any, *, untaught: bool) -> None:
+        """Go on with `model`, and with the spare one if that has not learned anything either."""
+        self.model = model
+        self._learn_by(model)
+        if not (self._untaught and untaught):
+            self._be_taught()
 
     def predict(self, features: Features) -> Answer:
         """Answer one event."""

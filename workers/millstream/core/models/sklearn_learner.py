@@ -83,6 +83,15 @@ class _SklearnLearner:
         self._width = len(names)
         self._has_probabilities = self.kind == "classifier" and hasattr(estimator, "predict_proba")
 
+    @property
+    def untaught(self) -> bool:
+        """Never: what is not fitted knows that by itself."""
+        return False
+
+    def replace_model(self, model: Any, *, untaught: bool) -> None:  # noqa: ARG002
+        """Go on with `model`."""
+        self.model = model
+
     def check_features(self, names: Sequence[str]) -> None:
         """Compare names with those that the model was fitted on, and their order.
 
@@ -249,6 +258,11 @@ class IncrementalSklearn(_SklearnLearner):
             answer if answer_is_finite(answer) else dict(nothing)
             for answer in super()._answers(matrix)
         ]
+
+    def replace_model(self, model: Any, *, untaught: bool) -> None:
+        """Go on with `model`."""
+        super().replace_model(model, untaught=untaught)
+        self._fitted = _is_fitted(model)
 
     def learn(self, features: Features, label: Label | None) -> None:
         """Learn one example. Raises ValueError for a label that is none of the classes.

@@ -1,0 +1,11 @@
+"""What can go wrong between a model and its bytes."""
+
+from millstream.errors import MillstreamError
+
+
+class CannotCaptureError(MillstreamError):
+    """The model can be written neither as plain data nor as a pickle; the message says why."""
+
+
+class BadStateError(MillstreamError):
+    """These bytes are not the state of such a learner; the message is one sentence."""
