@@ -104,6 +104,12 @@ def test_a_binary_label_of_1_is_the_class_true() -> None:
     assert learned(BINARY, 0, (True,)) == CLASS
 
 
+@pytest.mark.parametrize("value", [0, 1, False, True])
+def test_classes_of_a_binary_model_may_be_written_0_and_1(value: Any) -> None:
+    assert learned(BINARY, value, (0, 1)) is bool(value)
+    assert learned(BINARY, value, (0,)) == (CLASS if value else False)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

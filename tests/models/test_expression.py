@@ -22,6 +22,8 @@ GOOD = [
     "compose.Pipeline(('scale', preprocessing.StandardScaler()), linear_model.Perceptron())",
     "ensemble.ADWINBaggingClassifier(tree.HoeffdingTreeClassifier(), n_models=3, seed=42)",
     "ensemble.VotingClassifier([linear_model.Perceptron(), naive_bayes.GaussianNB()])",
+    "ensemble.BaggingRegressor(tree.HoeffdingTreeRegressor(grace_period=10000000), 99, 4294967295)",
+    "ensemble.VotingClassifier(utils.expand_param_grid(linear_model.Perceptron(), {'l2': [0, 1]}))",
     "linear_model.LogisticRegression(loss=optim.losses.Log(weight_pos=2), l2=1e-3)",
     "tree.HoeffdingTreeRegressor(splitter=tree.splitter.EBSTSplitter())",
     "feature_extraction.Agg(on='a', by=['b'], how=stats.Mean()) | linear_model.LinearRegression()",
@@ -95,7 +97,33 @@ HOSTILE = {
     "forest.ARFClassifier(n_models=10 ** 9)": "only | and +",
     "[0] * 10 ** 9": "only | and +",
     "'a' + 'b'": "only models can be joined",
-    "linear_model.Perceptron(l2=" + "9" * 40 + ")": "more than 64 bits",
+    "linear_model.Perceptron(l2=" + "9" * 40 + ")": "l2 may be 4,294,967,296 at most",
+    "9" * 40: "whole numbers go up to 4,294,967,296",
+    "ensemble.BaggingClassifier(linear_model.Perceptron(), n_models=1000000000)": (
+        "n_models may be 1,000 at most"
+    ),
+    "ensemble.BaggingClassifier(linear_model.Perceptron(), 1000000000)": "n_models may be",
+    "ensemble.BaggingClassifier(linear_model.Perceptron(), n_models=+1001)": (
+        "n_models may be 1,000 at most"
+    ),
+    "cluster.KMeans(n_clusters=100001)": "n_clusters may be 100,000 at most",
+    "anomaly.HalfSpaceTrees(height=60)": "height may be 20 at most",
+    "multiclass.OutputCodeClassifier(linear_model.Perceptron(), 40, 'exact')": "code_size may be",
+    "time_series.SNARIMAX(p=1, d=100000000, q=1)": "d may be 1,000 at most",
+    "ensemble.BaggingClassifier(ensemble.BaggingClassifier(linear_model.Perceptron(), 200), 200)": (
+        "more than 10,000 models"
+    ),
+    # Ten models each by default, inside each other.
+    "ensemble.BaggingClassifier(" * 6 + "linear_model.Perceptron()" + ")" * 6: "more than 10,000",
+    # Each keeps a copy of what it is given.
+    "drift.DriftRetrainingClassifier(" * 20 + "linear_model.Perceptron()" + ")" * 20: (
+        "models inside models, more than 10 deep"
+    ),
+    "ensemble.VotingClassifier(utils.expand_param_grid(linear_model.Perceptron(), {'l2': "
+    + str([0.1] * 200)
+    + ", 'clip_gradient': [1, 2, 3]}))": "a grid of more than 500 models",
+    "ensemble.VotingClassifier(utils.expand_param_grid(ensemble.BaggingClassifier("
+    "linear_model.Perceptron()), {'n_models': [1, 1000000000]}))": "n_models may be 1,000",
     "linear_model.Perceptron(l2=" + "9" * 5000 + ")": "is not an expression",
     "compose.Select('" + "a" * 2000 + "')": "text of more than",
     "[" + "1," * 2000 + "]": "more than 1000 items",

@@ -248,6 +248,24 @@ def test_what_fits_late_labels_inline_ones_and_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("river", "labels", "classes"),
+    [
+        (SCALED, INLINE, [0, 1]),
+        (SCALED, INLINE | {"values": {"yes": 1, "no": False}}, [True, False]),
+        (SCALED, LATE | {"on_timeout": {"assume": True}}, [0, 1]),
+        (SCALED, LATE | {"on_timeout": {"assume": "no"}, "values": {"no": 0}}, None),
+        ("naive_bayes.GaussianNB()", LATE | {"on_timeout": {"assume": "a"}}, ["a", "b"]),
+        ("naive_bayes.GaussianNB()", INLINE | {"values": {"x": 1, "y": "b"}}, ["b", 1]),
+        ("linear_model.LinearRegression()", INLINE | {"values": {"low": 0.5}}, None),
+    ],
+)
+def test_labels_in_the_settings_that_the_model_can_learn_are_taken(
+    river: str, labels: dict[str, Any], classes: Any
+) -> None:
+    learner_factory(settings({"river": river, "classes": classes}, labels))
+
+
+@pytest.mark.parametrize(
     ("other", "said"),
     [
         ("naive_bayes.GaussianNB()", "holds GaussianNB, but"),

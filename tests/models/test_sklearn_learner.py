@@ -1,8 +1,6 @@
 """scikit-learn estimators as learners: the same answers, in batches and one by one."""
 
 import copy
-import itertools
-import pickle
 import warnings
 from typing import Any
 
@@ -30,18 +28,16 @@ from sklearn.linear_model import (
     Perceptron,
     RidgeClassifier,
     SGDClassifier,
-    SGDRegressor,
 )
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 
-from millstream.core.models.sklearn_learner import IncrementalSklearn, StaticSklearn
+from millstream.core.models.sklearn_learner import StaticSklearn
 from millstream.errors import SettingsError
 
 ROWS = [features for features, _ in Phishing().take(300)]
@@ -258,92 +254,3 @@ def test_a_static_model_never_changes() -> None:
     assert learner.digest() == before
     with pytest.raises(TypeError, match="does not learn"):
         learner.learn(ROWS[0], label=True)
-
-
-@pytest.mark.parametrize(
-    ("estimator", "classes"),
-    [
-        (SGDClassifier(random_state=1), (False, True)),
-        (SGDClassifier(loss="log_loss", random_state=1), ("fine", "phish")),
-        (GaussianNB(), (0, 1)),
-        (Perceptron(random_state=1), (False, True)),
-        (MLPClassifier((4,), random_state=1), ("fine", "phish")),
-    ],
-    ids=str,
-)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # naive Bayes of a single example
-def test_learning_is_partial_fit_row_by_row(estimator: Any, classes: tuple[Any, ...]) -> None:
-    bare, learner = copy.deepcopy(estimator), IncrementalSklearn(estimator, classes, NAMES)
-    assert learner.predict(ROWS[0])["prediction"] is None
-    labels = [classes[label] for label in LABELS[:40]]
-    for i, (row, label) in enumerate(zip(ROWS, labels, strict=False)):
-        answer = learner.predict(row)
-        if i:
-            odds = getattr(bare, "predict_proba", lambda _: np.zeros(1))(MATRIX[i : i + 1])
-            if np.isfinite(odds).all():
-                assert answer["prediction"] == bare.predict(MATRIX[i : i + 1]).tolist()[0]
-                assert type(answer["prediction"]) is type(label)
-            else:  # naive Bayes that has not seen both classes: no answer yet
-                assert answer["prediction"] is None
-        bare.partial_fit(MATRIX[i : i + 1], np.array([label]), classes=np.array(classes))
-        learner.learn(row, label)
-    twin = pickle.loads(pickle.dumps(learner))  # noqa: S301 (our own)
-    assert twin.digest() == learner.digest()
-    assert np.array_equal(
-        bare.predict(MATRIX), [answer["prediction"] for answer in learner.predict_many(ROWS)]
-    )
-
-
-def test_a_learner_with_probabilities_has_none_before_its_first_example() -> None:
-    assert IncrementalSklearn(GaussianNB(), (0, 1), NAMES).predict(ROWS[0]) == {
-        "prediction": None,
-        "probabilities": {},
-    }
-    assert IncrementalSklearn(SGDClassifier(), (0, 1), NAMES).predict(ROWS[0]) == {
-        "prediction": None
-    }
-
-
-def test_a_regressor_learns_numbers() -> None:
-    learner = IncrementalSklearn(SGDRegressor(random_state=1), None, tuple(TRUMP[0][0]))
-    assert learner.predict(TRUMP[0][0]) == {"prediction": None}
-    for features, label in itertools.islice(TRUMP, 20):
-        learner.learn({name: value / 1e6 for name, value in features.items()}, label)
-    assert type(learner.predict(TRUMP[0][0])["prediction"]) is float
-
-
-def test_a_fitted_estimator_goes_on_from_what_it_knows() -> None:
-    model = GaussianNB().fit(MATRIX, LABELS)
-    learner = IncrementalSklearn(model, None, NAMES)
-    assert learner.predict(ROWS[0])["prediction"] == model.predict(MATRIX[:1]).tolist()[0]
-    before = learner.digest()
-    learner.learn(ROWS[0], LABELS[0])
-    assert learner.digest() != before
-
-
-def test_a_label_that_is_no_class_is_not_learned_as_another() -> None:
-    learner = IncrementalSklearn(SGDClassifier(random_state=1), ("a", "b"), NAMES)
-    learner.learn(ROWS[0], "a")
-    before = learner.digest()
-    with pytest.raises(ValueError, match="none of the classes"):
-        learner.learn(ROWS[1], "c")
-    assert learner.digest() == before
-
-
-@pytest.mark.parametrize(
-    ("estimator", "classes", "why"),
-    [
-        (RandomForestClassifier(), (0, 1), "no partial_fit); set labels.from: none"),
-        (make_pipeline(StandardScaler(), SGDClassifier()), (0, 1), "a Pipeline cannot learn"),
-        (SGDClassifier(), None, r"model.classes is missing"),
-        (GaussianNB().fit(MATRIX, LABELS), ("a", "b"), "was fitted on the classes [False, True]"),
-        (MiniBatchKMeans(), None, "does not learn from labels"),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_what_cannot_learn_by_partial_fit_is_refused_in_one_sentence(
-    estimator: Any, classes: Any, why: str
-) -> None:
-    with pytest.raises(SettingsError) as refusal:
-        IncrementalSklearn(estimator, classes, NAMES)
-    assert why in str(refusal.value)

@@ -111,6 +111,9 @@ def test_a_secret_from_the_environment_replaces_the_file_that_the_settings_name(
         ("MILLSTREAM_EVENTS__TOPIK", "1", "unknown key events.topik: did you mean topic?"),
         ("MILLSTREAM_KAFKA__GROUP_ID", "1", "kafka.group.id belongs to"),
         ("MILLSTREAM_EVENTS", "{", "write lists and objects as JSON"),
+        ("MILLSTREAM_EVENTS", "[" * 100_000, "MILLSTREAM_EVENTS: a variable of this section"),
+        ("MILLSTREAM_MODEL__CLASSES", "[" * 100_000, "model.classes is wrong: it has to be a list"),
+        ("MILLSTREAM_LABELS__VALUES__X", "null", "labels.values.x is not what it may be"),
         ("MILLSTREAM_KAFKA__SASL_PASSWORD_FILE", "none", "kafka.sasl.password"),
         ("MILLSTREAM_HTTP__PORT", "many", "http.port is wrong: it has to be a whole number"),
     ],
@@ -139,8 +142,14 @@ def test_paths_are_relative_to_the_folder_of_the_file(
 
 @pytest.mark.parametrize(
     ("text", "label"),
-    [("false", False), ("0", 0), ("0.5", 0.5), ("no-show", "no-show"), ("'0'", "'0'"), ("[", "[")],
-)
+    [
+        ("false", False), ("0", 0), (" 7 ", 7), ("0.5", 0.5), ("1e3", 1000.0),
+        ("no-show", "no-show"), ("'0'", "'0'"), ("[", "["), ("[" * 5_000, "[" * 5_000),
+        # As in the file, which is read as YAML 1.2.
+        ("yes", "yes"), ("no", "no"), ("on", "on"), ("1_000", "1_000"), ("007", "007"),
+        ("1:30", "1:30"), ("2026-01-01", "2026-01-01"), ("<<", "<<"), ("=", "="),
+    ],
+)  # fmt: skip
 def test_a_label_in_the_environment_is_what_it_would_be_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, label: object
 ) -> None:
@@ -151,6 +160,15 @@ def test_a_label_in_the_environment_is_what_it_would_be_in_the_file(
     assert labels.on_timeout.assume == label
     assert type(labels.on_timeout.assume) is type(label)
     assert labels.values == {"late": label}
+
+
+def test_text_in_json_is_text_in_the_environment_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLSTREAM_LABELS__VALUES", '{"low": "0", "high": 1}')
+    monkeypatch.setenv("MILLSTREAM_LABELS__VALUES__OTHER", "2")
+    values = load(tmp_path, late()).labels.values
+    assert values == {"low": "0", "high": 1, "other": 2}
 
 
 def test_a_full_path_stays(tmp_path: Path) -> None:
@@ -262,8 +280,8 @@ NOTED = {
     "all but": events(features={"all_but": ["c", "d.e"]}, missing="allow", unknown="dead_letter"),
     "bounds": events(bounds={"b": [None, 1], "a": [-0.5, None]}),
     "values and classes": changed(
-        labels={"from": "event", "values": {"yes": True, "1": 1, "x": "1", "y": 1.0}},
-        model={"river": "x", "classes": [True, 1, "1", "é"], "learn": False, "name": "m"},
+        labels={"from": "event", "values": {"yes": True, "1": 1, "x": "2", "y": 1.0}},
+        model={"river": "x", "classes": [True, 1, "2", "é"], "learn": False, "name": "m"},
     ),
     "a file": changed(
         model={"sklearn": {"path": "m.joblib", "sha256": "0" * 64}, "classes": [0, 1]}

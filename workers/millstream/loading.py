@@ -12,7 +12,7 @@ from typing import Any
 import joblib
 from river.compose import Pipeline, TransformerUnion
 
-from millstream.core.labels import assumed_label
+from millstream.core.labels import unlearnable
 from millstream.core.models import expression
 from millstream.core.models.build import is_sklearn, wrap
 from millstream.core.models.learner import Learner
@@ -20,7 +20,7 @@ from millstream.core.models.river_kind import last_step
 from millstream.core.models.river_probe import probe
 from millstream.core.models.seeds import hash_ordered, unseeded
 from millstream.core.spec import FileRef, ModelSpec
-from millstream.errors import DeadLetter, SettingsError
+from millstream.errors import SettingsError
 from millstream.settings import Settings
 
 
@@ -74,6 +74,8 @@ def learner_factory(settings: Settings) -> Callable[[], Learner]:
     # The probe has copied its model, which made that one slower: see `river_learner`.
     learner = to_learner(make() if traits else model)
     _check_late_labels(settings, model, learner)
+    for sentence in unlearnable(settings.labels, learner, settings.model.classes):
+        raise SettingsError(sentence)
     if not (learner.learns or learner.predict_changes_state):
         return lambda: learner  # shared by all shards, be it a gigabyte of trees
     return lambda: to_learner(make())
@@ -90,13 +92,6 @@ def _check_late_labels(settings: Settings, model: Any, learner: Learner) -> None
             f"labels.from: topic cannot work with {type(last_step(model)).__name__}: what it "
             "learns depends on what it was asked in between, so its weights could not be restored"
         )
-    try:
-        assumed_label(settings.labels, learner, settings.model.classes)
-    except DeadLetter as bad:
-        raise SettingsError(
-            f"labels.on_timeout.assume: {type(last_step(model)).__name__} cannot learn it "
-            f"({bad.detail}): name one of its labels"
-        ) from bad
 
 
 def why_not_reproducible(settings: Settings) -> list[str]:

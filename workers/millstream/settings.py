@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import orjson
 from pydantic import Field, ValidationError, field_serializer, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -15,32 +15,25 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as EnvironmentError_
 
-from millstream.core.schema import Schema
+from millstream import settings_rules as rules
 from millstream.core.spec import (
-    Assume,
     EventsSpec,
     LabelsSpec,
     Milliseconds,
     ModelSpec,
     Spec,
     TopicName,
-    deciding,
 )
 from millstream.errors import SettingsError
-from millstream.runners.properties import (
-    HIDDEN,
-    OWNED,
-    WHOLE_NUMBERS,
-    is_of_python,
-    is_secret,
-)
+from millstream.runners.properties import HIDDEN, is_secret
 from millstream.settings_errors import sentences
-from millstream.settings_file import dotted, merge, nearest, read_file, read_scalars, resolve_files
+from millstream.settings_file import dotted, merge, nearest, read_file, read_scalar, resolve_files
 
 PREFIX = "MILLSTREAM_"
 FAILPOINT = f"{PREFIX}FAILPOINT"
 """Not a setting of users: where a test wants the worker to die; see `runners.failpoints`."""
-MAX_NOTE_BYTES = 900_000
+_OF_LABELS = {"on_timeout", "values"}
+"""Sections whose values are labels."""
 # Kubernetes sets them in every pod beside a service that is named millstream.
 _SERVICE_LINK = re.compile(f"^{PREFIX}(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$")
 
@@ -146,123 +139,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        problems = [
-            *self._kafka_problems(),
-            *self._event_problems(),
-            *self._label_problems(),
-            *self._topic_problems(),
-            *self._note_problems(),
-        ]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-    def _note_problems(self) -> list[str]:
-        """What decides has to be written into the models topic, and to be read back as it was."""
-        decides = deciding(self.events, self.labels, self.model)
-        try:
-            note = orjson.dumps(decides)
-        except TypeError as error:
-            return [f"events, labels or model hold a value that JSON cannot hold: {error}"]
-        if len(note) > MAX_NOTE_BYTES:
-            problem = (
-                f"events.schema is too large: the settings that a restore needs have {len(note):,} "
-                f"bytes with it, and may have {MAX_NOTE_BYTES:,}"
-            )
-            return [problem]
-        back = orjson.loads(note)
-        for name, spec in (("events", self.events), ("labels", self.labels), ("model", self.model)):
-            if type(spec).model_validate(back[name]) != spec:
-                return [f"{name} holds a value that JSON cannot hold exactly"]
-        return []
-
-    def _kafka_problems(self) -> list[str]:
-        problems = [
-            f"kafka.{name} belongs to Millstream's guarantees ({OWNED[name]}): leave it out"
-            for name in self.kafka
-            if name in OWNED
-        ]
-        problems += [
-            f"kafka.{name} is a function or object of Python, which no file can hold: leave it out"
-            for name in self.kafka
-            if is_of_python(name)
-        ]
-        problems += [
-            f"kafka.{name} is no whole number: write one without a unit"
-            for name in WHOLE_NUMBERS
-            if name in self.kafka and not re.fullmatch(r"[0-9]{1,10}", str(self.kafka[name]))
-        ]
-        if not self.kafka.get("bootstrap.servers"):
-            problems.append("kafka.bootstrap.servers is missing: name a broker, as host:port")
-        return problems
-
-    def _event_problems(self) -> list[str]:
-        events = self.events
-        listed = events.features if isinstance(events.features, tuple) else ()
-        problems = [
-            f"events.features names {name} twice: once is enough"
-            for name in sorted({name for name in listed if listed.count(name) > 1})
-        ]
-        roles = {
-            "events.id": events.id,
-            "events.label": events.label,
-            "events.timestamp": events.timestamp,
-        }
-        problems += [
-            f"{role} is {path}, which events.features lists as well: the model would be shown it; "
-            "take it out of the features"
-            for role, path in roles.items()
-            if path is not None and path in listed
-        ]
-        problems += [
-            f"events.bounds.{name} is not among events.features: bounds are for features"
-            for name in events.bounds
-            if listed and name not in listed
-        ]
-        problems += [
-            f"events.bounds.{name} has its lowest value above its highest: exchange them"
-            for name, (low, high) in events.bounds.items()
-            if low is not None and high is not None and low > high
-        ]
-        if events.missing == "allow" and self.model.sklearn is not None:
-            problems.append("events.missing cannot be allow with model.sklearn: a scikit-learn "
-                            "model needs every feature; leave it out")  # fmt: skip
-        if not listed and isinstance(events.features, tuple):
-            problems.append("events.features is empty: list features, or leave it out for all")
-        if events.json_schema is not None:
-            try:
-                Schema(events.json_schema)
-            except ValueError as error:
-                problems.append(f"events.schema is not a JSON Schema: {error}")
-        return problems
-
-    def _label_problems(self) -> list[str]:
-        events, labels, problems = self.events, self.labels, []
-        if labels.source == "event" and events.label is None:
-            problems.append("events.label is missing: labels.from: event needs the label's field")
-        if labels.source != "event" and events.label is not None:
-            problems.append("events.label only means something with labels.from: event; leave it "
-                            f"out, or change labels.from ({labels.source})")  # fmt: skip
-        if labels.source == "topic" and events.id is None:
-            problems.append("events.id is missing: labels that come later are joined by it")
-        if labels.source == "topic" and not self.predictions.features:
-            problems.append("predictions.features cannot be false with labels.from: topic: a "
-                            "restore takes the features from there")  # fmt: skip
-        if labels.source != "event" and labels.missing == "predict":
-            problems.append("labels.missing only means something with labels.from: event; leave "
-                            f"it out, or change labels.from ({labels.source})")  # fmt: skip
-        classes = self.model.classes
-        if classes is not None and len({(type(each), each) for each in classes}) < len(classes):
-            problems.append("model.classes names a class twice: once is enough")
-        assumed = labels.on_timeout.assume if isinstance(labels.on_timeout, Assume) else None
-        # True == 1 in Python, but they are two classes.
-        known = None if classes is None else {(type(each), each) for each in classes}
-        if assumed is not None and known is not None and (type(assumed), assumed) not in known:
-            problems.append(f"labels.on_timeout.assume is {assumed}, which is none of "
-                            "model.classes: name one of them")  # fmt: skip
-        return problems
-
-    def _topic_problems(self) -> list[str]:
         names = {
             "events.topic": self.events.topic,
             "labels.topic": self.labels.topic,
@@ -271,15 +147,20 @@ class Settings(BaseSettings):
             "topics.models": self.topic("models"),
             "topics.dead_letters": self.topic("dead_letters"),
         }
-        first_use: dict[str, str] = {}
-        problems = []
-        for setting, name in names.items():
-            if name is not None and name in first_use:
-                problems.append(f"{first_use[name]} and {setting} are both {name}: each needs a "
-                                "topic of its own")  # fmt: skip
-            elif name is not None:
-                first_use[name] = setting
-        return problems
+        problems = [
+            *rules.kafka_problems(self.kafka),
+            *rules.event_problems(self.events, self.model),
+            *rules.label_problems(self.events, self.labels),
+            *rules.class_problems(self.labels, self.model),
+            *rules.topic_problems(names),
+            *rules.note_problems(self.events, self.labels, self.model),
+        ]
+        if self.labels.source == "topic" and not self.predictions.features:
+            problems.append("predictions.features cannot be false with labels.from: topic: a "
+                            "restore takes the features from there")  # fmt: skip
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
 
 def load_settings(path: Path) -> Settings:
@@ -301,8 +182,18 @@ def failpoint() -> str | None:
     return os.environ.get(FAILPOINT)
 
 
+class _Environment(EnvSettingsSource):
+    """The environment, with every mistake in its JSON of one kind."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+
+
 def _environment() -> dict[str, Any]:
-    source = EnvSettingsSource(Settings)
+    source = _Environment(Settings)
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in map(str.upper, source.env_vars):
         section = name.split("__")[0]
@@ -320,6 +211,10 @@ def _environment() -> dict[str, Any]:
         ) from error
     if isinstance(values.get("kafka"), dict):
         values["kafka"] = dotted(values["kafka"])
-    if isinstance(values.get("labels"), dict):
-        read_scalars(values["labels"])
+    for name in source.env_vars:
+        section, _, key = name.removeprefix(f"{PREFIX}labels__".lower()).partition("__")
+        labels = values.get("labels", {}).get(section) if section in _OF_LABELS else None
+        # Text inside JSON is text: there are quotes around it.
+        if isinstance(labels, dict) and isinstance(labels.get(key), str):
+            labels[key] = read_scalar(labels[key])
     return values

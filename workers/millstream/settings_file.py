@@ -123,24 +123,17 @@ def dotted(kafka: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
-def read_scalars(labels: dict[str, Any]) -> None:
-    """Labels in the environment are read as in a file: `false` is a boolean there, and 1 a number.
+def read_scalar(text: str) -> bool | int | float | str | None:
+    """A label in the environment, read as in a file: `false` is a boolean there, `yes` a text.
 
-    Elsewhere the setting says what type a text stands for; a label may be of any.
+    Elsewhere the setting says what type a text stands for; a label may be of any. What is no
+    scalar there is text, for a text may begin with a bracket.
     """
-    for section in (labels.get("on_timeout"), labels.get("values")):
-        if isinstance(section, dict):
-            for key, value in section.items():
-                if isinstance(value, str):
-                    section[key] = _scalar(value)
-
-
-def _scalar(text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        value = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
-    return value if isinstance(value, bool | int | float) else text
+    return value if value is None or isinstance(value, bool | int | float) else text
 
 
 def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:

@@ -1,5 +1,6 @@
 """Labels: from what a message says to what a model learns."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from millstream.core.features import MAX_MAGNITUDE
@@ -19,6 +20,8 @@ class LabelRule:
         # What an anomaly detector learns from labels is the distribution of a number.
         self._numbers = learner.kind in {"regressor", "anomaly"}
         self._binary = learner.binary
+        if self._binary and classes is not None:
+            classes = tuple(bool(each) if _is_bit(each) else each for each in classes)
         # True == 1 in Python, but they are two classes.
         self._classes = None if classes is None else {(type(each), each) for each in classes}
 
@@ -27,12 +30,17 @@ class LabelRule:
 
         Raises `DeadLetter`: `label_type`, `label_class`.
         """
-        if self._values:
-            value = self._mapped(value)
+        return self.check(self._mapped(value) if self._values else value)
+
+    def check(self, value: Any) -> Label:
+        """The label that the model learns, of one that is no longer to be mapped.
+
+        Raises `DeadLetter`: `label_type`, `label_class`.
+        """
         if self._numbers:
             return self._number(value)
         kind = type(value)
-        if self._binary and kind is int and value in (0, 1):
+        if self._binary and _is_bit(value):
             value, kind = value == 1, bool
         if kind is not bool and (self._binary or kind not in (int, str)):
             raise DeadLetter(
@@ -60,6 +68,11 @@ class LabelRule:
         return value  # type: ignore[no-any-return]
 
 
+def _is_bit(value: Any) -> bool:
+    """Whether a value is a number that a model of two classes takes for false or true."""
+    return type(value) is int and value in (0, 1)
+
+
 def _named(value: Any) -> str:
     """A value's JSON type, for a message that must not hold the value."""
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", float: "a float"}
@@ -76,6 +89,41 @@ def assumed_label(
     if not isinstance(labels.on_timeout, Assume):
         return None
     return LabelRule(labels, learner, classes).convert(labels.on_timeout.assume)
+
+
+def unlearnable(
+    labels: LabelsSpec, learner: Learner, classes: tuple[Scalar, ...] | None
+) -> Iterator[str]:
+    """Sentences on labels in the settings that the model could never learn."""
+    if classes is not None and learner.kind != "classifier":
+        yield f"model.classes: a model of this kind ({learner.kind}) has none: leave it out"
+        return
+    any_class, rule = LabelRule(labels, learner, None), LabelRule(labels, learner, classes)
+    learned = set()
+    for each in classes or ():
+        try:
+            label = any_class.check(each)
+        except DeadLetter as bad:
+            yield f"model.classes: the model cannot learn {each!r} ({bad.detail}): name its classes"
+            continue
+        if (type(label), label) in learned:
+            yield "model.classes names a class twice: to this model 0 and 1 are false and true"
+        learned.add((type(label), label))
+    for text, each in labels.values.items():
+        try:
+            rule.check(each)
+        except DeadLetter as bad:
+            yield (
+                f"labels.values.{text}: the model cannot learn {each!r} ({bad.detail}): "
+                "map to one of its labels"
+            )
+    try:
+        assumed_label(labels, learner, classes)
+    except DeadLetter as bad:
+        yield (
+            f"labels.on_timeout.assume: the model cannot learn it ({bad.detail}): "
+            "name one of its labels"
+        )
 
 
 class LabelMessage(NamedTuple):

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator
 from millstream.core.models.learner import Learner
 from millstream.core.models.river_learner import river_learner
 from millstream.core.models.river_probe import RiverTraits, probe
-from millstream.core.models.sklearn_learner import IncrementalSklearn, StaticSklearn
+from millstream.core.models.sklearn_incremental import IncrementalSklearn
+from millstream.core.models.sklearn_learner import StaticSklearn
 from millstream.core.spec import LabelsSpec, ModelSpec
 from millstream.errors import SettingsError
 

@@ -18,11 +18,19 @@ import functools
 import importlib
 import inspect
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
-from river import base
+from river import base, utils
 
+from millstream.core.models.expression_limits import (
+    MAX_INTEGER,
+    Budget,
+    TooMuchError,
+    check_grid,
+    check_size,
+)
 from millstream.errors import SettingsError
 
 MODULES: Final = frozenset(
@@ -36,7 +44,7 @@ MODULES: Final = frozenset(
     }
 )
 """River's modules of models, and of the parts that models are made of."""
-FUNCTIONS: Final = frozenset({"utils.expand_param_grid"})
+FUNCTIONS: Final = {"utils.expand_param_grid": utils.expand_param_grid}
 """Functions of these modules that may be called; any other is refused."""
 VALUE_TYPES: Final[dict[str, type]] = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -48,7 +56,6 @@ MAX_ITEMS: Final = 1_000
 """Items of one list, tuple, set or dict, and arguments of one call."""
 MAX_TEXT: Final = 1_000
 """Characters of one text."""
-MAX_INTEGER: Final = 2**63
 
 
 def build(expression: str) -> base.Estimator:
@@ -85,6 +92,7 @@ class _Builder:
     def __init__(self, expression: str) -> None:
         # A YAML block may spread an expression over lines, which Python allows in brackets only.
         self._text = " ".join(expression.split("\n")).strip()
+        self._budget = Budget()
         self._readers: dict[type[ast.expr], Callable[[Any, int], Any]] = {
             ast.Constant: self._constant,
             ast.UnaryOp: self._signed,
@@ -128,7 +136,7 @@ class _Builder:
         if isinstance(value, str) and len(value) > MAX_TEXT:
             raise self._refuse(node, f"text of more than {MAX_TEXT} characters")
         if isinstance(value, int) and abs(value) > MAX_INTEGER:
-            raise self._refuse(node, "an integer of more than 64 bits")
+            raise self._refuse(node, f"whole numbers go up to {MAX_INTEGER:,}")
         if value is not None and not isinstance(value, str | bool | int | float):
             raise self._refuse(node, f"{type(value).__name__} is not part of a River expression")
         return value
@@ -155,6 +163,9 @@ class _Builder:
         if len(keys) < len(node.keys):
             raise self._refuse(node, "** is not part of a River expression")
         names, values = self._items(keys, depth, node), self._items(node.values, depth, node)
+        with self._bounded(node):  # it may be a grid of parameters
+            for name, value in zip(names, node.values, strict=True):
+                check_size(name, value)
         return self._hashed(node, lambda: dict(zip(names, values, strict=True)))
 
     def _hashed(self, node: ast.expr, make: Callable[[], Any]) -> Any:
@@ -188,9 +199,24 @@ class _Builder:
             raise self._refuse(node, "** is not part of a River expression")
         for name in names:
             self._check_keyword(node, make, name)
-        positional = self._items(node.args, depth, node)
-        values = self._items([keyword.value for keyword in node.keywords], depth, node)
-        return self._made(node, lambda: make(*positional, **dict(zip(names, values, strict=True))))
+        parameters = inspect.signature(make).parameters
+        given = dict(zip(parameters, node.args, strict=False))
+        given |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        with self._bounded(node), self._budget.call(given, parameters):
+            positional = self._items(node.args, depth, node)
+            values = self._items([keyword.value for keyword in node.keywords], depth, node)
+        keywords = dict(zip(names, values, strict=True))
+        if make is FUNCTIONS["utils.expand_param_grid"]:
+            with self._bounded(node):
+                check_grid(keywords.get("grid", positional[-1] if positional else None))
+        return self._made(node, lambda: make(*positional, **keywords))
+
+    @contextmanager
+    def _bounded(self, node: ast.expr) -> Iterator[None]:
+        try:
+            yield
+        except TooMuchError as error:
+            raise self._refuse(node, str(error)) from error
 
     def _check_keyword(self, node: ast.Call, make: Callable[..., Any], name: str) -> None:
         known = inspect.signature(make).parameters

@@ -1,4 +1,4 @@
-"""scikit-learn estimators as learners: static ones, and those that learn by `partial_fit`.
+"""scikit-learn estimators as learners; `sklearn_incremental` has those that go on learning.
 
 Rows go in as one NumPy matrix whose columns are picked by name, in the order in which the model
 was fitted, so no data frame is built. scikit-learn warns when a model that was fitted with a data
@@ -22,7 +22,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from millstream.core.digest import digest
-from millstream.core.models.answers import answer_is_finite
 from millstream.core.models.learner import Answer, Features, Kind, Label
 from millstream.errors import SettingsError
 
@@ -55,7 +54,7 @@ def sklearn_kind(estimator: Any) -> Kind:
     )
 
 
-class _SklearnLearner:
+class SklearnLearner:
     """What both sorts have in common; see `Learner` for the meaning of it all."""
 
     predict_changes_state = False
@@ -125,7 +124,7 @@ class _SklearnLearner:
 
     def predict_many(self, rows: Sequence[Features]) -> list[Answer]:
         """Answer all rows by one vectorised call (two where label and probabilities differ)."""
-        with _unnamed_columns():
+        with unnamed_columns():
             return self._answers(self._matrix(rows))
 
     def transform(self, features: Features) -> dict[str, Any]:
@@ -172,7 +171,7 @@ class _SklearnLearner:
         ]
 
 
-class StaticSklearn(_SklearnLearner):
+class StaticSklearn(SklearnLearner):
     """A fitted estimator that only predicts, many events at a time.
 
     Raises SettingsError for one that is not fitted, or that cannot predict from a matrix.
@@ -184,11 +183,11 @@ class StaticSklearn(_SklearnLearner):
 
     def __init__(self, estimator: Any, feature_names: Sequence[str] | None = None) -> None:
         super().__init__(estimator, feature_names)
-        if not _is_fitted(estimator):
+        if not is_fitted(estimator):
             raise SettingsError(f"model: {type(estimator).__name__} is not fitted")
         columns = self.feature_count or len(self.feature_names or feature_names or ())
         try:
-            with _unnamed_columns():
+            with unnamed_columns():
                 answers = self._answers(np.ones((2, columns)))
         except Exception as error:
             raise SettingsError(
@@ -212,83 +211,8 @@ class StaticSklearn(_SklearnLearner):
         raise TypeError("a static model does not learn")
 
 
-class IncrementalSklearn(_SklearnLearner):
-    """An estimator that learns example by example through `partial_fit`.
-
-    Raises SettingsError where it has no `partial_fit`, or its classes are not known.
-    """
-
-    supervised = True
-    learns = True
-    batched = False
-
-    def __init__(
-        self,
-        estimator: Any,
-        classes: Sequence[Label] | None = None,
-        feature_names: Sequence[str] | None = None,
-    ) -> None:
-        super().__init__(estimator, feature_names)
-        name = type(estimator).__name__
-        if not hasattr(estimator, "partial_fit"):
-            inside = "a Pipeline" if isinstance(estimator, Pipeline) else name
-            raise SettingsError(
-                f"model: {inside} cannot learn (it has no partial_fit); "
-                "set labels.from: none to predict only"
-            )
-        if self.kind not in {"classifier", "regressor"}:
-            raise SettingsError(f"model: {name} does not learn from labels; set labels.from: none")
-        self._fitted = _is_fitted(estimator)
-        known = estimator.classes_.tolist() if self._fitted and self.kind == "classifier" else None
-        if self.kind == "classifier" and not (known or classes):
-            raise SettingsError(f"model.classes is missing: {name} has to know them from the start")
-        if known and classes and set(known) != set(classes):
-            raise SettingsError(f"model.classes: {name} was fitted on the classes {known}")
-        self._classes = known or list(classes or ())
-
-    def _answers(self, matrix: Any) -> list[Answer]:
-        nothing: Answer = {"prediction": None}
-        if self._has_probabilities:
-            nothing["probabilities"] = {}
-        if not self._fitted:
-            return [dict(nothing) for _ in matrix]
-        # Before it has seen every class, GaussianNB answers with NaN: it has no answer yet. (One
-        # that overflows while it learns raises, so that NaN never means a broken estimator here.)
-        return [
-            answer if answer_is_finite(answer) else dict(nothing)
-            for answer in super()._answers(matrix)
-        ]
-
-    def replace_model(self, model: Any, *, untaught: bool) -> None:
-        """Go on with `model`."""
-        super().replace_model(model, untaught=untaught)
-        self._fitted = _is_fitted(model)
-
-    def learn(self, features: Features, label: Label | None) -> None:
-        """Learn one example. Raises ValueError for a label that is none of the classes.
-
-        (scikit-learn itself would take such a label for one of the others.)
-        """
-        first: dict[str, Any] = {}
-        if self.kind == "classifier":
-            if label not in self._classes:
-                raise ValueError("the label is none of the classes")
-            first = {} if self._fitted else {"classes": np.array(self._classes)}
-        with _unnamed_columns():
-            self.model.partial_fit(self._matrix((features,)), np.array([label]), **first)
-        self._fitted = True
-
-    def learn_transformed(
-        self,
-        features: Features,  # noqa: ARG002
-        transformed: Features,
-        label: Label | None,
-    ) -> None:
-        """Learn from `transformed`, which are the features themselves."""
-        self.learn(transformed, label)
-
-
-def _is_fitted(estimator: Any) -> bool:
+def is_fitted(estimator: Any) -> bool:
+    """Whether an estimator has learned anything."""
     try:
         check_is_fitted(estimator)
     except NotFittedError:
@@ -301,7 +225,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _unnamed_columns() -> Iterator[None]:
+def unnamed_columns() -> Iterator[None]:
     """Silence the warning about columns without names; see the top of this file."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
