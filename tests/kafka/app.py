@@ -118,10 +118,22 @@ class App:
         """All that stands in an output topic, checked against its contract."""
         messages = self.kafka.read(self.topic(role), committed=committed)
         kind = {"predictions": "prediction", "examples": "example", "models": "model-note"}
+        if role == "models":  # chunks of snapshots are no JSON, and a deletion has no value
+            messages = [m for m in messages if b"/snapshot/" not in (m.key or b"")]
         if role in kind:
             for message in messages[:50] + messages[-50:]:
                 validate(kind[role], message.json)
         return messages
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The pointers to snapshots that stand in the models topic, oldest first."""
+        pointers: dict[bytes, dict[str, Any] | None] = {}
+        for message in self.kafka.read(self.topic("models")):
+            key = message.key or b""
+            if re.fullmatch(rb"\d+/snapshot/[^/]+", key):
+                pointers.pop(key, None)
+                pointers[key] = message.json if message.value is not None else None
+        return [pointer for pointer in pointers.values() if pointer is not None]
 
     def predictions(self, *, committed: bool = True) -> list[dict[str, Any]]:
         """The prediction records."""

@@ -18,10 +18,17 @@ from prometheus_client.utils import floatToGoString
 from millstream import __version__
 from millstream.core.records import REASONS, Side
 
-Stage = Literal["consume", "process", "produce", "commit", "restore"]
+Stage = Literal["consume", "process", "produce", "commit", "restore", "snapshot"]
 
 SIDES: Final[tuple[Side, ...]] = ("events", "labels")
-STAGES: Final[tuple[Stage, ...]] = ("consume", "process", "produce", "commit", "restore")
+STAGES: Final[tuple[Stage, ...]] = (
+    "consume",
+    "process",
+    "produce",
+    "commit",
+    "restore",
+    "snapshot",
+)
 SKIPS: Final = ("tombstone", "duplicate_label", "replayed")
 EXPIRIES: Final = ("drop", "assume")
 
@@ -57,7 +64,8 @@ class Metrics:
         stages = Histogram(
             "millstream_stage_duration_seconds",
             "Time per batch spent to consume (waiting included), to process (decode, predict, "
-            "learn), to produce and to commit; and per shard, to restore it.",
+            "learn), to produce and to commit; per shard, to restore it; and for a snapshot, how "
+            "long the loop stood still.",
             ["stage"],
             buckets=_STAGE_SECONDS,
             registry=self.registry,
@@ -76,6 +84,19 @@ class Metrics:
         )
         self.registry.register(self._latency)
         self._partition_gauges()
+        snapshots = Counter(
+            "millstream_snapshots",
+            "Snapshots by what became of them: written, failed (the worker goes on), or rejected "
+            "by a restore, which then takes the one before.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._snapshots = {r: snapshots.labels(r) for r in ("written", "failed", "rejected")}
+        self._restored = Counter(
+            "millstream_restored_records",
+            "Records of its own logs that this worker has read to restore shards.",
+            registry=self.registry,
+        )
         self._shards = Gauge(
             "millstream_shards",
             "Shards (partitions of events) that this worker owns, and how many are restored.",
@@ -165,6 +186,24 @@ class Metrics:
             ["partition"],
             registry=self.registry,
         )
+        self._snapshot_bytes = Gauge(
+            "millstream_snapshot_bytes",
+            "Size of the shard's last snapshot.",
+            ["partition"],
+            registry=self.registry,
+        )
+        self._snapshot_time = Gauge(
+            "millstream_snapshot_timestamp_seconds",
+            "When the shard's last snapshot was taken, in seconds since 1970.",
+            ["partition"],
+            registry=self.registry,
+        )
+        self._restore_seconds = Gauge(
+            "millstream_last_restore_seconds",
+            "How long the last restore of the shard took.",
+            ["partition"],
+            registry=self.registry,
+        )
         self._lag_records = Gauge(
             "millstream_lag_records",
             "Offsets between the last one processed and the end of the partition; the markers of "
@@ -217,6 +256,20 @@ class Metrics:
         """Examples that a shard's model has learned."""
         self._learned.labels(str(partition)).set(examples)
 
+    def count_snapshot(self, result: Literal["written", "failed", "rejected"]) -> None:
+        """Count a snapshot by what became of it."""
+        self._snapshots[result].inc()
+
+    def set_snapshot(self, partition: int, size: int, taken_at_ms: int) -> None:
+        """Size and age of a shard's last snapshot."""
+        self._snapshot_bytes.labels(str(partition)).set(size)
+        self._snapshot_time.labels(str(partition)).set(taken_at_ms / 1000)
+
+    def observe_restore(self, partition: int, records: int, seconds: float) -> None:
+        """What a restore read, and how long it took."""
+        self._restored.inc(records)
+        self._restore_seconds.labels(str(partition)).set(seconds)
+
     def set_lag(self, side: Side, partition: int, records: int, seconds: float) -> None:
         """How far behind the end of its input a shard is."""
         self._lag_records.labels(side, str(partition)).set(records)
@@ -235,6 +288,9 @@ class Metrics:
             self._learned,
             self._lag_records,
             self._lag_seconds,
+            self._snapshot_bytes,
+            self._snapshot_time,
+            self._restore_seconds,
         ):
             gauge.remove_by_labels({"partition": str(partition)})
 

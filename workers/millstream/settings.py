@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_serializer, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_serializer, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -68,6 +68,32 @@ class BreakerSettings(Spec):
     window: int = Field(default=1000, ge=10)
 
 
+class SnapshotSettings(Spec):
+    """When a shard's state is written down, so that a restore need not read its whole log."""
+
+    every: Milliseconds = 300_000
+    """At the latest so long after the last one, if anything was worked off since."""
+    examples: int = Field(default=100_000, ge=1)
+    """At the latest after so many examples learned."""
+    keep: int = Field(default=3, ge=1, le=1_000)
+    """How many of each partition are kept."""
+    store: str | None = None
+    """A folder, or a URL that fsspec knows (s3://bucket/path); None: the models topic."""
+    key: SecretStr | None = None
+    """Signs snapshots (HMAC-SHA256); with it, none is read that is not signed by it."""
+    allow_version_change: bool = False
+    """Read pickled models that were written with other versions of the libraries."""
+    trust: tuple[str, ...] = ()
+    """Modules, besides those of the libraries, whose classes may be in a pickled model."""
+
+
+class RecoverySettings(Spec):
+    """What a restore does where the logs do not hold what it needs."""
+
+    lost_log: Literal["stop", "continue"] = "stop"
+    """Where a topic's retention has deleted what was not worked off or is needed for the state."""
+
+
 class HttpSettings(Spec):
     """Address of /metrics, /livez and /readyz."""
 
@@ -108,6 +134,8 @@ class Settings(BaseSettings):
     topics: TopicNames = TopicNames()
     batch: BatchSettings = BatchSettings()
     dead_letters: BreakerSettings = BreakerSettings()
+    snapshots: SnapshotSettings = SnapshotSettings()
+    recovery: RecoverySettings = RecoverySettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 

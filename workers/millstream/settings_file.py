@@ -144,6 +144,12 @@ def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
             if isinstance(value, dict) and set(value) == {"file"}:
                 path = folder / str(value["file"])
                 kafka[key] = _content(path, f"{origin}: kafka.{key}").rstrip("\r\n")
+    snapshots = document.get("snapshots")
+    if isinstance(snapshots, dict):
+        key = snapshots.get("key")
+        if isinstance(key, dict) and set(key) == {"file"}:
+            content = _content(folder / str(key["file"]), f"{origin}: snapshots.key")
+            snapshots["key"] = content.rstrip("\r\n")
     events = document.get("events")
     if isinstance(events, dict) and isinstance(events.get("schema"), str):
         path = folder / events["schema"]

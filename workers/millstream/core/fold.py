@@ -15,8 +15,10 @@ from pydantic import ValidationError
 from millstream.core import outputs
 from millstream.core.join import Held, Waiting
 from millstream.core.late import LateShard
+from millstream.core.marks import Marks
 from millstream.core.records import Headers, Output, Record, Side
 from millstream.core.shard import Era
+from millstream.core.snapshot import About
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec, deciding
 from millstream.errors import DeadLetter, Stop
 
@@ -134,8 +136,17 @@ class Claims:
     one that committed, and from there back what each of them says it came after.
     """
 
-    def __init__(self) -> None:
-        self._after: dict[int, int] = {}
+    def __init__(self, known: Mapping[str, int] | None = None) -> None:
+        """`known`: what `chain` gave to a snapshot."""
+        self._after: dict[int, int] = {int(owner): after for owner, after in (known or {}).items()}
+
+    def chain(self, owner: int) -> dict[str, int]:
+        """Owner to the one before, from this one back, as JSON holds it."""
+        chain: dict[str, int] = {}
+        while owner in self._after and str(owner) not in chain:
+            chain[str(owner)] = self._after[owner]
+            owner = self._after[owner]
+        return chain
 
     def add(self, record: Record) -> None:
         """Take in a record of examples."""
@@ -161,17 +172,23 @@ class Claims:
 
 
 class LateFold:
-    """Fills a new `LateShard`: first all of `examples`, then all of `predictions`."""
+    """Fills a new `LateShard`: first from `examples`, then from `predictions`.
+
+    From their start, or from where a snapshot says: what the model has learned is then in `shard`
+    already, and the examples up to there only tell what no longer waits.
+    """
 
     def __init__(
         self,
         shard: LateShard,
         committed: Mapping[Side, int | None],
         owners: Container[int] | None = None,
+        snapshot: About | None = None,
     ) -> None:
         """`committed`: the group's committed offsets, None where there are none.
 
-        `owners`: those whose records count (see `Claims`); None: all.
+        `owners`: those whose records count (see `Claims`); None: all. `snapshot`: what `shard` was
+        made of, if anything; its learner holds the state, nothing else of it is set.
         """
         self._shard = shard
         self._owners = owners
@@ -180,11 +197,21 @@ class LateFold:
         self._predicted_by: dict[int, int] = {}
         self.owner = 0
         self.positions = Positions(shard.source.events, shard.source.labels)
+        self._learned_before = 0
+        self._events_floor = 0
+        if snapshot is not None:
+            shard.learned = self._learned_before = snapshot.learned
+            shard.marks = Marks(snapshot.marks)
+            # All events below were answered, and nothing of them waits.
+            self._events_floor = snapshot.marks[0][0]
+            for side in shard.sides:
+                self.positions.saw(side, snapshot.positions[side] - 1)
 
     def example(self, record: Record) -> None:
         """Take in a record of examples."""
         if record.value is None:
             return
+        self._shard.marks.reached(record.offset, self._shard.join)
         example = orjson.loads(record.value)
         owner = example["owner"]
         if owner < self.owner or (self._owners is not None and owner not in self._owners):
@@ -214,6 +241,8 @@ class LateFold:
         expired = "label_source" not in example
         join.resolve(example["id"], example["time"], example["written_at"], expired=expired)
         if example["kind"] == "failed" or example["label"] is None:
+            return
+        if example["learned"] <= self._learned_before:
             return
         try:
             shard.learn(example, example["label"])
@@ -246,6 +275,8 @@ class LateFold:
         document = orjson.loads(record.value)
         offset = document["source"]["offset"]
         self.positions.saw("events", offset)
+        if offset < self._events_floor:
+            return
         committed = self._committed.get("events")
         beyond = committed is not None and offset >= committed
         if beyond:
@@ -273,4 +304,5 @@ class LateFold:
 
     def finish(self) -> None:
         """All logs are read: the shard knows what it must not do again."""
+        self._shard.marks.folded(self._shard.join)
         self._shard.labels_floor = self.positions.next["labels"]

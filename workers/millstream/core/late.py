@@ -16,6 +16,7 @@ from millstream.core import outputs
 from millstream.core.events import Event
 from millstream.core.join import Held, Join, Waiting
 from millstream.core.labels import LabelMessage, LabelReader, assumed_label
+from millstream.core.marks import Marks
 from millstream.core.merge import Item, Merge
 from millstream.core.models.learner import Features, Label
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
@@ -41,6 +42,8 @@ class LateShard(Shard):
         self.join = Join(labels.wait)
         self.merge = Merge(labels.max_idle)
         self.owner = owner
+        self.marks = Marks()
+        """Where in the logs the join's memory begins."""
         self._wait = labels.wait
         # What a label that came would be turned into; `assumed_label` refuses what cannot be.
         self._assumed = assumed_label(labels, self.learner, plan.model.classes)
@@ -197,6 +200,7 @@ class LateShard(Shard):
         if identity is None:
             raise DeadLetter("id")
         answer = self.answer(event.features)
+        self.latest = event.features
         repeat = self.join.is_repeat(identity, item.time)
         example: dict[str, Any] = {"features": event.features, **answer}
         late: dict[str, Any] = {"waits": not repeat, "owner": self.owner}

@@ -62,6 +62,8 @@ class Shard:
         self.source = plan.source
         self.learner = plan.build_learner()
         self.learned = 0
+        self.latest: Features | None = None
+        """Features of the latest event predicted on: what a snapshot proves itself by."""
         self._skips = plan.skips
         self._notes: list[Output] = []
         self._readers = deque(
@@ -122,6 +124,7 @@ class Shard:
         # time on, and a call costs as much as a feature.
         source, read, predict, learn = self.source, self.read, learner.predict, learner.learn
         supervised, write = learner.supervised, outputs.prediction
+        event = None
         for record in batch:
             try:
                 event = read(record)
@@ -156,6 +159,8 @@ class Shard:
                 skip = DeadLetter("learn_error", type(error).__name__)
                 raise Restore("events", record.offset, skip) from error
             self.learned += 1
+        if event is not None:
+            self.latest = event.features
         _count_if(out, "predicted", len(predictions) - predicted_before)
         _count_if(out, "learned", self.learned - learned_before)
 

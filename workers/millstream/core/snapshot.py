@@ -69,6 +69,10 @@ class About(_Part):
     """Library to its version; python, river, scikit-learn and numpy are compared on reading."""
     created_at: int
     """Milliseconds since 1970."""
+    marks: list[list[int]] = []
+    """Late labels: see `core.marks`."""
+    claims: dict[str, int] = {}
+    """Late labels, at least once: owner to the owner before, see `fold.Claims`."""
 
 
 class Probe(_Part):

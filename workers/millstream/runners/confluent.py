@@ -29,16 +29,27 @@ from millstream.health import Health
 from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.batch import Batch
-from millstream.runners.clients import consumer_config, reader_config
+from millstream.runners.clients import consumer_config, producer_config, reader_config
 from millstream.runners.membership import Membership, Partition
 from millstream.runners.pace import Pace
 from millstream.runners.publish import AtLeastOnce, Names
 from millstream.runners.publishing import Publishing, publisher_builder
 from millstream.runners.restore import Restorer
 from millstream.runners.slot import Slot
-from millstream.runners.topics import TopicInfo, connect, describe, require_topics
+from millstream.runners.snapshot_topic import ModelsTopic
+from millstream.runners.snapshot_writer import SnapshotWriter
+from millstream.runners.snapshots import Snapshots
+from millstream.runners.topics import (
+    TopicInfo,
+    connect,
+    describe,
+    needed_topics,
+    require_topics,
+    topic_ids,
+)
 from millstream.runners.watch import Watch
 from millstream.settings import Settings
+from millstream.stores.snapshot_files import SnapshotFiles
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +110,11 @@ class Worker:
             while not self._stopping.is_set():
                 self._turn()
         finally:
-            # In this order: leave the group, so that others take over; then the rest.
+            # In this order: leave the group, so that others take over (shards are released, with
+            # their last snapshots, on the way); then the rest.
             self._consumer.close()
             self._publishing.close()
+            self._snapshots.close()
             restorer.close()
             slot.release()
 
@@ -115,11 +128,18 @@ class Worker:
         restorer = Restorer(
             settings, self._build_learner, admin, reader_config(settings),
             publisher if isinstance(publisher, AtLeastOnce) else None,
-            self._max_bytes(describe(admin, self._names)),
+            self._max_bytes(describe(admin, self._names)), self._metrics,
+            topic_ids(admin, needed_topics(settings).values()),
         )  # fmt: skip
         self._consumer = Consumer(consumer_config(settings))
         self._membership = Membership(self._consumer, restorer, self._metrics)
         self._publishing.join(self._consumer, self._membership)
+        topic = ModelsTopic(producer_config(settings, None), self._names.models)
+        store = settings.snapshots.store
+        files = None if store is None else SnapshotFiles(store, settings.app)
+        writer = SnapshotWriter(settings.snapshots, topic, files, self._build_learner)
+        self._snapshots = Snapshots(settings.snapshots, restorer, writer, self._metrics)
+        self._membership.before_release = self._snapshots.release
         self._piece_records = settings.batch.max_records if restorer.batched else PIECE_RECORDS
         return restorer
 
@@ -166,6 +186,7 @@ class Worker:
         if batch:
             self._commit(batch)
         self._publishing.refresh_offsets()
+        self._snapshots.turn(list(membership.partitions.values()))
         self._watch.report_lag(membership)
 
     def _wait(self, *, restoring: bool) -> float:

@@ -23,6 +23,8 @@ NAMES: Final[dict[str, str]] = {
     "mid_restore": "a step of a restore is done, and others are to come",
     "after_claim": "at least once, late labels: the claim of a new owner stands, and no offset is "
     "committed in its name",
+    "mid_snapshot": "a part of a snapshot is stored",
+    "before_pointer": "all of a snapshot is stored, and nothing points to it",
     "in_revoke": "partitions were taken away, and the group does not know that they are let go",
 }
 """Every failpoint, and what is done and not done there."""

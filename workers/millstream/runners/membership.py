@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS, HOPELESS, to_record
 from millstream.runners.publish import Aborted, commit_offsets
-from millstream.runners.restore import Restorer, ShardRestore
+from millstream.runners.restore import NOTHING_RESTORED, Restored, Restorer, ShardRestore
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Partition:
     """When the broker may be asked again whether a side is at its end, on the monotonic clock."""
     latest: int = -1
     """Kafka's timestamp (ms) of the last event worked off."""
+    restored: Restored = NOTHING_RESTORED
+    """What its last restore began from."""
     committed_at: float = 0.0
     """When its offsets were last committed, on the monotonic clock."""
 
@@ -65,6 +68,8 @@ class Membership:
 
     def __init__(self, consumer: Consumer, restorer: Restorer, metrics: Metrics) -> None:
         self.partitions: dict[int, Partition] = {}
+        self.before_release: Callable[[list[Partition]], None] = lambda _: None
+        """Called with partitions that are about to be given away, while they are still ours."""
         self.losses = 0
         """How often partitions were taken from this worker without its consent."""
         self._consumer = consumer
@@ -112,6 +117,9 @@ class Membership:
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         self._metrics.count_rebalance("revoked")
+        ours = [self.partitions[each.partition] for each in revoked
+                if each.partition in self.partitions]  # fmt: skip
+        self.before_release(ours)
         self._drop(consumer, revoked)
 
     def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
@@ -225,6 +233,7 @@ class Membership:
         """Fetch from where the restored shard is."""
         partition.positions = dict(restore.positions)
         partition.shard = restore.shard
+        partition.restored = restore.restored
         if self._restorer.claims and isinstance(restore.shard, LateShard):
             # Only now does our claim count: the group refuses this to anyone put out of it.
             try:

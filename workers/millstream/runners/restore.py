@@ -5,8 +5,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Protocol
 
 from confluent_kafka.admin import AdminClient
 
@@ -17,10 +17,15 @@ from millstream.core.models.learner import Learner
 from millstream.core.outputs import Source
 from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Era, Plan, Shard
+from millstream.core.snapshot_log import SnapshotLog, is_snapshot
 from millstream.errors import DeadLetter, Restore, Stop
+from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.logs_reader import LogReader, Stretch, log_bounds
+from millstream.runners.restore_snapshot import Found, Opener, Search
+from millstream.runners.snapshot_writer import Kept
 from millstream.settings import Settings
+from millstream.versions import library_versions
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +39,21 @@ class OwnerLog(Protocol):
         """Append an owner record to `examples`, and wait until it is there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore began from."""
+
+    learned: int
+    """Examples in the snapshot; 0 without one. Likewise `positions`."""
+    positions: Mapping[str, int]
+    kept: Kept
+    claims: dict[str, int]
+    """At least once: see `Claims.chain`."""
+
+
+NOTHING_RESTORED: Final = Restored(0, {}, Kept(), {})
+
+
 class Restorer:
     """What all restores of a worker share."""
 
@@ -45,8 +65,10 @@ class Restorer:
         reader_config: dict[str, Any],
         owner_log: OwnerLog | None,
         max_bytes: int,
+        metrics: Metrics,
+        topic_ids: dict[str, str] | None = None,
     ) -> None:
-        """`owner_log` is None where transactions fence the old owner."""
+        """`owner_log` is None where transactions fence the old owner; `topic_ids`: topic to id."""
         self.settings = settings
         self.build_learner = build_learner
         self.admin = admin
@@ -60,6 +82,10 @@ class Restorer:
         self.learns = probe.learns
         self.batched = probe.batched
         self.version = definition_digest(settings.model, settings.labels)
+        self.versions = library_versions()
+        self.topic_ids = topic_ids or {}
+        self.metrics = metrics
+        self.opener = Opener(settings, build_learner, self.version, self.versions)
 
     def close(self) -> None:
         """Let go of the broker."""
@@ -107,6 +133,9 @@ class ShardRestore:
         self._new_skips = new_skips
         self._source = restorer.source(partition)
         self._notes = Notes()
+        self._snapshots = SnapshotLog()
+        self._search: Search | None = None
+        self._found: Found | None = None
         self._positions = Positions(self._source.events, self._source.labels)
         self._steps = deque(self._plan())
         self._began = time.monotonic()
@@ -123,6 +152,8 @@ class ShardRestore:
         if not reader.done():
             reader.step(timeout)
             return
+        if self._search is not None and not self._search.done(timeout):
+            return
         if self._steps:
             self._steps.popleft()()
             failpoints.reach("mid_restore")
@@ -138,6 +169,8 @@ class ShardRestore:
     def _plan(self) -> list[Callable[[], None]]:
         steps: list[Callable[[], None]] = []
         steps.append(self._read_notes)
+        if self._restorer.learns:
+            steps += [self._find_snapshot, self._take_snapshot]
         if self._restorer.late:
             if self._restorer.owner_log is not None:
                 # Who owned it before says what to come after; what stands in the log when our
@@ -156,9 +189,12 @@ class ShardRestore:
         sides: list[Side] = ["events", "labels"] if self._restorer.late else ["events"]
         return any(self._committed.get(side) is None for side in sides)
 
-    def _open(self, topic: str, sink: Callable[[Record], None]) -> None:
-        """Read a whole log."""
-        start, end = log_bounds(self._restorer.admin, topic, self.partition)
+    def _open(self, topic: str, sink: Callable[[Record], None], start: int = 0) -> None:
+        """Read a log to its end, from its beginning or from `start`."""
+        low, end = log_bounds(self._restorer.admin, topic, self.partition)
+        if low > start > 0:
+            self._lost(topic, start, low, "the state of the last snapshot")
+        start = max(low, start)
 
         def take(records: Sequence[Record]) -> None:
             for record in records:
@@ -167,13 +203,36 @@ class ShardRestore:
         self._restorer.reader.open(Stretch(topic, self.partition, start, end, take))
 
     def _read_notes(self) -> None:
-        self._open(self._settings.topic("models"), self._notes.add)
+        def take(record: Record) -> None:
+            (self._snapshots if is_snapshot(record) else self._notes).add(record)
+
+        self._open(self._settings.topic("models"), take)
+
+    def _find_snapshot(self) -> None:
+        restorer = self._restorer
+        self._search = Search(
+            restorer.opener, self._snapshots, restorer.version, self._committed, restorer.metrics
+        )
+
+    def _take_snapshot(self) -> None:
+        if self._search is None:
+            raise AssertionError("the search is begun by the step before")
+        self._found = self._search.found
+        if self._found is not None:
+            self._claims = Claims(self._found.about.claims)
+            for side, position in self._found.about.positions.items():
+                self._positions.saw("labels" if side == "labels" else "events", position - 1)
 
     def _new_fold(self) -> None:
+        about = self._found.about if self._found else None
         shard = LateShard(self._shard_plan((self._today(0),)))
         self._made = shard
-        self._fold = LateFold(shard, self._committed, self._owners)
+        self._fold = LateFold(shard, self._committed, self._owners, about)
         self._positions = self._fold.positions
+
+    def _log_start(self, which: Literal["predictions", "examples"]) -> int:
+        """From where on a log has to be read."""
+        return self._found.about.logs[which] if self._found else 0
 
     def _late_fold(self) -> LateFold:
         if self._fold is None:
@@ -181,10 +240,11 @@ class ShardRestore:
         return self._fold
 
     def _read_examples(self) -> None:
-        self._open(self._settings.topic("examples"), self._late_fold().example)
+        start = self._log_start("examples")
+        self._open(self._settings.topic("examples"), self._late_fold().example, start)
 
     def _read_claims(self) -> None:
-        self._open(self._settings.topic("examples"), self._claims.add)
+        self._open(self._settings.topic("examples"), self._claims.add, self._log_start("examples"))
 
     def _claim(self) -> None:
         owners = self._claims.owners(self._committed_by)
@@ -195,7 +255,8 @@ class ShardRestore:
         self._owners = owners | {owner}
 
     def _read_predictions(self) -> None:
-        self._open(self._settings.topic("predictions"), self._late_fold().prediction)
+        start = self._log_start("predictions")
+        self._open(self._settings.topic("predictions"), self._late_fold().prediction, start)
 
     def _read_predicted_positions(self) -> None:
         self._open(self._settings.topic("predictions"), self._positions.prediction)
@@ -208,6 +269,10 @@ class ShardRestore:
         position = self._position("events", self._settings.events.topic)
         eras, notes = self._eras(position)
         shard = self._made = Shard(self._shard_plan(eras))
+        start = eras[0].start
+        if self._found is not None:
+            start = self._found.about.positions["events"]
+            shard.learned = self._found.about.learned
         # What was too large is in the notes; how large messages may be now says nothing of then.
         shard.source = replace(self._source, max_bytes=sys.maxsize)
         self.positions = {"events": position}
@@ -221,21 +286,34 @@ class ShardRestore:
                     "not break here when it first learned from this log; has its library changed?"
                 ) from broken
 
-        if self._restorer.folds_events and eras[0].start < position:
-            self._check_log_start(eras[0].start)
+        if self._restorer.folds_events and start < position:
+            start = self._first_there(start)
             self._restorer.reader.open(
-                Stretch(self._source.events, self.partition, eras[0].start, position, replay)
+                Stretch(self._source.events, self.partition, start, position, replay)
             )
         self._pending_notes = notes
 
-    def _check_log_start(self, start: int) -> None:
+    def _first_there(self, start: int) -> int:
+        """Where the replay of events begins: at `start`, if they are still there."""
         low, _ = log_bounds(self._restorer.admin, self._source.events, self.partition)
         if low > start:
+            rejected = self._search.rejected if self._search else ""
+            why = f" (a snapshot was passed over: {rejected})" if rejected else ""
+            self._lost(self._source.events, start, low, f"what the model learned{why}")
+        return max(low, start)
+
+    def _lost(self, topic: str, start: int, low: int, what: str) -> None:
+        """A topic's retention has passed what is needed: stop, or go on with what there is."""
+        sentence = (
+            f"{topic} partition {self.partition} begins at offset {low}, but {what} needs it from "
+            f"offset {start} on, and what lies between is gone"
+        )
+        if self._settings.recovery.lost_log == "stop":
             raise Stop(
-                f"{self._source.events} partition {self.partition} begins at offset {low}, but "
-                f"the model learned from offset {start} on, and what lies between is gone: give "
-                "the topic a longer retention.ms, and this model a new app name to start afresh"
+                f"{sentence}: give the topic a longer retention.ms; to go on with what there is, "
+                "set recovery.lost_log: continue, or give the app a new name to start afresh"
             )
+        log.warning(sentence)
 
     # -- pieces ---------------------------------------------------------------------------------
 
@@ -253,7 +331,14 @@ class ShardRestore:
 
     def _shard_plan(self, eras: tuple[Era, ...]) -> Plan:
         skips = {**self._notes.skips, **{where: bad for where, (bad, _) in self._new_skips.items()}}
-        return Plan(self._source, self._settings.model, self._restorer.build_learner, eras, skips)
+        build = self._restorer.build_learner
+        if self._found is not None:
+            learner = self._found.learner
+
+            def build() -> Learner:
+                return learner
+
+        return Plan(self._source, self._settings.model, build, eras, skips)
 
     def _position(self, side: Side, topic: str) -> int:
         """Where to go on: the committed offset, else what the outputs say, else the setting."""
@@ -264,12 +349,15 @@ class ShardRestore:
                 low if self._settings.events.start == "earliest" else high
             )
         if position < low:
-            raise Stop(
+            gone = (
                 f"{topic} partition {self.partition} begins at offset {low}, but this app has only "
                 f"come to offset {position}: the {low - position} records between are gone by the "
-                f"topic's retention; to go on without them, move the offset of group "
-                f"{self._settings.app} to {low}"
+                "topic's retention"
             )
+            if self._settings.recovery.lost_log == "stop":
+                raise Stop(f"{gone}; to go on without them, set recovery.lost_log: continue")
+            log.warning(gone)
+            position = low
         if position > high:
             raise Stop(
                 f"{topic} partition {self.partition} ends at offset {high}, but this app has come "
@@ -295,8 +383,18 @@ class ShardRestore:
         else:
             notes = self._pending_notes
         shard.source = self._source
+        about = self._found.about if self._found else None
+        self.restored = Restored(
+            about.learned if about else 0,
+            about.positions if about else {},
+            Kept.of(self._snapshots),
+            self._claims.chain(shard.owner) if isinstance(shard, LateShard) else {},
+        )
         shard.announce([*notes, *(note for _, note in self._new_skips.values() if note)])
         self.shard = shard
+        replayed = self._restorer.reader.records_read - self._read_before
+        seconds = time.monotonic() - self._began
+        self._restorer.metrics.observe_restore(self.partition, replayed, seconds)
         log.info(
             "restored",
             extra={
@@ -304,7 +402,8 @@ class ShardRestore:
                 "positions": dict(self.positions),
                 "learned": shard.learned,
                 "waiting": shard.waiting(),
-                "replayed": self._restorer.reader.records_read - self._read_before,
-                "seconds": round(time.monotonic() - self._began, 3),
+                "snapshot": self.restored.learned if self._found else None,
+                "replayed": replayed,
+                "seconds": round(seconds, 3),
             },
         )

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource
 
 from millstream import logs
@@ -53,6 +53,24 @@ def is_replayed(settings: Settings, role: str) -> bool:
     if settings.labels.source == "topic":
         return role in {"predictions", "examples"}
     return role == "events"
+
+
+def topic_ids(admin: AdminClient, names: Iterable[str]) -> dict[str, str]:
+    """Topic to its id, which another topic of the same name would not have.
+
+    Empty where the brokers do not say (librdkafka's in-memory one, and Kafka before 2.8).
+    """
+    wanted = TopicCollection(list(names))
+    ids: dict[str, str] = {}
+    try:
+        answers = admin.describe_topics(wanted, request_timeout=CONFIGS_TIMEOUT_SECONDS)
+        for name, answer in answers.items():
+            topic_id = answer.result().topic_id
+            if topic_id is not None and str(topic_id).strip("A="):
+                ids[name] = str(topic_id)
+    except KafkaException as error:
+        _log.info("topic ids are not known", extra={"reason": error.args[0].name()})
+    return ids
 
 
 def describe(

@@ -35,6 +35,13 @@ def definition_digest(spec: ModelSpec, labels: LabelsSpec) -> str:
     return hashlib.sha256(canonical).hexdigest()[:12]
 
 
+def described(spec: ModelSpec) -> str:
+    """What the settings define, for people to read."""
+    if spec.sklearn is not None:
+        return f"scikit-learn, sha256 {spec.sklearn.sha256}"
+    return spec.river or f"factory {spec.factory}"
+
+
 def wrap(
     model: Any,
     spec: ModelSpec,

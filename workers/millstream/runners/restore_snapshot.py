@@ -1,0 +1,131 @@
+"""Finds the snapshot that a restore begins from: the newest that proves to be what it says."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from millstream.core.models.learner import Learner
+from millstream.core.records import Side
+from millstream.core.snapshot import About, BadSnapshot, Snapshot, load, unseal
+from millstream.core.snapshot_log import Pointer, SnapshotLog
+from millstream.errors import SettingsError
+from millstream.metrics import Metrics
+from millstream.settings import Settings
+from millstream.stores.snapshot_files import SnapshotFiles
+
+log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """A snapshot, and the learner that was made of it."""
+
+    about: About
+    learner: Learner
+
+
+class Opener:
+    """Reads and proves snapshots under a worker's settings."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        build_learner: Callable[[], Learner],
+        version: str,
+        versions: Mapping[str, str],
+    ) -> None:
+        """`version`: of the model; `versions`: of the libraries."""
+        self._settings = settings
+        self._build_learner = build_learner
+        self._version = version
+        self._versions = versions
+
+    def open(self, pointer: Pointer, chunks: SnapshotLog) -> Snapshot:
+        """Read a snapshot. Raises BadSnapshot where it is not there, damaged, or not signed."""
+        if pointer.store == "topic":
+            blob = chunks.blob(pointer.name)
+        else:
+            try:
+                files = SnapshotFiles(pointer.store, self._settings.app)
+            except SettingsError as error:
+                raise BadSnapshot(f"its store cannot be opened ({error})") from error
+            blob = files.read(pointer.partition, pointer.name)
+        key = self._settings.snapshots.key
+        snapshot = unseal(blob, None if key is None else key.get_secret_value().encode())
+        about = snapshot.about
+        if (about.app, about.partition) != (self._settings.app, pointer.partition):
+            raise BadSnapshot(f"it is of app {about.app}, partition {about.partition}")
+        return snapshot
+
+    def load(self, snapshot: Snapshot) -> Learner:
+        """The learner that a snapshot holds, proved. Raises BadSnapshot."""
+        settings = self._settings.snapshots
+        return load(
+            snapshot, self._build_learner, self._version, self._versions,
+            allow_version_change=settings.allow_version_change, trusted_modules=settings.trust,
+        )  # fmt: skip
+
+
+class Search:
+    """Looks through the snapshots of one partition in a thread, as proving one takes its time."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        chunks: SnapshotLog,
+        version: str,
+        committed: Mapping[Side, int | None],
+        metrics: Metrics,
+    ) -> None:
+        """`committed`: the group's offsets; what stands for more than those is passed over.
+
+        (Offsets that a user has moved back mean: from there again, with the model of then.)
+        """
+        self._opener = opener
+        self._chunks = chunks
+        self._version = version
+        self._committed = committed
+        self._metrics = metrics
+        self.rejected = ""
+        """Why the last one that was not taken was not."""
+        self.found: Found | None = None
+        self._raised: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name="restore-snapshot", daemon=True)
+        self._thread.start()
+
+    def done(self, timeout: float) -> bool:
+        """Whether the search has ended; waits for at most `timeout` seconds."""
+        self._thread.join(timeout)
+        if self._raised:
+            raise self._raised[0]
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            for pointer in self._chunks.pointers():
+                if self._usable(pointer):
+                    self._try(pointer)
+                if self.found is not None:
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised again in `done`, by the loop's thread
+            self._raised.append(error)
+
+    def _usable(self, pointer: Pointer) -> bool:
+        """Of this model, and of nothing that the group has not committed."""
+        committed = {side: offset for side, offset in self._committed.items() if offset is not None}
+        return pointer.model_version == self._version and all(
+            pointer.positions.get(side, 0) <= offset for side, offset in committed.items()
+        )
+
+    def _try(self, pointer: Pointer) -> None:
+        try:
+            snapshot = self._opener.open(pointer, self._chunks)
+            self.found = Found(snapshot.about, self._opener.load(snapshot))
+        except BadSnapshot as bad:
+            self.rejected = str(bad)
+            self._metrics.count_snapshot("rejected")
+            log.warning(
+                "snapshot passed over",
+                extra={"partition": pointer.partition, "snapshot": pointer.name,
+                       "reason": str(bad)},
+            )  # fmt: skip

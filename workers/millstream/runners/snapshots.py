@@ -1,0 +1,241 @@
+"""When snapshots are taken, and what the loop waits for: a copy of the model's state.
+
+All else happens in a thread. A snapshot only shortens a restore, so one that fails is reported, and
+tried again when the next is due.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from millstream.core.late import LateShard
+from millstream.core.marks import Mark
+from millstream.core.models.build import described
+from millstream.core.models.codecs import CannotCaptureError, capture
+from millstream.core.shard import Shard
+from millstream.core.snapshot import About, BadSnapshot
+from millstream.core.snapshot_log import Pointer
+from millstream.metrics import Metrics
+from millstream.runners.logs_reader import log_bounds
+from millstream.runners.membership import Partition
+from millstream.runners.restore import Restorer
+from millstream.runners.snapshot_topic import NotWritten
+from millstream.runners.snapshot_writer import Kept, SnapshotWriter
+from millstream.settings import SnapshotSettings
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 0.1
+RELEASE_SECONDS: Final = 5.0
+"""How long a revoke or a stop waits for its last snapshots."""
+RETRY_SECONDS: Final = 30.0
+_FAILURES: Final = (BadSnapshot, NotWritten, OSError, KafkaException, CannotCaptureError)
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is known of one partition's snapshots."""
+
+    partition: Partition
+    shard: Shard
+    learned: int
+    """How many examples the last one holds; likewise `positions`."""
+    positions: Mapping[str, int]
+    kept: Kept = field(default_factory=Kept)
+    due_at: float = 0.0
+    """By age, on the monotonic clock."""
+    ends: "Future[tuple[int, int]] | None" = None
+    """Ends of predictions and examples, asked for a new mark."""
+    job: "Future[tuple[Pointer, float]] | None" = None
+
+
+class Snapshots:
+    """Takes the snapshots of a worker's shards."""
+
+    def __init__(
+        self,
+        settings: SnapshotSettings,
+        restorer: Restorer,
+        writer: SnapshotWriter,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._restorer = restorer
+        self._writer = writer
+        self._metrics = metrics
+        self._pool = ThreadPoolExecutor(1, "snapshots")
+        self._tracks: dict[int, _Track] = {}
+        self._look_at = 0.0
+
+    def turn(self, partitions: list[Partition]) -> None:
+        """Take what is due; for the loop, between two batches, when nothing is open."""
+        now = time.monotonic()
+        if now < self._look_at or not self._restorer.learns:
+            return
+        self._look_at = now + LOOK_SECONDS
+        for partition in partitions:
+            shard = partition.shard
+            if shard is None:
+                continue
+            track = self._track(partition, shard)
+            self._collect(partition.number, track)
+            if track.job is None and self._due(track, partition, now):
+                self._go_on(partition, track)
+
+    def release(self, partitions: list[Partition]) -> None:
+        """Last snapshots of shards that this worker is about to give away, within a bound."""
+        if not self._restorer.learns:
+            return
+        until = time.monotonic() + RELEASE_SECONDS
+        tracks = {each.number: self._track(each, each.shard) for each in partitions if each.shard}
+        wait([track.job for track in tracks.values() if track.job], RELEASE_SECONDS)
+        for partition in partitions:
+            track = tracks.get(partition.number)
+            if track is None:
+                continue
+            self._collect(partition.number, track)
+            if track.job is None and track.learned != track.shard.learned:
+                self._take(partition, track)
+        wait([t.job for t in tracks.values() if t.job], max(0.0, until - time.monotonic()))
+        for number, track in tracks.items():
+            self._collect(number, track)
+            self._tracks.pop(number, None)
+
+    def close(self) -> None:
+        """Let go of the thread and the broker; what is not stored by now is not needed."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._writer.close()
+
+    # -- when -----------------------------------------------------------------------------------
+
+    def _track(self, partition: Partition, shard: Shard) -> _Track:
+        track = self._tracks.get(partition.number)
+        if track is None or track.shard is not shard:
+            before = partition.restored
+            # After an abort: the same partition, whose last snapshot may still be on its way.
+            same = track if track is not None and track.partition is partition else None
+            track = self._tracks[partition.number] = _Track(
+                partition,
+                shard,
+                before.learned,
+                before.positions,
+                before.kept if same is None else same.kept,
+                time.monotonic() + self._settings.every / 1000,
+                job=None if same is None else same.job,
+            )
+        return track
+
+    def _due(self, track: _Track, partition: Partition, now: float) -> bool:
+        if track.ends is not None:
+            return True
+        if track.shard.learned - track.learned >= self._settings.examples:
+            return True
+        return now >= track.due_at and partition.positions != track.positions
+
+    def _go_on(self, partition: Partition, track: _Track) -> None:
+        """One step towards a snapshot: late shards need to know where their logs end first."""
+        shard = track.shard
+        if isinstance(shard, LateShard):
+            if track.ends is None:
+                track.ends = self._pool.submit(self._log_ends, partition.number)
+                return
+            if not track.ends.done():
+                return
+            asked, track.ends = track.ends, None
+            try:
+                self._mark(partition, shard, asked.result())
+            except KafkaException as error:
+                self._failed(partition.number, track, error)
+                return
+        self._take(partition, track)
+
+    def _log_ends(self, partition: int) -> tuple[int, int]:
+        settings, admin = self._restorer.settings, self._restorer.admin
+        _, predictions = log_bounds(admin, settings.topic("predictions"), partition)
+        _, examples = log_bounds(admin, settings.topic("examples"), partition)
+        return predictions, examples
+
+    def _mark(self, partition: Partition, shard: LateShard, ends: tuple[int, int]) -> None:
+        """The ends were asked for a moment ago: what is written from now on is not below them."""
+        at = partition.positions
+        shard.marks.add(Mark(at["events"], at["labels"], *ends, shard.join.resolutions))
+
+    # -- one snapshot -----------------------------------------------------------------------------
+
+    def _take(self, partition: Partition, track: _Track) -> None:
+        began = time.monotonic()
+        shard = track.shard
+        try:
+            captured = capture(shard.learner)
+        except CannotCaptureError as error:
+            self._failed(partition.number, track, error)
+            return
+        about = self._about(partition, shard)
+        probe = None if shard.latest is None else dict(shard.latest)
+        self._metrics.observe_stage("snapshot", time.monotonic() - began)
+        track.learned = shard.learned
+        track.positions = _copy(partition)
+        track.due_at = began + self._settings.every / 1000
+        track.job = self._pool.submit(self._writer.write, captured, about, probe, track.kept)
+
+    def _about(self, partition: Partition, shard: Shard) -> About:
+        restorer = self._restorer
+        logs: dict[str, int] = {}
+        marks: list[list[int]] = []
+        claims: dict[str, int] = {}
+        if isinstance(shard, LateShard):
+            needed = shard.marks.needed(shard.join)
+            marks = [list(mark) for mark in needed]
+            logs = {"predictions": needed[0].predictions, "examples": needed[0].examples}
+            claims = partition.restored.claims
+        return About(
+            app=restorer.settings.app,
+            partition=partition.number,
+            positions=_copy(partition),
+            logs=logs,
+            topic_ids=restorer.topic_ids,
+            learned=shard.learned,
+            model_version=restorer.version,
+            model=described(restorer.settings.model),
+            versions=restorer.versions,
+            created_at=time.time_ns() // 1_000_000,
+            marks=marks,
+            claims=claims,
+        )
+
+    def _collect(self, number: int, track: _Track) -> None:
+        """Report a snapshot that is done."""
+        if track.job is None or not track.job.done():
+            return
+        job, track.job = track.job, None
+        try:
+            pointer, seconds = job.result()
+        except _FAILURES as error:
+            self._failed(number, track, error)
+            return
+        self._metrics.set_snapshot(number, pointer.bytes, pointer.created_at)
+        self._metrics.count_snapshot("written")
+        log.info(
+            "snapshot",
+            extra={"partition": number, "positions": pointer.positions, "learned": pointer.learned,
+                   "bytes": pointer.bytes, "seconds": round(seconds, 3)},
+        )  # fmt: skip
+
+    def _failed(self, number: int, track: _Track, error: Exception) -> None:
+        self._metrics.count_snapshot("failed")
+        track.due_at = time.monotonic() + min(RETRY_SECONDS, self._settings.every / 1000)
+        track.positions = {}
+        track.learned = track.shard.learned
+        log.warning(
+            "snapshot failed; the worker goes on, and a restore would read more of the logs",
+            extra={"partition": number, "reason": str(error)},
+        )
+
+
+def _copy(partition: Partition) -> dict[str, int]:
+    return {side: offset for side, offset in partition.positions.items()}  # noqa: C416 - to str
