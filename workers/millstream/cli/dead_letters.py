@@ -1,5 +1,6 @@
 """`millstream dead-letters`: what failed, why, and back with it."""
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -129,7 +130,8 @@ def show(
     """Show a dead letter whole: why it failed, its headers, its key and its value."""
     settings = load_for_command(settings_file)
     place = _source_place(source)
-    if (place is None) == (partition is None or offset is None) or (place and partition):
+    by_position = partition is not None and offset is not None
+    if by_position == (place is not None) or (place is not None and partition is not None):
         raise SettingsError("name a dead letter either by PARTITION and OFFSET, or by --source")
     reader = DeadLetterReader(settings, connect(settings))
     if place is None:
@@ -172,7 +174,7 @@ def replay(  # noqa: PLR0913, PLR0917 - typer makes options of them
     Each message is written as it was, and says in its headers where it comes from.
     """
     settings, chosen = load_for_command(settings_file), make_filter(reason, stage, since, partition)
-    if not (dry_run or yes) and (as_json or not console.is_terminal):
+    if not (dry_run or yes) and (as_json or not is_terminal()):
         raise SettingsError("there is nobody to ask: add --yes, or --dry-run to see what would be")
     reader = DeadLetterReader(settings, connect(settings))
     # Before it is read what was replayed already: what another replay still has open then, this
@@ -191,6 +193,11 @@ def replay(  # noqa: PLR0913, PLR0917 - typer makes options of them
         report(plan, dry_run=False, as_json=True)
     else:
         console.print(f"replayed {replayer.written:,} messages", soft_wrap=True)
+
+
+def is_terminal() -> bool:
+    """Whether somebody sits there to be asked."""
+    return sys.stdin.isatty() and console.is_terminal
 
 
 def make_filter(
