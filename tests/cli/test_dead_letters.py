@@ -238,9 +238,9 @@ def test_nothing_is_replayed_twice_unless_asked(millstream: Millstream, office: 
     run = ("dead-letters", "replay", office.file, "--yes")
     assert "replayed 2 messages" in millstream(*run, "--limit", 2).out
     second = millstream(*run)
-    assert "replayed 1 messages" in second.out
+    assert "replayed 1 message\n" in second.out
     assert "left out: 2 replayed already" in second.out
-    assert "0 messages are to be replayed" in millstream(*run).out
+    assert "0 messages to be replayed" in millstream(*run).out
     listed = lines(millstream("dead-letters", "list", office.file, "--json").out)
     assert [each["replayed"] for each in listed] == [1, 1, 1]
     assert len(office.replayed()) == 3
@@ -262,7 +262,7 @@ def test_a_replay_that_was_cut_short_goes_on_where_it_ended(
     assert cut.written == BATCH_RECORDS
     result = millstream("dead-letters", "replay", office.file, "--yes")
     assert "replayed 10 messages" in result.out, result
-    with pytest.raises(Stop, match=rf"another replay .*: {BATCH_RECORDS} messages were replayed"):
+    with pytest.raises(Stop, match=rf"another replay .* before that: {BATCH_RECORDS}"):
         cut.finish()
     places = Counter(dict(m.headers)["millstream-replayed-from"] for m in office.replayed())
     assert len(places) == many
@@ -301,7 +301,7 @@ def test_it_asks_before_it_writes(
     monkeypatch.setattr(dead_letters, "is_terminal", lambda: True)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{answer}\n"))
     result = millstream("dead-letters", "replay", office.file)
-    assert "replay 1 messages?" in result.out
+    assert "replay 1 message?" in result.out
     assert (result.exit_code, len(office.replayed())) == (1 - replayed, replayed)
 
 
@@ -328,7 +328,7 @@ def test_what_cannot_be_replayed_is_left_out_and_said(
         "left out: 1 cut because they were too large, and no longer whole where they lay" in table
     )
     more = millstream("dead-letters", "replay", office.file, "--yes", "--max-replays", 4)
-    assert "replayed 1 messages" in more.out
+    assert "replayed 1 message\n" in more.out
     assert dict(office.replayed()[-1].headers)["millstream-replays"] == b"4"
 
 
@@ -377,7 +377,7 @@ def test_a_message_that_kafka_refuses_leaves_its_batch_unwritten(
     result = millstream("dead-letters", "replay", file, "--yes")
     assert result.exit_code == 1
     assert "millstream: Kafka refuses the replay (" in result.err
-    assert "0 messages were replayed before that" in result.err
+    assert "messages replayed before that: 0" in result.err
     assert result.err.count("\n") == 1
     assert kafka.read(small) == []
     listed = lines(millstream("dead-letters", "list", file, "--json").out)

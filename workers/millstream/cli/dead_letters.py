@@ -11,7 +11,14 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from millstream.cli.common import Json, SettingsFile, console, load_for_command
-from millstream.cli.dead_letters_replay import Rules, make_plan, report, write_back
+from millstream.cli.dead_letters_replay import (
+    Rules,
+    make_plan,
+    messages,
+    plan_as_object,
+    print_plan,
+    write_back,
+)
 from millstream.cli.dead_letters_show import as_object, counts_table, letters_table, print_letter
 from millstream.core.letters import Letter, Place, describe, read_letter
 from millstream.core.records import REASONS
@@ -182,17 +189,16 @@ def replay(  # noqa: PLR0913, PLR0917 - typer makes options of them
     replayer = None if dry_run else Replayer(settings)
     rules = Rules(_source_topics(settings), max_replays, again, limit)
     plan = make_plan(chosen.scan(reader), rules, reader)
-    if not as_json or replayer is None:
-        report(plan, dry_run=dry_run, as_json=as_json)
-    if replayer is None or not plan.letters:
-        return
-    if not yes:
-        typer.confirm(f"replay {len(plan.letters):,} messages?", abort=True)
-    write_back(plan, reader, replayer)
+    if not as_json:
+        print_plan(plan, dry_run=dry_run)
+    if replayer is not None and plan.letters:
+        if not yes:
+            typer.confirm(f"replay {messages(len(plan.letters))}?", abort=True)
+        write_back(plan, reader, replayer)
+        if not as_json:
+            console.print(f"replayed {messages(replayer.written)}", soft_wrap=True)
     if as_json:
-        report(plan, dry_run=False, as_json=True)
-    else:
-        console.print(f"replayed {replayer.written:,} messages", soft_wrap=True)
+        typer.echo(orjson.dumps(plan_as_object(plan, dry_run=dry_run)).decode())
 
 
 def is_terminal() -> bool:

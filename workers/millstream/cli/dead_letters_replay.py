@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
-import orjson
-import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -96,32 +94,41 @@ def _whole(letter: Letter, reader: DeadLetterReader) -> Record | None:
     return record
 
 
-def report(plan: Plan, *, dry_run: bool, as_json: bool) -> None:
+def plan_as_object(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
+    """A plan for JSON."""
+    return {
+        "dry_run": dry_run,
+        "messages": len(plan.letters),
+        "by_reason": [
+            {"topic": topic, "reason": reason, "messages": count}
+            for (topic, reason), count in _counts(plan).most_common()
+        ],
+        "left_out": dict(plan.left_out),
+    }
+
+
+def print_plan(plan: Plan, *, dry_run: bool) -> None:
     """Say what is, or would be, replayed and what not."""
-    counts = Counter((letter.source.topic, letter.reason) for letter in plan.letters)
-    if as_json:
-        document = {
-            "dry_run": dry_run,
-            "messages": len(plan.letters),
-            "by_reason": [
-                {"topic": topic, "reason": reason, "messages": count}
-                for (topic, reason), count in counts.most_common()
-            ],
-            "left_out": dict(plan.left_out),
-        }
-        typer.echo(orjson.dumps(document).decode())
-        return
-    verb = "would be" if dry_run else "are to be"
-    console.print(f"{len(plan.letters):,} messages {verb} replayed", soft_wrap=True)
-    if counts:
+    verb = "would be" if dry_run else "to be"
+    console.print(f"{messages(len(plan.letters))} {verb} replayed", soft_wrap=True)
+    if plan.letters:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("messages", "topic", "reason"):
             table.add_column(title, overflow="fold")
-        for (topic, reason), count in counts.most_common():
+        for (topic, reason), count in _counts(plan).most_common():
             table.add_row(f"{count:,}", Text(printable(topic)), Text(printable(reason)))
         console.print(table)
     for why, count in plan.left_out.most_common():
         console.print(f"left out: {count:,} {LEFT_OUT[why]}", soft_wrap=True)
+
+
+def messages(count: int) -> str:
+    """So many messages, in words."""
+    return f"{count:,} {'message' if count == 1 else 'messages'}"
+
+
+def _counts(plan: Plan) -> "Counter[tuple[str, str]]":
+    return Counter((letter.source.topic, letter.reason) for letter in plan.letters)
 
 
 def write_back(plan: Plan, reader: DeadLetterReader, replayer: Replayer) -> None:

@@ -108,7 +108,7 @@ class Replayer:
     def _refused(self, raised: KafkaException) -> Stop:
         self.give_up()
         error: KafkaError = raised.args[0]
-        before = f"{self.written:,} messages were replayed before that"
+        before = f"messages replayed before that: {self.written:,}"
         if error.code() in _FENCED:
             return Stop(f"another replay of this app began meanwhile: {before}")
         return Stop(
