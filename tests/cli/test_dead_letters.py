@@ -269,6 +269,21 @@ def test_a_replay_that_was_cut_short_goes_on_where_it_ended(
     assert set(places.values()) == {1}
 
 
+def test_a_replay_that_waited_for_its_answer_while_another_ran_writes_nothing(
+    millstream: Millstream, office: Office, kafka: Kafka
+) -> None:
+    office.write([letter_of(office.events, 1)])
+    asking = Replayer(load_settings(office.file))
+    assert millstream("dead-letters", "replay", office.file, "--yes").exit_code == 0
+    (message, *_) = kafka.read(office.topic)
+    letter = read_letter(office.topic, 0, Record(0, 0, None, None, message.headers))
+    assert letter is not None
+    with pytest.raises(Stop, match="another replay"):
+        asking.add(letter, Output(b"k", b"hello", []))
+        asking.finish()
+    assert len(office.replayed()) == 1
+
+
 def test_a_dry_run_counts_and_writes_nothing(millstream: Millstream, office: Office) -> None:
     office.write([letter_of(office.events, n, reason="id") for n in range(3)])
     office.write([letter_of(office.events, 9)])
@@ -333,9 +348,11 @@ def test_what_cannot_be_replayed_is_left_out_and_said(
 
 
 def test_what_was_cut_is_fetched_whole_from_where_it_lay(
-    millstream: Millstream, office: Office, kafka: Kafka
+    millstream: Millstream, write: Write, kafka: Kafka
 ) -> None:
-    large = b"x" * 900_000
+    # Larger than a client takes by default: what the topic took once, it takes again.
+    office = Office(kafka, write, config={"max.message.bytes": "2000000"})
+    large = b"x" * 1_500_000
     own: Headers = [("bulk", b"y" * 50_000)]
     kafka.produce(office.events, [(b"k", large, own, AT + n, 0) for n in range(4)])
     place = {"value": large, "headers": own, "max_bytes": 20_000}

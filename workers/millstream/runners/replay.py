@@ -110,7 +110,10 @@ class Replayer:
         error: KafkaError = raised.args[0]
         before = f"messages replayed before that: {self.written:,}"
         if error.code() in _FENCED:
-            return Stop(f"another replay of this app began meanwhile: {before}")
+            return Stop(
+                "another replay of this app began meanwhile, or Kafka did not answer within the "
+                f"time of a transaction: {before}; run it again, it knows which"
+            )
         return Stop(
             f"Kafka refuses the replay ({error.str()}): {before}; run it again once that is "
             "mended, it knows which"
