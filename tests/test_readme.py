@@ -127,3 +127,28 @@ def test_your_own_model_on_your_own_topic(kafka: Kafka, tmp_path: Path) -> None:
     assert list(message.json) == list(shown)
     assert message.json["features"] == shown["features"]
     assert message.json["probabilities"] == shown["probabilities"]
+
+
+@pytest.mark.kafka
+def test_dead_letters_are_listed_shown_and_replayed(kafka: Kafka, tmp_path: Path) -> None:
+    app = kafka.unique("fraud")
+    text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
+    text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
+    (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
+    create, _, work = (line.split("#")[0] for line in blocks("sh")[1].strip().splitlines())
+    (block,) = (each for each in blocks("sh") if "dead-letters" in each)
+    names, show, dry_run, replay = (line.split("#")[0] for line in block.strip().splitlines())
+    run(create, tmp_path)
+    kafka.produce(f"{app}-in", [("1", b'{"payment_id": 1, "amount": 12.5}', None, None, 0)])
+    worker = shell(work, tmp_path)
+    try:
+        letters = f"{app}.dead-letters"
+        wait_until(lambda: len(kafka.read(letters)) == 1, 60, "a dead letter comes")
+        assert REASONS["label_missing"][1] in run(names, tmp_path)
+        assert '"amount": 12.5' in run(show, tmp_path)
+        assert "1 message would be replayed" in run(dry_run, tmp_path)
+        assert "replayed 1 message" in run(replay, tmp_path)
+        assert len(kafka.read(f"{app}-in")) == 2
+    finally:
+        os.killpg(worker.pid, signal.SIGTERM)
+        worker.communicate(timeout=30)

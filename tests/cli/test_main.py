@@ -17,15 +17,21 @@ def test_the_version_is_shown(millstream: Millstream) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "check", "topics create", "send", "tail", "topics"]
-)
+    "command",
+    [
+        "run", "demo", "check", "topics create", "send", "tail", "topics", "dead-letters",
+        "dead-letters list", "dead-letters show", "dead-letters replay",
+    ],
+)  # fmt: skip
 def test_every_command_explains_itself(millstream: Millstream, command: str) -> None:
     result = millstream(*command.split(), "--help")
     assert result.exit_code == 0
     assert "Usage" in result.out
 
 
-@pytest.mark.parametrize("command", ["run", "check", "topics create", "tail", "send"])
+@pytest.mark.parametrize(
+    "command", ["run", "check", "topics create", "tail", "send", "dead-letters list"]
+)
 def test_wrong_settings_are_one_line_and_exit_code_2(
     millstream: Millstream, write: Write, command: str
 ) -> None:
@@ -49,7 +55,7 @@ def test_a_settings_file_that_is_not_there_is_exit_code_2(
     assert result.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["topics create", "tail", "send"])
+@pytest.mark.parametrize("command", ["topics create", "tail", "send", "dead-letters list"])
 def test_an_unreachable_broker_is_one_line_that_says_why(
     millstream: Millstream, write: Write, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

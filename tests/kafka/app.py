@@ -145,12 +145,13 @@ class App:
         return [record for record in records if not kinds or record["kind"] in kinds]
 
     def dead_letters(self) -> list[dict[str, str]]:
-        """The headers of ours that dead letters carry."""
-        return [
-            {name: (value or b"").decode() for name, value in message.headers
+        """The headers of ours that dead letters carry; notes of replays are none."""
+        found = [
+            {name: (value or b"").decode(errors="replace") for name, value in message.headers
              if name.startswith("millstream-")}
             for message in self.read("dead-letters")
         ]  # fmt: skip
+        return [headers for headers in found if "millstream-stage" in headers]
 
     def handled(self) -> int:
         """How many events have come to a prediction or a dead letter, repeats included."""

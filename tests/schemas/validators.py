@@ -10,7 +10,7 @@ import orjson
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 KINDS = tuple(sorted(path.stem for path in SCHEMAS.glob("*.json")))
-"""Names of the schemas: `prediction`, `example`, `dead-letter`, `model-note`, `label`."""
+"""Names of the schemas: `prediction`, `example`, `dead-letter`, `replay-note` and so on."""
 
 
 def load(path: Path) -> Any:

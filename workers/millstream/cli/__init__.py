@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from millstream import __version__
-from millstream.cli import check, demo, run, send, tail, topics
+from millstream.cli import check, dead_letters, demo, run, send, tail, topics
 from millstream.errors import Stop
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app.command("check")(check.check)
 app.add_typer(topics.app, name="topics")
 app.command("send")(send.send)
 app.command("tail")(tail.tail)
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:

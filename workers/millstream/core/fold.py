@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from millstream.core import outputs
 from millstream.core.join import Held, Waiting
 from millstream.core.late import LateShard
+from millstream.core.letters import our_headers
 from millstream.core.marks import Marks
-from millstream.core.records import Headers, Output, Record, Side
+from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Era
 from millstream.core.snapshot import About
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec, deciding
@@ -108,7 +109,7 @@ class Positions:
 
     def dead_letter(self, record: Record) -> None:
         """Take in a record of dead letters."""
-        ours = _last_values(record.headers)
+        ours = our_headers(record.headers)
         side = self._sides.get(ours.get("millstream-topic", ""))
         if side is not None:
             self.saw(side, int(ours["millstream-offset"]))
@@ -116,15 +117,6 @@ class Positions:
     def saw(self, side: Side, offset: int) -> None:
         """The input at this offset was worked off."""
         self.next[side] = max(self.next[side], offset + 1)
-
-
-def _last_values(headers: Headers | None) -> dict[str, str]:
-    """Header name to its last value: ours stand behind what the user's message brought along."""
-    return {
-        name: value.decode()
-        for name, value in headers or ()
-        if name.startswith("millstream-") and value is not None
-    }
 
 
 class Claims:
