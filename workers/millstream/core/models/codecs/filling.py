@@ -2,7 +2,8 @@
 
 The fresh model comes from the same definition in the settings, so everything that is code (classes
 to make, functions to call, factories of dicts) is there already; a snapshot brings data alone.
-Objects are kept and their attributes set one by one, which leaves the model as fast as a fresh one.
+No object of a class is made here but by the model's own factories, so the settings alone decide
+what the model is. Attributes are set one by one, which leaves it as fast as a fresh one.
 What a later River has added to a class keeps the value that the fresh model has.
 """
 
@@ -163,9 +164,7 @@ class Filler:
         if unknown:
             raise MisfitError(f"{name}.{min(unknown)} is not known here")
         if type(at) is not row.kind:
-            if not (at is _MISSING or at is None):
-                raise MisfitError(f"the snapshot has {name} where the settings do not")
-            at = object.__new__(row.kind)
+            raise MisfitError(f"the snapshot has {name} where the settings do not")
         self._keep(at)
         for attribute, node in zip(names, values, strict=True):
             there = getattr(at, attribute, _MISSING)

@@ -148,7 +148,7 @@ _TABLE: Final[tuple[tuple[ModuleType, dict[str, str]], ...]] = (
     ),
     (
         feature_extraction,
-        {"PolynomialExtender": "degree interaction_only include_bias bias_name enumerate"},
+        {"PolynomialExtender": "degree interaction_only include_bias bias_name"},
     ),
     (
         feature_selection,
@@ -166,14 +166,7 @@ _TABLE: Final[tuple[tuple[ModuleType, dict[str, str]], ...]] = (
             "StatisticRegressor": "statistic",
         },
     ),
-    (
-        proba,
-        {
-            "Beta": "seed -_rng alpha beta _alpha _beta",
-            "Gaussian": "seed -_rng _var",
-            "Multinomial": "seed -_rng events counts _n",
-        },
-    ),
+    (proba, {"Gaussian": "seed -_rng _var"}),
     (
         stats,
         {
@@ -182,7 +175,6 @@ _TABLE: Final[tuple[tuple[ModuleType, dict[str, str]], ...]] = (
             "BayesianMean": "prior prior_weight _mean",
             "Count": "n",
             "Cov": "ddof mean_x mean_y cov",
-            "EWCov": "fading_factor _mean_x _mean_y _mean_xy",
             "EWMean": "fading_factor _ewmean",
             "EWVar": "fading_factor _ewvar",
             "Entropy": "fading_factor eps entropy n counter",

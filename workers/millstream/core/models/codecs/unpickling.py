@@ -18,6 +18,7 @@ numbers to the libraries' compiled code. Against that helps a key, by which snap
 import pickle
 from collections.abc import Sequence
 from io import BytesIO
+from random import Random
 from types import FunctionType, MethodType
 from typing import Any, Final
 
@@ -79,6 +80,7 @@ _NAMED: Final[dict[str, frozenset[str]]] = {
     "river.forest.online_extra_trees": frozenset({"ExtraTrees._detection_mode_all"}),
     "river.naive_bayes.gaussian": frozenset({"GaussianNB._make_gaussian"}),
     "river.tree.splitter.ebst_splitter": frozenset({"EBSTNode._update_estimator_univariate"}),
+    "river.utils.math": frozenset({"minkowski_distance"}),
     "scipy.sparse._csr": frozenset({"csr_array", "csr_matrix"}),
     "sklearn.metrics._dist_metrics": frozenset({"newObj"}),
     "sklearn.neighbors._ball_tree": frozenset({"newObj"}),
@@ -145,12 +147,14 @@ def _is_model_package(module: str) -> bool:
 def _method(owner: Any, name: Any) -> Any:
     """Stand in for `getattr`, by which pickles name bound methods: nothing but those of River.
 
-    An attribute that was put into an object by the pickle itself is none.
+    (And two that River's models keep.) An attribute that was put into an object by the pickle
+    itself is none.
     """
     if owner is str and name == "lower":
         return str.lower
     kind = owner if isinstance(owner, type) else type(owner)
-    if type(name) is str and not name.startswith("__") and _is_model_package(kind.__module__):
+    of_river = _is_model_package(kind.__module__) and not str(name).startswith("__")
+    if type(name) is str and (of_river or (kind is Random and name == "gauss")):
         function = getattr(kind, name, None)
         if isinstance(function, MethodType):
             return function
