@@ -59,7 +59,7 @@ class Restorer:
         self.folds_events = probe.learns and not self.late
         self.learns = probe.learns
         self.batched = probe.batched
-        self.version = definition_digest(settings.model, settings.labels)
+        self.version = definition_digest(settings.model, settings.labels, probe.made)
 
     def close(self) -> None:
         """Let go of the broker."""
