@@ -16,6 +16,7 @@ class Traits:
     batched = False
     predict_changes_state = False
     feature_count: int | None = None
+    made: str | None = None
 
     def __init__(
         self,

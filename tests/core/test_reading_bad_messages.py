@@ -141,6 +141,14 @@ def test_any_bytes_are_an_event_or_a_dead_letter_and_never_another_error(value: 
     assert reasons <= set(REASONS)
 
 
+@given(st.text(alphabet="0123456789-+:.TZW \u0661é", max_size=30))
+@settings(deadline=None)
+def test_any_text_is_a_time_or_a_dead_letter(text: str) -> None:
+    for reader in (EVENT_READERS[2], LABEL_READERS[0]):
+        value = orjson.dumps({**GOOD, "label": {"value": True}, "at": text})
+        assert reason_of(reader.read, value) in {None, *REASONS}
+
+
 @given(messages)
 @example(b'{"id":1,"at":1,"label":' + nested(1000).encode() + b"}")
 @settings(max_examples=400, deadline=None)

@@ -69,6 +69,21 @@ def test_a_missing_or_null_feature_is_left_out_for_river() -> None:
     assert read(reader, a="text", b="no object", d=2).features == {"a": "text", "d": 2}
 
 
+def test_nested_paths_lead_to_id_features_label_and_time() -> None:
+    reader = event_reader(features=["x.a", "b"], id="m.id", label="m.y", timestamp="m.t")
+    event = read(reader, m={"id": "i", "y": 1, "t": 5}, x={"a": 1}, b=2, c=3)
+    assert event == Event("i", {"x.a": 1, "b": 2}, True, 5, 2)  # noqa: FBT003
+    assert refused(reader, m=1, x={"a": 1}, b=2).reason == "id"
+
+
+def test_a_missing_feature_is_a_dead_letter_for_river_where_the_settings_say_so() -> None:
+    for features in (["a", "b"], "all"):
+        reader = event_reader(features=features, missing="dead_letter")
+        assert refused(reader, a=None, b=2).reason == "missing_feature"
+        allowing = event_reader(features=features, missing="allow")
+        assert read(allowing, id="x", a=None, b=2).features == {"b": 2}
+
+
 @pytest.mark.parametrize("features", [["a", "b"], ["a.x", "b.y"], "all"])
 def test_an_event_without_any_feature_is_refused(features: Any) -> None:
     reader = event_reader(features=features)
@@ -135,6 +150,7 @@ def test_a_field_of_all_is_not_looked_for_in_bottomless_objects() -> None:
     deeper = f'{{"id":1,"a":{nested(MAX_DEPTH + 1)}}}'.encode()
     with pytest.raises(DeadLetter, match="feature_type"):
         reader.read(deeper)
+    assert event_reader(features=["id"]).read(deeper).features == {"id": 1}
 
 
 @pytest.mark.parametrize(
@@ -188,6 +204,10 @@ def test_unknown_fields_are_refused_where_the_settings_say_so() -> None:
         ("ms", "2026-01-01", 1_767_225_600_000),
         ("ms", "2026-01-01 00:00:00", 1_767_225_600_000),
         ("ms", "20260101T000000Z", 1_767_225_600_000),
+        ("s", 1.0005, 1_000),
+        ("ns", 1_767_225_600_123_456_789, 1_767_225_600_123),
+        ("s", "1970-01-01T01:00:00.250+01:00", 250),
+        ("ms", "9999-12-31T23:59:59Z", 253_402_300_799_000),
     ],
 )
 def test_a_time_is_whole_milliseconds_whatever_its_form(
@@ -202,8 +222,11 @@ def test_a_time_is_whole_milliseconds_whatever_its_form(
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, "", "soon", "2026-13-01", "1969-12-31T23:59:59Z", -1, MAX_TIME_MS, 1e308, [], {}],
-)
+    [
+        None, True, "", "soon", "1", "2026-13-01", "2026-01-01T25:00", "1969-12-31T23:59:59Z",
+        "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", -1, MAX_TIME_MS, 1e308, [], {},
+    ],
+)  # fmt: skip
 def test_a_time_that_cannot_be_read_is_refused(value: Any) -> None:
     reader = event_reader(features=["a"], timestamp="meta.at")
     assert refused(reader, a=1, meta={"at": value}).reason == "timestamp"
@@ -211,12 +234,13 @@ def test_a_time_that_cannot_be_read_is_refused(value: Any) -> None:
 
 
 def test_a_broken_schema_rule_is_named_and_the_value_is_not() -> None:
-    schema = {"properties": {"a": {"type": "number"}}, "required": ["c"]}
+    schema = {"properties": {"a": {"type": "number", "minimum": -5}}, "required": ["c"]}
     reader = event_reader(features=["a"], schema=schema)
     assert read(reader, a=1, c=2).features == {"a": 1}
     bad = refused(reader, a="canary", c=2)
     assert (bad.reason, bad.detail) == ("schema", "properties/a/type")
     assert refused(reader, a=1).detail == "required"
+    assert refused(reader, a=-77.125, c=2).detail == "properties/a/minimum"
 
 
 @pytest.mark.parametrize(("schema", "good"), [(True, True), (False, False)])

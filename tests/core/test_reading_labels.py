@@ -123,10 +123,11 @@ def test_classes_of_a_binary_model_may_be_written_0_and_1(value: Any) -> None:
         (2.5, True),
         ([], TYPE),
         ({}, TYPE),
+        ("", True),
     ],
 )
 def test_a_label_is_mapped_by_its_text_before_anything_else(value: Any, expected: Any) -> None:
-    values = {"yes": True, "no": False, "1": False, "2": True, "true": False, "2.5": True}
+    values = {"yes": True, "no": False, "1": False, "2": True, "true": False, "2.5": True, "": True}
     assert learned(BINARY, value, None, values) == expected
 
 
@@ -135,6 +136,11 @@ def test_what_a_label_is_mapped_to_has_to_fit_as_well() -> None:
     assert learned(MULTICLASS, "2", ("one",), {"2": "two"}) == CLASS
     assert learned(REGRESSOR, "high", None, {"high": 10}) == 10
     assert learned(REGRESSOR, "high", None, {"high": "ten"}) == TYPE
+
+
+@pytest.mark.parametrize("learner", [BINARY, MULTICLASS, REGRESSOR])
+def test_null_is_no_label(learner: Traits) -> None:
+    assert learned(learner, None) == "label_missing"
 
 
 @pytest.mark.parametrize("value", [b'{"id":1}', b'{"id":1,"label":null}', b'{"id":1,"x":true}'])

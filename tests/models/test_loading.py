@@ -80,6 +80,9 @@ def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "def incremental():\n    return SGDClassifier(random_state=1)\n"
         "def broken():\n    raise KeyError('weights\\nand more')\n"
         "def nothing():\n    return None\n"
+        "def listed():\n    return [SHARED]\n"
+        "def named():\n    return {'scaler': SHARED}\n"
+        "def text():\n    return 'a model'\n"
         "def unfinished():\n    return linear_model.LogisticRegression\n"
         "constant = 3\n"
     )
@@ -197,11 +200,17 @@ def test_a_model_that_learns_by_partial_fit_is_fresh_each_time(
     ("function", "why"),
     [
         (":broken", "broken failed (KeyError: 'weights"),
-        (":nothing", "returned a NoneType, not a model"),
+        (":nothing", "returned None, not a model: let it return a River model or"),
         (":unfinished", "returned the class LogisticRegression, not a model"),
+        (":listed", "returned a list, not a model"),
+        (":named", "returned a dict, not a model"),
+        (":text", "returned a str, not a model"),
         (":constant", "has no function constant"),
         (":absent", "has no function absent"),
-        ("_bad:scaled", "cannot be imported (ModuleNotFoundError: No module named 'a_module"),
+        ("_bad:scaled", "No module named 'a_module_that_is_not_there'): it needs a_module_that"),
+        ("_none:scaled", "install it, or put its folder into PYTHONPATH"),
+        ("_none.sub:scaled", "install it, or put its folder into PYTHONPATH"),
+        (".sub:scaled", "install it, or put its folder into PYTHONPATH"),
         ("", "is not of the form package.module:function"),
         (":a b", "is not of the form package.module:function"),
     ],

@@ -16,6 +16,7 @@ from millstream.core.labels import unlearnable
 from millstream.core.models import expression
 from millstream.core.models.build import is_sklearn, wrap
 from millstream.core.models.learner import Learner
+from millstream.core.models.made import made_digest
 from millstream.core.models.river_kind import last_step
 from millstream.core.models.river_probe import probe
 from millstream.core.models.seeds import hash_ordered, unseeded
@@ -61,8 +62,10 @@ def learner_factory(settings: Settings) -> Callable[[], Learner]:
     model = make()
     traits = None if is_sklearn(model) else probe(model, names)
 
+    made = _made(settings.model, make)
+
     def to_learner(model: Any) -> Learner:
-        return wrap(
+        learner = wrap(
             model,
             settings.model,
             labelled=settings.labels.source != "none",
@@ -70,6 +73,8 @@ def learner_factory(settings: Settings) -> Callable[[], Learner]:
             spare=make() if traits and settings.labels.source == "topic" else None,
             traits=traits,
         )
+        learner.made = made
+        return learner
 
     # The probe has copied its model, which made that one slower: see `river_learner`.
     learner = to_learner(make() if traits else model)
@@ -79,6 +84,28 @@ def learner_factory(settings: Settings) -> Callable[[], Learner]:
     if not (learner.learns or learner.predict_changes_state):
         return lambda: learner  # shared by all shards, be it a gigabyte of trees
     return lambda: to_learner(make())
+
+
+def _made(spec: ModelSpec, make: Callable[[], Any]) -> str | None:
+    """What a factory made; where there are weights, those say where the model begins."""
+    reference = spec.factory
+    if reference is None or spec.weights is not None:
+        return None
+    return made_digest(make(), lambda: _call_factory(reference))
+
+
+def model_learns(settings: Settings) -> bool:
+    """Whether the model learns from its topics, so that these have to be kept.
+
+    The model is built only where the settings leave it open: without labels, a factory or weights
+    may be a model that learns from events alone, or one that learns nothing.
+    Raises SettingsError as `learner_factory` does.
+    """
+    if not settings.model.learn:
+        return False
+    if settings.labels.source != "none":
+        return True
+    return settings.model.sklearn is None and learner_factory(settings)().learns
 
 
 def _check_late_labels(settings: Settings, model: Any, learner: Learner) -> None:
@@ -134,6 +161,17 @@ def _call_factory(reference: str) -> Any:
         )
     try:
         module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        # A package that is there may need another one that is not.
+        remedy = (
+            "install it, or put its folder into PYTHONPATH"
+            if f"{module_name}.".startswith(f"{missing}.")
+            else f"it needs {missing}, which has to be installed"
+        )
+        raise SettingsError(
+            f"model.factory: {module_name} cannot be imported ({_told(error)}): {remedy}"
+        ) from error
     except Exception as error:
         raise SettingsError(
             f"model.factory: {module_name} cannot be imported ({_told(error)})"
@@ -146,7 +184,10 @@ def _call_factory(reference: str) -> Any:
     except Exception as error:
         raise SettingsError(f"model.factory: {reference} failed ({_told(error)})") from error
     if isinstance(model, type) or not (hasattr(model, "learn_one") or hasattr(model, "predict")):
-        raise SettingsError(f"model.factory: {reference} returned {_article(model)}, not a model")
+        raise SettingsError(
+            f"model.factory: {reference} returned {_article(model)}, not a model: let it return a "
+            "River model or a scikit-learn estimator"
+        )
     return model
 
 
@@ -185,4 +226,6 @@ def _told(error: Exception) -> str:
 
 
 def _article(value: object) -> str:
+    if value is None:
+        return "None"
     return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from millstream.cli.common import Json, SettingsFile, console, load_for_command
+from millstream.core.models.learner import Learner
 from millstream.errors import EXIT_FAILURE, SettingsError, Stop
 from millstream.loading import learner_factory, why_not_reproducible
 from millstream.runners.findings import Finding, Level
@@ -29,10 +30,11 @@ def check(settings_file: SettingsFile, as_json: Json = False) -> None:
     Wrong settings themselves are exit code 2, as in every command.
     """
     settings = load_for_command(settings_file)
+    learner = learner_factory(settings)()
     findings = [
         Finding("ok", "settings", f"{settings_file} is well-formed"),
-        *_check_model(settings),
-        *_check_kafka(settings),
+        *_check_model(settings, learner),
+        *_check_kafka(settings, learns=learner.learns),
     ]
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in findings]))
@@ -42,8 +44,7 @@ def check(settings_file: SettingsFile, as_json: Json = False) -> None:
         raise typer.Exit(EXIT_FAILURE)
 
 
-def _check_model(settings: Settings) -> list[Finding]:
-    learner = learner_factory(settings)()
+def _check_model(settings: Settings, learner: Learner) -> list[Finding]:
     learns = "it learns" if learner.learns else "it does not learn"
     article = "an" if learner.kind == "anomaly" else "a"
     found = [Finding("ok", "model", f"builds: {article} {learner.kind}; {learns}")]
@@ -51,7 +52,7 @@ def _check_model(settings: Settings) -> list[Finding]:
     return [*found, *(Finding("warning", "model", text) for text in sentences)]
 
 
-def _check_kafka(settings: Settings) -> list[Finding]:
+def _check_kafka(settings: Settings, *, learns: bool) -> list[Finding]:
     try:
         admin = connect(settings)
     except SettingsError:
@@ -60,7 +61,7 @@ def _check_kafka(settings: Settings) -> list[Finding]:
         return [Finding("error", "brokers", str(stop))]
     brokers = len(admin.list_topics(timeout=10).brokers)
     findings = [Finding("ok", "brokers", f"reached; the cluster has {brokers}")]
-    findings += check_topics(settings, admin)
+    findings += check_topics(settings, admin, learns=learns)
     if settings.labels.source != "topic":
         return findings
     needed = needed_topics(settings)

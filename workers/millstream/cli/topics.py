@@ -1,7 +1,7 @@
 """`millstream topics`: the app's topics."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from confluent_kafka import KafkaException
@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from millstream.cli.common import Json, SettingsFile, console, load_for_command
 from millstream.errors import Stop
+from millstream.loading import model_learns
 from millstream.runners.topics import (
     TopicInfo,
     connect,
@@ -79,17 +80,18 @@ def plan_topics(
             f"topics need as many: leave out --partitions {partitions}"
         )
     count = events.partitions if events else partitions or DEFAULT_PARTITIONS
+    learns = model_learns(settings)
     return [
-        NewTopic(name, count, replication_factor, config=_config(settings, role))
+        NewTopic(name, count, replication_factor, config=_config(settings, role, learns=learns))
         for role, name in needed_topics(settings).items()
         if name not in known
     ]
 
 
-def _config(settings: Settings, role: str) -> dict[str, str]:
+def _config(settings: Settings, role: str, *, learns: bool) -> dict[str, str]:
     """Choose what a topic needs beside the brokers' defaults."""
     # Predictions are the log that shows what was answered to whom, replayed or not.
-    if is_replayed(settings, role) or role == "predictions":
+    if is_replayed(settings, role, learns=learns) or role == "predictions":
         return {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     if role == "models":
         return {"cleanup.policy": "compact"}
@@ -123,15 +125,15 @@ def _report(
     as_json: bool,
 ) -> None:
     planned = {topic.topic: topic for topic in plan}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for role, name in needed_topics(settings).items():
         new = planned.get(name)
-        row = {
+        row: dict[str, Any] = {
             "role": role,
             "topic": name,
             "state": ("missing" if dry_run else "created") if new else "exists",
             "partitions": new.num_partitions if new else known[name].partitions,
-            "config": _config(settings, role) if new else {},
+            "config": dict(new.config or {}) if new else {},
         }
         rows.append(row)
     if as_json:
@@ -139,6 +141,5 @@ def _report(
         return
     for row in rows:
         text = "{state:8} {topic} ({role}), {partitions} partitions".format_map(row)
-        config = _config(settings, str(row["role"])) if row["config"] else {}
-        shown = " ".join(f"{key}={value}" for key, value in config.items())
+        shown = " ".join(f"{key}={value}" for key, value in row["config"].items())
         console.print(f"{text}, {shown}" if shown else text, soft_wrap=True, markup=False)

@@ -191,6 +191,9 @@ class _Walk:
         kind: Any = type(obj)
         if kind.__getstate__ is object.__getstate__:
             state = _attributes(_qualified_name(kind), state)
+        elif isinstance(state, dict) and "_sklearn_version" in state:
+            # Says which scikit-learn is looking, nothing of what was learned.
+            state = {name: each for name, each in state.items() if name != "_sklearn_version"}
         self._push(b"o", [make, arguments, state, list(items or ()), list(pairs or ())])
 
 

@@ -81,7 +81,7 @@ class Restorer:
         self.folds_events = probe.learns and not self.late
         self.learns = probe.learns
         self.batched = probe.batched
-        self.version = definition_digest(settings.model, settings.labels)
+        self.version = definition_digest(settings.model, settings.labels, probe.made)
         self.versions = library_versions()
         self.topic_ids = topic_ids or {}
         self.metrics = metrics

@@ -18,8 +18,11 @@ from millstream.settings import Settings
 _DAY_MS: Final = 86_400_000
 
 
-def check_topics(settings: Settings, admin: AdminClient) -> list[Finding]:
-    """Look at existence, partition counts, retention, compaction, time stamps and replication."""
+def check_topics(settings: Settings, admin: AdminClient, *, learns: bool) -> list[Finding]:
+    """Look at existence, partition counts, retention, compaction, time stamps and replication.
+
+    `learns`: see `is_replayed`.
+    """
     needed = needed_topics(settings)
     known = describe(admin, needed.values())
     found = [
@@ -41,11 +44,14 @@ def check_topics(settings: Settings, admin: AdminClient) -> list[Finding]:
         found.append(Finding("note", "replicas", text))
     for role, name in needed.items():
         if name in known:
-            found += _check_one(settings, role, name, known[name])
+            log = is_replayed(settings, role, learns=learns)
+            found += _check_one(settings, role, name, known[name], log=log)
     return found
 
 
-def _check_one(settings: Settings, role: str, name: str, info: TopicInfo) -> Iterator[Finding]:
+def _check_one(
+    settings: Settings, role: str, name: str, info: TopicInfo, *, log: bool
+) -> Iterator[Finding]:
     about = f"topic {name}"
     if not info.configs:
         yield Finding(
@@ -55,7 +61,6 @@ def _check_one(settings: Settings, role: str, name: str, info: TopicInfo) -> Ite
             "this user DescribeConfigs",
         )
         return
-    log = is_replayed(settings, role)
     compacted = "compact" in info.configs.get("cleanup.policy", "")
     if compacted and log:
         yield Finding(

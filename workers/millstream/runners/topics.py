@@ -45,10 +45,12 @@ def needed_topics(settings: Settings) -> dict[str, str]:
     }
 
 
-def is_replayed(settings: Settings, role: str) -> bool:
-    """Whether a restore folds the topic of this role, so that it has to be kept."""
-    static = settings.model.sklearn is not None and settings.labels.source == "none"
-    if static or not settings.model.learn:
+def is_replayed(settings: Settings, role: str, *, learns: bool) -> bool:
+    """Whether a restore folds the topic of this role, so that it has to be kept.
+
+    `learns`: whether the model does, which the settings alone do not say (`loading.model_learns`).
+    """
+    if not learns:
         return False
     if settings.labels.source == "topic":
         return role in {"predictions", "examples"}

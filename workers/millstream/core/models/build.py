@@ -15,15 +15,17 @@ from millstream.core.spec import LabelsSpec, ModelSpec
 from millstream.errors import SettingsError
 
 
-def definition_digest(spec: ModelSpec, labels: LabelsSpec) -> str:
-    """Digest of everything in the settings that decides what a model is: 12 hex digits.
+def definition_digest(spec: ModelSpec, labels: LabelsSpec, made: str | None = None) -> str:
+    """Digest of everything that decides what a model is: 12 hex digits.
 
     That is its definition, which log it learns from, and what it takes from an example there.
-    Paths and the name do not count: the same file elsewhere is the same model.
+    Paths and the name do not count: the same file elsewhere is the same model. `made`: of a
+    learner, what its factory made; a factory's name says nothing of the code behind it.
     """
     definition = {
         "river": spec.river and spec.river.strip(),
         "factory": spec.factory,
+        "made": made,
         "sklearn": spec.sklearn and spec.sklearn.sha256,
         "weights": spec.weights and spec.weights.sha256,
         "classes": spec.classes,

@@ -43,6 +43,8 @@ class Learner(Protocol):
     """Names and order that the model was fitted on, where it knows them."""
     feature_count: int | None
     """How many features the model was fitted on, where it knows."""
+    made: str | None
+    """What a factory made, as `made.made_digest` tells it; None for other definitions."""
     numeric_only: bool
     """Takes numbers and booleans only, and all of its features on each event (scikit-learn)."""
 

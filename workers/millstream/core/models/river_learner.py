@@ -32,6 +32,7 @@ class RiverLearner:
     batched = False
     feature_names: tuple[str, ...] | None = None
     feature_count: int | None = None
+    made: str | None = None
     numeric_only = False
 
     def __init__(

@@ -20,8 +20,8 @@ def unseeded(model: Any) -> list[str]:
     return sorted(
         {
             type(part).__name__
-            for part, parameters in _parts(model)
-            if any(parameters.get(seed, 0) is None for seed in _SEEDS)
+            for part, given in _parts(model)
+            if any(given.get(seed, 0) is None for seed in _SEEDS)
         }
     )
 
@@ -46,19 +46,19 @@ def _parts(model: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
             waiting += part.values()
         elif isinstance(part, list | tuple | set):
             waiting += part
-        elif parameters := _parameters(part):
-            waiting += parameters.values()
-            yield part, parameters
+        elif given := parameters(part):
+            waiting += given.values()
+            yield part, given
 
 
-def _parameters(part: Any) -> dict[str, Any]:
+def parameters(part: Any) -> dict[str, Any]:
     """Read what a River object or a scikit-learn estimator was made with."""
     if isinstance(part, base.Base):
         names = inspect.signature(type(part)).parameters
-        parameters = {name: getattr(part, name, None) for name in names}
+        given = {name: getattr(part, name, None) for name in names}
         if isinstance(part, STREAMKMeans):  # passes its other arguments on to KMeans
-            parameters = {**parameters, "seed": None, **part.kwargs}
-        return parameters
+            given = {**given, "seed": None, **part.kwargs}
+        return given
     if hasattr(part, "get_params") and not inspect.isclass(part):
         return dict(part.get_params(deep=False))
     return {}

@@ -59,6 +59,7 @@ class SklearnLearner:
 
     predict_changes_state = False
     binary = False
+    made: str | None = None
     numeric_only = True
 
     def __init__(self, estimator: Any, feature_names: Sequence[str] | None) -> None:
