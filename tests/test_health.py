@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
+from http.client import HTTPConnection
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -96,6 +97,23 @@ def test_metrics_are_served(address: str) -> None:
     status, body = get(address, "/metrics")
     assert status == HTTPStatus.OK
     assert b"millstream_learned_total 7.0" in body
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/"])
+def test_head_is_answered_like_get_without_the_body(
+    health: Health, address: str, path: str
+) -> None:
+    health.set_shards(assigned=1, restored=0)
+    answers = {}
+    for method in ("GET", "HEAD"):
+        connection = HTTPConnection(address, timeout=10)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answers[method] = (answer.status, answer.getheader("Content-Type")), answer.read()
+        connection.close()
+    assert answers["HEAD"][0] == answers["GET"][0]
+    assert answers["GET"][1] != b""
+    assert answers["HEAD"][1] == b""
 
 
 def test_another_path_says_which_there_are(address: str) -> None:

@@ -48,25 +48,44 @@ def send(
     key: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Field for the key.  [default: the id]")
     ] = None,
+    first_id: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=2**63 - 1,
+            metavar="N",
+            help="Number of the first record, where records have no ids of their own.",
+        ),
+    ] = 1,
 ) -> None:
     """Publish records as events, laid out as the settings say, keyed by id, placed by murmur2.
 
-    A record without an id gets a running number. Where the settings say labels.from: topic, the
-    labels are sent too if --labels-after or --labels-delay says when.
+    A record without an id gets a running number, from --first-id on. Where the settings say
+    labels.from: topic, the labels are sent too if --labels-after or --labels-delay says when.
     """
     settings = load_for_command(settings_file)
     delay = _delay(settings, labels_after, labels_delay)
     _require(settings, str(settings_file), labels=delay is not None)
-    sender = Sender(settings, delay, rate, key)
+    mapper = Mapper(settings, key, first_id)
+    sender = Sender(settings, mapper, delay, rate)
     try:
-        with open_source(source) as opened:
+        with open_source(source, mapper.is_id) as opened:
             sender.send_all(opened, limit)
     except Stop as stop:
         sender.finish()
-        raise Stop(f"{stop} ({sender.events} events were sent before that)") from stop
+        before = f"{sender.events} events were sent before that{_numbered(mapper)}"
+        raise Stop(f"{stop} ({before})") from stop
     sender.finish()
     labels = f" and {sender.labels} labels to {settings.labels.topic}" if delay else ""
-    console.print(f"sent {sender.events} events to {settings.events.topic}{labels}", soft_wrap=True)
+    text = f"sent {sender.events} events to {settings.events.topic}{labels}{_numbered(mapper)}"
+    console.print(text, soft_wrap=True, markup=False)
+
+
+def _numbered(mapper: Mapper) -> str:
+    if mapper.ids is None:
+        return ""
+    first, last = mapper.ids
+    return f", with running numbers {first} to {last} as ids (next: --first-id {last + 1})"
 
 
 @dataclass(frozen=True)
@@ -107,12 +126,12 @@ class Sender:
     """Sends events at their pace, and each label when its time has come."""
 
     def __init__(
-        self, settings: Settings, delay: Delay | None, rate: float | None, key: str | None
+        self, settings: Settings, mapper: Mapper, delay: Delay | None, rate: float | None
     ) -> None:
         self.events = 0
         self.labels = 0
         self._settings = settings
-        self._mapper = Mapper(settings, key)
+        self._mapper = mapper
         self._publisher = Publisher(settings)
         self._delay = delay
         self._rate = rate
