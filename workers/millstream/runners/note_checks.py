@@ -39,8 +39,8 @@ def check_notes(
             return [Finding("error", "model", str(stop))]
     if not (learned and learner.learns):
         return []
-    noun = "partition" if learned == 1 else "partitions"
-    return [Finding("ok", "model", f"the same that {learned} {noun} have learned with")]
+    who = "1 partition has" if learned == 1 else f"{learned} partitions have"
+    return [Finding("ok", "model", f"the same that {who} learned with")]
 
 
 def _read_notes(settings: Settings, admin: AdminClient, partition: int) -> Notes:
