@@ -150,3 +150,17 @@ def test_an_event_that_the_broker_refuses_is_exit_code_1(
     result = millstream("send", write(inline(app, kafka.bootstrap)), lines)
     assert result.exit_code == 1
     assert "1 of 1 records were not delivered" in result.err
+
+
+def test_a_record_that_the_client_refuses_is_exit_code_1(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("send")
+    kafka.create_topics(f"{app}.sites")
+    lines = tmp_path / "a.jsonl"
+    lines.write_bytes(b'{"id": 1}\n' + orjson.dumps({"id": "x" * 2_000_000}))
+    result = millstream("send", write(inline(app, kafka.bootstrap)), lines)
+    assert result.exit_code == 1
+    assert result.err.startswith(f"millstream: cannot send a record to {app}.sites: ")
+    assert "1 events were sent before that" in result.err
+    assert len(kafka.read(f"{app}.sites")) == 1

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import inline
+from tests.cli.test_main import Write
+from tests.kafka.cluster import Kafka, wait_until
+
 TIMEOUT_S = 60
 SLOW_IMPORT = """
 import time
@@ -63,6 +67,27 @@ def test_sigterm_ends_a_short_command_as_a_shell_reports_it() -> None:
         process.kill()
         process.wait()
     assert (process.returncode, out, err) == (143, "closed\n", "")
+
+
+def test_ctrl_c_delivers_what_was_read_and_says_what_was_sent(write: Write, kafka: Kafka) -> None:
+    app = kafka.unique("send")
+    kafka.create_topics(f"{app}.sites")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "millstream", "send", write(inline(app, kafka.bootstrap)), "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdin is not None
+        process.stdin.write('{"x": 1}\n{"x": 2}\n')
+        process.stdin.flush()
+        wait_until(lambda: kafka.end_offsets(f"{app}.sites")[0] == 2, message="two events")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, err) == (130, "")
+    assert f"sent 2 events to {app}.sites, with running numbers 1 to 2 as ids" in out
 
 
 WAITS = """
