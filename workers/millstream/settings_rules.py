@@ -29,7 +29,7 @@ def kafka_problems(kafka: Mapping[str, Any]) -> Iterator[str]:
             yield f"kafka.{name} is no whole number: write one without a unit"
     for name, value in kafka.items():
         if "\0" in f"{name}{value}":
-            yield f"kafka.{name} holds a NUL character, at which librdkafka would end it: take it out"
+            yield f"kafka.{name} holds a NUL character, which ends it for librdkafka: take it out"
     if not kafka.get("bootstrap.servers"):
         yield "kafka.bootstrap.servers is missing: name a broker, as host:port"
 
