@@ -21,7 +21,8 @@ CORE_MAY_IMPORT = {
     "__future__", "abc", "ast", "base64", "bisect", "collections", "contextlib", "copy", "copyreg",
     "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "gc",
     "hashlib", "heapq", "hmac", "inspect", "io.BytesIO", "itertools", "math", "numbers", "operator",
-    "pickle", "random.Random", "re", "statistics", "string", "struct", "types", "typing", "warnings",
+    "pickle", "random.Random", "re", "statistics", "string", "struct", "types", "typing",
+    "warnings",
     "jsonschema_rs", "numpy", "orjson", "pydantic", "river", "sklearn",
     "millstream.core", "millstream.errors",
 }

@@ -98,6 +98,24 @@ def test_metrics_are_served(address: str) -> None:
     assert b"millstream_learned_total 7.0" in body
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/"])
+def test_head_is_answered_like_get_without_the_body(
+    health: Health, address: str, path: str
+) -> None:
+    health.set_shards(assigned=1, restored=0)
+    answers = {}
+    host, _, port = address.rpartition(":")
+    for method in ("GET", "HEAD"):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(f"{method} {path} HTTP/1.0\r\n\r\n".encode())
+            head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+        lines = [line for line in head.splitlines() if not line.startswith(b"Date:")]
+        answers[method] = lines[:2], body
+    assert answers["HEAD"][0] == answers["GET"][0]
+    assert answers["GET"][1] != b""
+    assert answers["HEAD"][1] == b""
+
+
 def test_another_path_says_which_there_are(address: str) -> None:
     status, body = get(address, "/")
     assert status == HTTPStatus.NOT_FOUND

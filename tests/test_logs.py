@@ -88,6 +88,15 @@ def test_no_secret_of_the_settings_is_ever_logged(
     assert "someone" in err
 
 
+def test_a_piece_of_a_secret_is_hidden_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    kafka = {"sasl.oauthbearer.config": "principal=canary-a scope=canary-b canary-c"}
+    logs.configure(LogSettings(), kafka)
+    said = 'not understood: "canary-c", canary-b'
+    logging.getLogger("millstream.x").warning(said)
+    assert "canary" not in capsys.readouterr().err
+    assert logs.without_secrets(said) == f'not understood: "{HIDDEN}", {HIDDEN}'
+
+
 def test_what_librdkafka_logs_becomes_a_sentence_with_fields(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -3,13 +3,18 @@
 import hashlib
 import json
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 
+import orjson
 import pytest
 from confluent_kafka import Producer
 from river import linear_model
 
-from tests.cli.conftest import UNREACHABLE, Millstream, delayed, inline
+from millstream.core.models.build import definition_digest
+from millstream.core.outputs import settings_note
+from millstream.core.spec import deciding
+from tests.cli.conftest import UNREACHABLE, Millstream, build, delayed, inline
 from tests.cli.test_main import Write
 from tests.kafka.cluster import Kafka
 
@@ -85,6 +90,7 @@ def test_an_unreachable_broker_is_an_error_and_the_model_is_checked_all_the_same
     [
         ("examples", {"cleanup.policy": "compact"}, "error", "is compacted"),
         ("predictions", {"cleanup.policy": "compact,delete"}, "error", "is compacted"),
+        ("dead-letters", {"cleanup.policy": "compact"}, "error", "without a key is refused"),
         ("predictions", {"retention.ms": "86400000"}, "error", "less than labels.wait (7 days)"),
         ("predictions", {"retention.ms": "864000000"}, "warning", "replay will need it"),
         ("examples", {"retention.ms": "604800000"}, "warning", "replay will need it"),
@@ -114,7 +120,7 @@ def test_a_topic_that_would_lose_something_later_is_found(
     ("config", "level", "words"),
     [
         ({"retention.ms": "604800000"}, "warning", "replay will need it"),
-        ({"cleanup.policy": "compact"}, "error", "is compacted"),
+        ({"cleanup.policy": "compact"}, "error", "a restore has to replay vanish"),
     ],
 )
 def test_events_that_are_the_training_log_have_to_stay(
@@ -129,6 +135,201 @@ def test_events_that_are_the_training_log_have_to_stay(
     make_topics(kafka, app, {"sites": config})
     check = Check(millstream, write(inline(app, kafka.bootstrap)))
     assert words in check.texts(level, "sites")
+
+
+def test_predictions_that_nothing_replays_must_not_be_compacted_either(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app, {"predictions": {"cleanup.policy": "compact"}})
+    check = Check(millstream, write(inline(app, kafka.bootstrap)))
+    assert "the last prediction under a key" in check.texts("error", f"{app}.predictions")
+    assert check.exit_code == 1
+
+
+def test_events_that_nothing_replays_may_be_compacted(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app, {"sites": {"cleanup.policy": "compact"}})
+    check = Check(millstream, write(delayed(app, kafka.bootstrap)))
+    assert (check.exit_code, check.texts("error")) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        ({"no.such.property": "1"}, "No such configuration property"),
+        ({"max.poll.interval.ms": "5000"}, "`max.poll.interval.ms`"),
+        ({"group.protocol": "consumer", "heartbeat.interval.ms": "3"}, "heartbeat.interval.ms"),
+        ({"message.timeout.ms": "20000"}, "`message.timeout.ms`"),
+        ({"queue.buffering.max.ms": "nonsense"}, "queue.buffering.max.ms"),
+    ],
+)
+def test_properties_that_one_of_the_workers_clients_refuses_are_told_at_once(
+    millstream: Millstream, write: Write, properties: dict[str, str], words: str
+) -> None:
+    settings = inline("a", UNREACHABLE)
+    settings["kafka"] |= properties
+    result = millstream("check", write(settings))
+    assert result.exit_code == 2
+    assert result.err.startswith("millstream: kafka: ")
+    assert words in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_an_anomaly_detector_is_called_one(millstream: Millstream, write: Write) -> None:
+    settings = inline("a", UNREACHABLE)
+    settings["kafka"]["socket.timeout.ms"] = "1000"
+    settings["model"] = {"river": "anomaly.HalfSpaceTrees(seed=1)"}
+    settings["labels"] = {"from": "none"}
+    del settings["events"]["label"]
+    check = Check(millstream, write(settings))
+    assert "builds: an anomaly detector; it learns" in check.texts("ok", "model")
+
+
+@pytest.mark.parametrize("partition", [0, 2])
+def test_another_model_than_the_one_that_learned_is_found_as_run_would_find_it(
+    millstream: Millstream, write: Write, kafka: Kafka, partition: int
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app, partitions=3)
+    settings = inline(app, kafka.bootstrap)
+    before = build(settings)
+    note = settings_note(
+        partition,
+        0,
+        definition_digest(before.model, before.labels),
+        deciding(before.events, before.labels, before.model),
+    )
+    kafka.produce(f"{app}.models", [(note.key, note.value, None, None, partition)])
+    check = Check(millstream, write(settings))
+    assert check.exit_code == 0
+    assert "the same that 1 partition has learned with" in check.texts("ok", "model")
+    settings["model"] = {"river": "naive_bayes.GaussianNB()"}
+    check = Check(millstream, write(settings))
+    assert check.exit_code == 1
+    expected = f"the model of app {app} is another one than what partition {partition} was learned"
+    assert expected in check.texts("error", "model")
+
+
+def test_notes_that_no_version_wrote_are_found(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app)
+    kafka.produce(f"{app}.models", [("0/x", "?", None, None, 0)])
+    check = Check(millstream, write(inline(app, kafka.bootstrap)))
+    assert "that this version cannot read" in check.texts("error", "model")
+
+
+def send_values(kafka: Kafka, topic: str, values: Iterable[object], partition: int = 0) -> None:
+    raw = [each if isinstance(each, bytes | None) else orjson.dumps(each) for each in values]
+    kafka.produce(topic, [(f"{partition}", each, None, None, partition) for each in raw])
+
+
+def test_events_and_labels_as_the_settings_say_are_ok(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app, partitions=2)
+    site = {"page": {"https": 1, "popup_window": None}, "long_url": 0.5}
+    for partition in (0, 1):
+        names = [f"{partition}-{number}" for number in range(130)]
+        # What is older than the newest hundred does not count.
+        events = [*([b"broken"] * 20), *({"site": {"id": name}, **site} for name in names), None]
+        labels = [{"site": name, "verdict": {"phishing": True}} for name in names]
+        send_values(kafka, f"{app}.sites", events, partition)
+        send_values(kafka, f"{app}.verdicts", labels, partition)
+    check = Check(millstream, write(delayed(app, kafka.bootstrap)))
+    assert "the newest 198 are what the settings say" in check.texts("ok", "events")
+    assert "the newest 200 are what the settings say" in check.texts("ok", "labels")
+    assert check.texts("warning") + check.texts("note", "labels") == ""
+
+
+def test_what_would_be_dead_letters_is_counted_by_reason(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app)
+    good = {"id": 1, "phishing": True, "x": 1}
+    bad = [b"{", {"x": 1, "phishing": True}, {"id": 2, "phishing": "perhaps", "x": 1}]
+    send_values(kafka, f"{app}.sites", [*([good] * 7), *bad])
+    check = Check(millstream, write(inline(app, kafka.bootstrap)))
+    said = check.texts("warning", "events")
+    assert "3 of the newest 10 would be dead letters: 1 not_json (at character 1)" in said
+    assert "1 id (id is missing)" in said
+    assert "1 label_type (text is no boolean, 0 or 1)" in said
+    assert "perhaps" not in said
+    assert check.exit_code == 0
+
+
+def test_so_many_that_the_worker_would_stop_are_an_error(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app)
+    send_values(kafka, f"{app}.sites", [{"name": 1, "x": 1, "phishing": True}] * 3)
+    settings = inline(app, kafka.bootstrap)
+    check = Check(millstream, write(settings))
+    assert "3 id (id is missing); so many stop the worker" in check.texts("error", "events")
+    assert "none of the newest 3 has id (events.id)" in check.texts("warning", "events")
+    assert check.exit_code == 1
+
+
+def test_a_feature_that_no_event_has_is_found(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app)
+    events = [{"id": 1, "phishing": True, "a": 1}, {"id": 2, "phishing": True, "b": None}]
+    send_values(kafka, f"{app}.sites", events)
+    settings = inline(app, kafka.bootstrap)
+    settings["events"]["features"] = ["a", "b", "amuont", "c.d"]
+    check = Check(millstream, write(settings))
+    assert "none of the newest 2 has amuont, c.d (events.features)" in check.texts("warning")
+    settings["events"]["features"] = {"all_but": ["a", "secert"]}
+    check = Check(millstream, write(settings))
+    assert "none of the newest 2 has secert (events.features.all_but)" in check.texts("warning")
+
+
+def test_a_label_path_that_no_message_has_is_found(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app)
+    send_values(kafka, f"{app}.sites", [{"site": {"id": 1}, "long_url": 1}])
+    send_values(kafka, f"{app}.verdicts", [{"id": 1, "verdict": {"phishing": True}}] * 2)
+    check = Check(millstream, write(delayed(app, kafka.bootstrap)))
+    assert "none of the newest 2 has site (labels.id)" in check.texts("warning", "labels")
+    assert "2 id (site is missing)" in check.texts("error", "labels")
+
+
+def test_labels_of_other_events_are_noted(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app)
+    send_values(kafka, f"{app}.sites", [{"site": {"id": "a-1"}, "long_url": 1}])
+    send_values(kafka, f"{app}.verdicts", [{"site": 1, "verdict": {"phishing": True}}])
+    check = Check(millstream, write(delayed(app, kafka.bootstrap)))
+    assert "has the id of one of the newest 1 events" in check.texts("note", "labels")
+
+
+def test_a_transaction_left_open_is_said_instead_of_waited_for(
+    millstream: Millstream, write: Write, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app)
+    producer = Producer({**kafka.config, "transactional.id": app})
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(f"{app}.sites", b"{}")
+    producer.flush()
+    monkeypatch.setattr("millstream.runners.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    check = Check(millstream, write(inline(app, kafka.bootstrap)))
+    producer.abort_transaction()
+    assert "a transaction that a producer left open" in check.texts("error", "records")
 
 
 def produce_keys(kafka: Kafka, topic: str, partitioner: str, keys: range) -> None:

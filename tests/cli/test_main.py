@@ -1,10 +1,12 @@
 """What every command does alike: exit codes, one line for a mistake, no secrets."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from millstream import __version__
 from tests.cli.conftest import Millstream, inline
@@ -27,6 +29,11 @@ def test_every_command_explains_itself(millstream: Millstream, command: str) -> 
     result = millstream(*command.split(), "--help")
     assert result.exit_code == 0
     assert "Usage" in result.out
+
+
+def test_commands_are_listed_in_the_order_in_which_one_needs_them(millstream: Millstream) -> None:
+    listed = re.findall(r"^│ (\w[\w-]*) ", millstream("--help").out, re.MULTILINE)
+    assert listed[:6] == ["demo", "check", "topics", "run", "send", "tail"]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,25 @@ def test_a_settings_file_that_is_not_there_is_exit_code_2(
     assert result.exit_code == 2
     assert "none.yaml" in result.err
     assert result.err.count("\n") == 1
+
+
+def test_a_path_with_a_nul_is_no_traceback(millstream: Millstream) -> None:
+    result = millstream("check", "a\0b.yaml")
+    assert result.exit_code == 2
+    assert "Invalid value for 'SETTINGS'" in result.err
+
+
+def test_an_error_of_kafka_that_nobody_expected_is_one_line_without_secrets(
+    millstream: Millstream, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._FAIL, "it quotes canary-5e1f"))
+
+    monkeypatch.setattr("millstream.cli.topics.connect", fail)
+    settings = inline("a")
+    settings["kafka"]["sasl.password"] = "canary-5e1f"
+    result = millstream("topics", "create", write(settings))
+    assert result == (1, "", "millstream: Kafka failed: it quotes (hidden)\n")
 
 
 @pytest.mark.parametrize("command", ["topics create", "tail", "send", "dead-letters list"])

@@ -56,6 +56,38 @@ def test_an_empty_cell_is_a_missing_field() -> None:
     assert message.event == {"id": 3}
 
 
+def test_an_id_beyond_64_bits_becomes_text_and_a_feature_the_nearest_float() -> None:
+    row = Row({"id": 2**70, "x": 2**70, "y": [{"z": -(2**70)}]}, None, flat=False)
+    message = Mapper(build(inline("a"))).message(row)
+    assert message.key == str(2**70).encode()
+    expected = {"id": str(2**70), "x": float(2**70), "y": [{"z": -float(2**70)}]}
+    assert orjson.loads(encode(message.event)) == expected
+    by_key = Mapper(build(inline("a")), key="x").message(Row({"x": 2**70}, None, flat=False))
+    assert by_key.key == str(2**70).encode()
+
+
+@pytest.mark.parametrize("beside", [1, 2**70])
+def test_a_record_nested_too_deep_to_be_written_is_one_sentence(beside: int) -> None:
+    deep: Any = beside
+    for _ in range(900):
+        deep = [deep]
+    with pytest.raises(Stop, match="nested deeper than 254 levels"):
+        encode({"n": beside, "a": deep})
+
+
+def test_running_numbers_begin_where_asked_and_count_every_record() -> None:
+    mapper = Mapper(build(inline("a")), first_id=101)
+    ids = [mapper.message(flat(**fields)).event["id"] for fields in ({}, {"id": "x"}, {})]
+    assert ids == [101, "x", 103]
+    assert mapper.ids == (101, 103)
+
+
+def test_columns_of_id_and_key_are_known() -> None:
+    mapper = Mapper(build(delayed("a")), key="page.https")
+    columns = ("id", "site.id", "https", "long_url", "phishing")
+    assert [mapper.is_id(column) for column in columns] == [True, True, True, False, False]
+
+
 def test_another_field_can_be_the_key() -> None:
     mapper = Mapper(build(inline("a")), key="region")
     assert mapper.message(flat(id=3, region="eu")).key == b"eu"

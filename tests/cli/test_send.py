@@ -28,6 +28,33 @@ def test_a_river_data_set_becomes_events_with_labels_inside(
         assert isinstance(message.json["phishing"], bool)
 
 
+def test_running_numbers_are_named_and_go_on_where_asked(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    app = kafka.unique("send")
+    kafka.create_topics(f"{app}.sites")
+    path = write(inline(app, kafka.bootstrap))
+    first = millstream("send", path, "river:Phishing", "--limit", 3)
+    assert "with running numbers 1 to 3 as ids (next: --first-id 4)" in first.out
+    assert millstream("send", path, "river:Phishing", "--limit", 2, "--first-id", 4).exit_code == 0
+    assert [m.json["id"] for m in kafka.read(f"{app}.sites")] == [1, 2, 3, 4, 5]
+
+
+def test_ids_of_a_file_arrive_as_they_stand_there(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("send")
+    kafka.create_topics(f"{app}.sites")
+    lines = tmp_path / "a.csv"
+    ids = ["007", "7", "1e5", str(2**70)]
+    lines.write_text("id,x\n" + "".join(f"{each},1\n" for each in ids), encoding="utf-8")
+    result = millstream("send", write(inline(app, kafka.bootstrap)), lines)
+    assert result.out == f"sent 4 events to {app}.sites\n"
+    messages = kafka.read(f"{app}.sites")
+    assert [m.json["id"] for m in messages] == ["007", 7, "1e5", str(2**70)]
+    assert [m.key for m in messages] == [each.encode() for each in ids]
+
+
 def test_labels_follow_so_many_events_later_in_message_time(
     millstream: Millstream, write: Write, kafka: Kafka
 ) -> None:
@@ -123,3 +150,17 @@ def test_an_event_that_the_broker_refuses_is_exit_code_1(
     result = millstream("send", write(inline(app, kafka.bootstrap)), lines)
     assert result.exit_code == 1
     assert "1 of 1 records were not delivered" in result.err
+
+
+def test_a_record_that_the_client_refuses_is_exit_code_1(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("send")
+    kafka.create_topics(f"{app}.sites")
+    lines = tmp_path / "a.jsonl"
+    lines.write_bytes(b'{"id": 1}\n' + orjson.dumps({"id": "x" * 2_000_000}))
+    result = millstream("send", write(inline(app, kafka.bootstrap)), lines)
+    assert result.exit_code == 1
+    assert result.err.startswith(f"millstream: cannot send a record to {app}.sites: ")
+    assert "1 events were sent before that" in result.err
+    assert len(kafka.read(f"{app}.sites")) == 1

@@ -19,6 +19,5 @@ def die_at(scene: Scene, point: str, times: int = 3) -> None:
 
 
 FAULTS = [
-    Fault(f"SIGKILL at {point}", partial(die_at, point=point))
-    for point in ("before_commit",)
+    Fault(f"SIGKILL at {point}", partial(die_at, point=point)) for point in ("before_commit",)
 ]

@@ -198,8 +198,10 @@ class Scene:
             topic = self.app.topic(role)
             try:
                 wait_until(
-                    lambda topic=topic: self.kafka.end_offsets(topic)  # type: ignore[misc]
-                    == self.kafka.end_offsets(topic, committed=True),
+                    lambda topic=topic: (
+                        self.kafka.end_offsets(topic)  # type: ignore[misc]
+                        == self.kafka.end_offsets(topic, committed=True)
+                    ),
                     timeout=seconds,
                 )
             except AssertionError:

@@ -75,7 +75,9 @@ def _each_event_once(history: History, partition: Partition) -> Iterator[Violati
     if history.exactly_once:
         twice = {offset: what for offset, what in answers.items() if len(what) > 1}
         if twice:
-            yield Violation("I1", partition.number, f"events answered more than once: {some(twice)}")
+            yield Violation(
+                "I1", partition.number, f"events answered more than once: {some(twice)}"
+            )
     if both := [o for o, what in answers.items() if len(set(what)) > 1]:
         yield Violation("I1", partition.number, f"different answers to one event: {some(both)}")
     tombstones = {each.offset for each in partition.events if each.value is None}
@@ -237,9 +239,7 @@ def _what_was_learned_was_sent(history: History, partition: Partition) -> Iterat
             yield Violation("I3", partition.number, text)
 
 
-def _replay_events(
-    history: History, partition: Partition, learner: Learner
-) -> Iterator[Violation]:
+def _replay_events(history: History, partition: Partition, learner: Learner) -> Iterator[Violation]:
     """Learn from the events that have a prediction, in the order of their log."""
     predictions = grouped((p.json["source"]["offset"], p.json) for p in partition.predictions)
     for learned, event in enumerate(e for e in partition.events if e.offset in predictions):
@@ -286,9 +286,7 @@ def _same_answers(
     """Each prediction on these features is that of these weights."""
     answer = learner.predict(features)
     for each in predictions:
-        told = {
-            str(name).lower(): value for name, value in answer.get("probabilities", {}).items()
-        }
+        told = {str(name).lower(): value for name, value in answer.get("probabilities", {}).items()}
         same = each["prediction"] == answer["prediction"] and each.get("probabilities", {}) == told
         if not same or each["model"]["learned"] != learned:
             text = (

@@ -106,3 +106,5 @@ def test_a_file_that_is_no_utf_8_or_no_file_is_told(tmp_path: Path) -> None:
         load_settings(path)
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings(tmp_path)
+    with pytest.raises(SettingsError, match=r"a\\0b holds a NUL character"):
+        load_settings(tmp_path / "a\0b")

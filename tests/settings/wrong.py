@@ -161,6 +161,17 @@ FILES = [
           events(schema={"maximum": 10**30}), ("JSON cannot hold",)),
     Wrong("a schema of over a megabyte",
           events(schema={"description": "x" * 1_000_000}), ("events.schema is too large",)),
+    Wrong("a NUL in a property of Kafka",
+          changed(kafka={"bootstrap.servers": "127.0.0.1:1", "client.id": "a\0b"}),
+          ("kafka.client.id holds a NUL character",)),
+    Wrong("a NUL in the path of a secret",
+          changed(kafka={"bootstrap.servers": "x:1", "sasl.password": {"file": "a\0b"}}),
+          ("kafka.sasl.password", "holds a NUL character, which no path can")),
+    Wrong("a NUL in the path of a schema", events(schema="a\0b.json"),
+          ("events.schema", "holds a NUL character")),
+    Wrong("a NUL in the path of a model",
+          changed(model={"sklearn": {"path": "a\0b", "sha256": "0" * 64}}),
+          ("model.sklearn.path", "holds a NUL character")),
 ]  # fmt: skip
 """Found by `load_settings`."""
 
@@ -256,5 +267,8 @@ MODELS = [
     Wrong("a model without weights that may not learn",
           changed(model={"river": "linear_model.LogisticRegression()", "learn": False}),
           ("without learning LogisticRegression knows nothing",)),
+    Wrong("a NUL in a River expression",
+          changed(model={"river": "linear_model.LogisticRegression()\0"}), ("model.river",)),
+    Wrong("a NUL in a factory", changed(model={"factory": "os\0x:getcwd"}), ("model.factory",)),
 ]  # fmt: skip
 """Found once the model is built."""

@@ -11,6 +11,8 @@ from typing import Final
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+"""As a shell reports Ctrl-C."""
 
 
 class MillstreamError(Exception):

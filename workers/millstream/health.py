@@ -130,6 +130,10 @@ class HealthServer:
                     body = b"/metrics, /livez or /readyz\n"
                     self._answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", body)
 
+            def do_HEAD(self) -> None:
+                # The same without the body, as some load balancers ask.
+                self.do_GET()
+
             def _answer_health(self, *, good: bool) -> None:
                 status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
                 self._answer(status, "application/json", json.dumps(health.report()).encode())
@@ -139,7 +143,8 @@ class HealthServer:
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
             def log_message(self, *args: object) -> None:
                 """Probes come every few seconds: nothing to log."""

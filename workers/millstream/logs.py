@@ -1,7 +1,8 @@
 """Structured logs on stderr.
 
 Log calls are constant sentences with fields in `extra`; none of them may hold a payload. Values
-of secret settings are taken out of every line, in case a library puts one into its message.
+of secret settings, and pieces of them, are taken out of every line, in case a library puts one into
+its message; `without_secrets` does the same for what a command prints.
 """
 
 import logging
@@ -15,8 +16,8 @@ import orjson
 from millstream.runners.properties import HIDDEN, is_secret
 from millstream.settings import LogSettings
 
-# Parts of librdkafka property names whose values nobody may see.
-
+_SHORTEST_PIECE: Final = 4
+"""Of a secret, in characters: to hide shorter ones would make a riddle of every sentence."""
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -42,14 +43,29 @@ def configure(
 
 
 def secret_values(kafka: Mapping[str, object]) -> tuple[str, ...]:
-    """Values among librdkafka properties that nobody may see."""
-    return tuple(str(value) for name, value in kafka.items() if value and is_secret(name))
+    """Values among librdkafka properties that nobody may see, and their pieces, longest first.
+
+    librdkafka parses some of them (`sasl.oauthbearer.config`), and quotes the piece it stumbles at.
+    """
+    secrets = {str(value) for name, value in kafka.items() if value and is_secret(name)}
+    words = {word for secret in secrets for word in secret.split()}
+    pieces = words | {word.partition("=")[2] for word in words}
+    pieces = {piece for piece in pieces if len(piece) >= _SHORTEST_PIECE}
+    return tuple(sorted(secrets | pieces, key=len, reverse=True))
 
 
 def hide(text: str, secrets: tuple[str, ...]) -> str:
     """Take the secrets out of a text."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
+    return text
+
+
+def without_secrets(text: str) -> str:
+    """Take the secrets that `configure` was given out of a text for a user."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Formatter):
+            text = hide(text, handler.formatter.secrets)
     return text
 
 
@@ -79,7 +95,7 @@ class _Formatter(logging.Formatter):
         # With quotes or line ends in it, a secret looks different inside of a quoted string.
         shown = {form for secret in secrets for form in (secret, repr(secret)[1:-1])}
         quoted = {orjson.dumps(form).decode()[1:-1] for form in shown}
-        self._secrets = tuple(sorted(shown | quoted, key=len, reverse=True))
+        self.secrets = tuple(sorted(shown | quoted, key=len, reverse=True))
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {k: v for k, v in vars(record).items() if k not in _STANDARD_FIELDS}
@@ -87,7 +103,7 @@ class _Formatter(logging.Formatter):
             fields["exception"] = self.formatException(record.exc_info)
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = self.line(time.replace("+00:00", "Z"), record, fields)
-        return hide(line, self._secrets)
+        return hide(line, self.secrets)
 
     def line(self, time: str, record: logging.LogRecord, fields: dict[str, Any]) -> str:
         raise NotImplementedError

@@ -69,6 +69,7 @@ def _read_as_text(properties: yaml.MappingNode) -> None:
 
 def read_file(path: Path) -> dict[str, Any]:
     """The settings file as it is; raises `SettingsError`."""
+    refuse_nul(str(path), "SETTINGS")
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
@@ -161,10 +162,19 @@ def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
     for name in ("sklearn", "weights"):
         section = model.get(name) if isinstance(model, dict) else None
         if isinstance(section, dict) and isinstance(section.get("path"), str):
+            refuse_nul(section["path"], f"{origin}: model.{name}.path")
             section["path"] = str((folder / section["path"]).absolute())
 
 
+def refuse_nul(path: str, what: str) -> None:
+    """Raise `SettingsError` for a path that no system can open."""
+    if "\0" in path:
+        shown = path.replace("\0", "\\0")
+        raise SettingsError(f"{what}: {shown} holds a NUL character, which no path can")
+
+
 def _content(path: Path, what: str) -> str:
+    refuse_nul(str(path), what)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

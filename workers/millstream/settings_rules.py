@@ -27,6 +27,9 @@ def kafka_problems(kafka: Mapping[str, Any]) -> Iterator[str]:
     for name in WHOLE_NUMBERS:
         if name in kafka and not re.fullmatch(r"[0-9]{1,10}", str(kafka[name])):
             yield f"kafka.{name} is no whole number: write one without a unit"
+    for name, value in kafka.items():
+        if "\0" in f"{name}{value}":
+            yield f"kafka.{name} holds a NUL character, which ends it for librdkafka: take it out"
     if not kafka.get("bootstrap.servers"):
         yield "kafka.bootstrap.servers is missing: name a broker, as host:port"
 

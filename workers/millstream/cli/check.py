@@ -1,8 +1,10 @@
 """`millstream check`: everything that would fail later, now."""
 
 import json
+from collections.abc import Callable
 
 import typer
+from confluent_kafka import KafkaException
 from rich.markup import escape
 from rich.table import Table
 
@@ -10,10 +12,21 @@ from millstream.cli.common import Json, SettingsFile, console, load_for_command
 from millstream.core.models.learner import Learner
 from millstream.errors import EXIT_FAILURE, SettingsError, Stop
 from millstream.loading import learner_factory, why_not_reproducible
+from millstream.logs import without_secrets
+from millstream.runners.client_checks import check_clients
 from millstream.runners.findings import Finding, Level
 from millstream.runners.key_checks import check_keys
+from millstream.runners.note_checks import check_notes
+from millstream.runners.sample_checks import check_samples
 from millstream.runners.topic_checks import check_topics
-from millstream.runners.topics import connect, describe, needed_topics
+from millstream.runners.topics import (
+    ADMIN_TIMEOUT_SECONDS,
+    connect,
+    describe,
+    needed_topics,
+    reason,
+    unreachable,
+)
 from millstream.settings import Settings
 
 _COLOURS: dict[Level, str] = {
@@ -25,17 +38,20 @@ _COLOURS: dict[Level, str] = {
 
 
 def check(settings_file: SettingsFile, as_json: Json = False) -> None:
-    """Look at settings, model, brokers, topics and keys; exit code 1 if something is wrong.
+    """Look for everything that would fail later, now; exit code 1 if something is wrong.
 
-    Wrong settings themselves are exit code 2, as in every command.
+    That is the settings, the model, brokers, topics, keys, and whether the newest events and labels
+    are what the settings say. Wrong settings themselves are exit code 2, as in every command.
     """
     settings = load_for_command(settings_file)
+    check_clients(settings)
     learner = learner_factory(settings)()
     findings = [
         Finding("ok", "settings", f"{settings_file} is well-formed"),
         *_check_model(settings, learner),
-        *_check_kafka(settings, learns=learner.learns),
+        *_check_kafka(settings, learner),
     ]
+    findings = [each._replace(text=without_secrets(each.text)) for each in findings]
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in findings]))
     else:
@@ -46,29 +62,36 @@ def check(settings_file: SettingsFile, as_json: Json = False) -> None:
 
 def _check_model(settings: Settings, learner: Learner) -> list[Finding]:
     learns = "it learns" if learner.learns else "it does not learn"
-    article = "an" if learner.kind == "anomaly" else "a"
-    found = [Finding("ok", "model", f"builds: {article} {learner.kind}; {learns}")]
+    kind = "an anomaly detector" if learner.kind == "anomaly" else f"a {learner.kind}"
+    found = [Finding("ok", "model", f"builds: {kind}; {learns}")]
     sentences = why_not_reproducible(settings) if learner.learns else []
     return [*found, *(Finding("warning", "model", text) for text in sentences)]
 
 
-def _check_kafka(settings: Settings, *, learns: bool) -> list[Finding]:
+def _check_kafka(settings: Settings, learner: Learner) -> list[Finding]:
     try:
         admin = connect(settings)
+        brokers = len(admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).brokers)
+        topics = check_topics(settings, admin, learns=learner.learns)
+        needed = needed_topics(settings)
+        known = describe(admin, needed.values(), configs=False)
     except SettingsError:
         raise
     except Stop as stop:
         return [Finding("error", "brokers", str(stop))]
-    brokers = len(admin.list_topics(timeout=10).brokers)
-    findings = [Finding("ok", "brokers", f"reached; the cluster has {brokers}")]
-    findings += check_topics(settings, admin, learns=learns)
-    if settings.labels.source != "topic":
-        return findings
-    needed = needed_topics(settings)
-    known = describe(admin, (needed["events"], needed["labels"]), configs=False)
-    counts = {info.partitions for info in known.values()}
-    if len(known) == 2 and len(counts) == 1:
-        findings += check_keys(settings, counts.pop())
+    except KafkaException as error:
+        return [Finding("error", "brokers", unreachable(reason(error)))]
+    findings = [Finding("ok", "brokers", f"reached; the cluster has {brokers}"), *topics]
+    checks: dict[str, Callable[[], list[Finding]]] = {
+        "model": lambda: check_notes(settings, learner, admin, known),
+        "records": lambda: check_samples(settings, learner, admin, known),
+        "keys": lambda: check_keys(settings, known),
+    }
+    for about, look in checks.items():
+        try:
+            findings += look()
+        except Stop as stop:
+            findings.append(Finding("error", about, str(stop)))
     return findings
 
 

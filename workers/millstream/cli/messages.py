@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import date
-from itertools import count
 from typing import Any, NamedTuple
 
 import orjson
 
-from millstream.cli.sources import Row
+from millstream.cli.sources import INTEGERS, Row
 from millstream.core.spec import AllBut
 from millstream.errors import Stop
 from millstream.settings import Settings
@@ -27,12 +26,18 @@ class Message(NamedTuple):
 class Mapper:
     """Puts fields where the settings expect them."""
 
-    def __init__(self, settings: Settings, key: str | None = None) -> None:
-        """`key` is the path of the field to use as message key, the id if None."""
+    def __init__(self, settings: Settings, key: str | None = None, first_id: int = 1) -> None:
+        """`key`: path of the field to use as message key, the id if None; `first_id`: see `ids`."""
         events, labels = settings.events, settings.labels
         self._events, self._labels = events, labels
         self._key = key
-        self._numbers = count(1)
+        self._records = 0
+        self._first_id = first_id
+        self.ids: tuple[int, int] | None = None
+        """First and last running number that was given as an id; None: every record had its own.
+
+        The number of a record is its place in the source, from `first_id` on.
+        """
         paths = [events.id, events.timestamp, events.label]
         if isinstance(events.features, tuple):
             paths += events.features
@@ -43,6 +48,10 @@ class Mapper:
             self._label = labels.label or "label"
             paths.append(self._label)
         self._paths = self._by_column([path for path in paths if path])
+
+    def is_id(self, column: str) -> bool:
+        """Whether a column holds the id, or the key."""
+        return self._paths.get(column, column) in {self._events.id, self._key}
 
     @staticmethod
     def _by_column(paths: list[str]) -> dict[str, str]:
@@ -56,12 +65,12 @@ class Mapper:
     def message(self, row: Row) -> Message:
         """Event and label of a row; raises Stop where it has no id or no label to send."""
         event = self._nested(row.fields) if row.flat else row.fields
-        number = next(self._numbers)
-        identity = self._identify(event, number)
+        self._records += 1
+        identity = self._identify(event)
         key = get(event, self._key) if self._key else identity
         if key is _MISSING or key is None:
             what = self._key or self._events.id
-            raise Stop(f"record {number} has no value at {what}, which is to be its key")
+            raise Stop(f"record {self._records} has no value at {what}, which is to be its key")
         label = row.label
         if self._labels.source == "topic":
             if label is None:
@@ -98,21 +107,54 @@ class Mapper:
                 put(nested, self._paths.get(column, column), value)
         return nested
 
-    def _identify(self, event: dict[str, Any], number: int) -> Any:
-        """Id of an event; a running number where the source has none."""
+    def _identify(self, event: dict[str, Any]) -> Any:
+        """Id of an event; a running number where the source has none.
+
+        One that is too large an integer for JSON's readers becomes text, by which ids are compared.
+        """
         path = self._events.id
+        number = self._first_id + self._records - 1
         if path is None:
             return number
         identity = get(event, path)
         if identity is _MISSING:
+            first, _ = self.ids or (number, number)
+            self.ids = (first, number)
             identity = number
+            put(event, path, identity)
+        elif type(identity) is int and identity not in INTEGERS:
+            identity = str(identity)
             put(event, path, identity)
         return identity
 
 
 def encode(value: dict[str, Any]) -> bytes:
-    """JSON of a message; dates become ISO 8601 text."""
+    """JSON of a message; dates become ISO 8601 text. Raises Stop where it nests too deep."""
+    try:
+        try:
+            return _dump(value)
+        except TypeError as error:
+            if "64-bit" not in str(error):
+                raise
+            # What any reader without big integers would make of them.
+            return _dump(_rounded(value))
+    except (TypeError, RecursionError) as error:
+        if "ecursion" not in str(error):
+            raise
+        raise Stop("a record is nested deeper than 254 levels: make it flatter") from error
+
+
+def _dump(value: Any) -> bytes:
     return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _rounded(value: Any) -> Any:
+    """The same with integers beyond 64 bits as floats."""
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(value) if type(value) is int and value not in INTEGERS else value
 
 
 def get(fields: Mapping[str, Any], path: str) -> Any:
@@ -143,7 +185,9 @@ def take(fields: dict[str, Any], path: str) -> Any:
 
 
 def _text(key: Any) -> bytes:
-    return key.encode() if isinstance(key, str) else orjson.dumps(key, default=_plain)
+    if type(key) is int:  # of any size
+        return str(key).encode()
+    return key.encode() if isinstance(key, str) else encode(key)
 
 
 def _plain(value: object) -> object:

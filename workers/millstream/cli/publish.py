@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from millstream.errors import Stop
+from millstream.errors import SettingsError, Stop
 from millstream.runners.clients import client_config
+from millstream.runners.topics import reason
 from millstream.settings import Settings
 
 ANY_PARTITION: Final = -1
@@ -22,7 +23,10 @@ class Publisher:
             "enable.idempotence": True,
             "linger.ms": 5,
         }
-        self._producer = Producer(config)
+        try:
+            self._producer = Producer(config)
+        except KafkaException as error:
+            raise SettingsError(f"kafka: {reason(error)}") from error
         self._sent = 0
         self._failed: list[str] = []
 
@@ -34,7 +38,10 @@ class Publisher:
         timestamp_ms: int,
         partition: int = ANY_PARTITION,
     ) -> None:
-        """Send one record; waits while the local queue is full."""
+        """Send one record; waits while the local queue is full.
+
+        Raises Stop where the client refuses it, as one that is too large.
+        """
         while True:
             try:
                 self._producer.produce(
@@ -47,6 +54,8 @@ class Publisher:
                 )
             except BufferError:
                 self._producer.poll(0.1)
+            except KafkaException as error:
+                raise Stop(f"cannot send a record to {topic}: {reason(error)}") from error
             else:
                 break
         self._sent += 1

@@ -16,7 +16,7 @@ from millstream.cli.messages import Mapper, Message, encode
 from millstream.cli.publish import Publisher
 from millstream.cli.sources import Source, open_source
 from millstream.core.spec import Milliseconds
-from millstream.errors import SettingsError, Stop
+from millstream.errors import EXIT_INTERRUPTED, SettingsError, Stop
 from millstream.runners.topics import TopicsNotReady, connect, describe
 from millstream.settings import Settings
 
@@ -48,25 +48,52 @@ def send(
     key: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Field for the key.  [default: the id]")
     ] = None,
+    first_id: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=2**63 - 1,
+            metavar="N",
+            help="Number of the first record, where records have no ids of their own.",
+        ),
+    ] = 1,
 ) -> None:
     """Publish records as events, laid out as the settings say, keyed by id, placed by murmur2.
 
-    A record without an id gets a running number. Where the settings say labels.from: topic, the
-    labels are sent too if --labels-after or --labels-delay says when.
+    A record without an id gets a running number, from --first-id on. Where the settings say
+    labels.from: topic, the labels are sent too if --labels-after or --labels-delay says when.
     """
     settings = load_for_command(settings_file)
     delay = _delay(settings, labels_after, labels_delay)
     _require(settings, str(settings_file), labels=delay is not None)
-    sender = Sender(settings, delay, rate, key)
+    mapper = Mapper(settings, key, first_id)
+    sender = Sender(settings, mapper, delay, rate)
     try:
-        with open_source(source) as opened:
+        with open_source(source, mapper.is_id) as opened:
             sender.send_all(opened, limit)
     except Stop as stop:
         sender.finish()
-        raise Stop(f"{stop} ({sender.events} events were sent before that)") from stop
+        before = f"{sender.events} events were sent before that{_numbered(mapper)}"
+        raise Stop(f"{stop} ({before})") from stop
+    except KeyboardInterrupt as interrupt:
+        sender.finish()
+        _sum_up(settings, sender, mapper)
+        raise typer.Exit(EXIT_INTERRUPTED) from interrupt
     sender.finish()
-    labels = f" and {sender.labels} labels to {settings.labels.topic}" if delay else ""
-    console.print(f"sent {sender.events} events to {settings.events.topic}{labels}", soft_wrap=True)
+    _sum_up(settings, sender, mapper)
+
+
+def _sum_up(settings: Settings, sender: "Sender", mapper: Mapper) -> None:
+    labels = f" and {sender.labels} labels to {settings.labels.topic}" if sender.delay else ""
+    text = f"sent {sender.events} events to {settings.events.topic}{labels}{_numbered(mapper)}"
+    console.print(text, soft_wrap=True, markup=False)
+
+
+def _numbered(mapper: Mapper) -> str:
+    if mapper.ids is None:
+        return ""
+    first, last = mapper.ids
+    return f", with running numbers {first} to {last} as ids (next: --first-id {last + 1})"
 
 
 @dataclass(frozen=True)
@@ -107,14 +134,14 @@ class Sender:
     """Sends events at their pace, and each label when its time has come."""
 
     def __init__(
-        self, settings: Settings, delay: Delay | None, rate: float | None, key: str | None
+        self, settings: Settings, mapper: Mapper, delay: Delay | None, rate: float | None
     ) -> None:
         self.events = 0
         self.labels = 0
         self._settings = settings
-        self._mapper = Mapper(settings, key)
+        self._mapper = mapper
         self._publisher = Publisher(settings)
-        self._delay = delay
+        self.delay = delay
         self._rate = rate
         # Due (number of events, or milliseconds since 1970), and the message with its label.
         self._waiting: deque[tuple[int, Message]] = deque()
@@ -147,23 +174,23 @@ class Sender:
         topic = self._settings.events.topic
         self._publisher.send(topic, message.key, encode(message.event), now)
         self.events += 1
-        if self._delay and message.label is not None:
-            after, wait = self._delay.events, self._delay.milliseconds
+        if self.delay and message.label is not None:
+            after, wait = self.delay.events, self.delay.milliseconds
             due = now + wait if wait is not None else self.events - 1 + (after or 0)
             self._waiting.append((due, message))
 
     def _next_ms(self) -> int:
         """Give a message time: now, and one that no earlier event has if the order rests on it."""
-        while self._delay and self._delay.events is not None and _now_ms() <= self._last_ms:
+        while self.delay and self.delay.events is not None and _now_ms() <= self._last_ms:
             time.sleep(0.0002)
         self._last_ms = _now_ms()
         return self._last_ms
 
     def _send_due(self, now: int) -> None:
         """Send labels that are due before the next event, with its time or their own."""
-        if not self._delay:
+        if not self.delay:
             return
-        by_count = self._delay.events is not None
+        by_count = self.delay.events is not None
         reached = self.events if by_count else now
         while self._waiting and self._waiting[0][0] <= reached:
             due, message = self._waiting.popleft()
@@ -174,7 +201,7 @@ class Sender:
         task = progress.add_task("last labels", total=len(self._waiting))
         while self._waiting:
             due, message = self._waiting[0]
-            if self._delay and self._delay.milliseconds is not None:
+            if self.delay and self.delay.milliseconds is not None:
                 self._wait_until(time.monotonic() + (due - _now_ms()) / 1000)
             self._waiting.popleft()
             self._send_label(message, self._next_ms())
@@ -191,7 +218,7 @@ class Sender:
     def _wait_until(self, moment: float) -> None:
         """Sleep, and meanwhile send labels whose time comes."""
         while (left := moment - time.monotonic()) > 0:
-            if self._delay and self._delay.milliseconds is not None:
+            if self.delay and self.delay.milliseconds is not None:
                 self._send_due(_now_ms())
             time.sleep(min(left, 0.05))
 

@@ -1,6 +1,6 @@
 """`millstream tail`: predictions as they come."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,10 +15,10 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from rich.markup import escape
+from rich.text import Text
 
 from millstream.cli.common import Json, SettingsFile, console, load_for_command
-from millstream.errors import Stop
+from millstream.errors import SettingsError, Stop
 from millstream.runners.clients import reader_config
 from millstream.runners.topics import TopicsNotReady, connect, describe, reason
 from millstream.settings import Settings
@@ -55,50 +55,77 @@ def tail(
 
 def follow(settings: Settings, partitions: list[TopicPartition]) -> Generator[Message]:
     """Yield committed messages for ever; raises Stop where they cannot be read."""
-    consumer = Consumer(reader_config(settings))
+    topic = partitions[0].topic
+    try:
+        consumer = Consumer(reader_config(settings))
+    except KafkaException as error:
+        raise SettingsError(f"kafka: {reason(error)}") from error
     try:
         consumer.assign(partitions)
         while True:
             message = consumer.poll(0.2)
             if message is None:
                 continue
-            error = message.error()
-            if error is None:
+            met = message.error()
+            if met is None:
                 yield message
-            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
-                raise Stop(f"cannot read predictions: {reason(KafkaException(error))}")
+            elif met.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
+                raise KafkaException(met)  # noqa: TRY301 - the same words as for what poll raises
+    except KafkaException as error:
+        raise Stop(f"cannot read topic {topic}: {reason(error)}") from error
     finally:
         consumer.close()
 
 
 def _show(message: Message, *, as_json: bool) -> None:
     value = message.value() or b""
+    try:
+        line = describe_prediction(orjson.loads(value))
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError):
+        where = f"{message.topic()} partition {message.partition()} offset {message.offset()}"
+        typer.echo(f"not a prediction record: {where}", err=True)
+        return
     if as_json:
         typer.echo(value.decode())
-        return
-    where = f"{message.partition()}/{message.offset()}"
-    try:
-        console.print(describe_prediction(orjson.loads(value), where), soft_wrap=True)
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        console.print(f"[red]not a prediction record[/] at {where}", soft_wrap=True)
+    else:
+        console.print(line, soft_wrap=True)
 
 
-def describe_prediction(record: dict[str, Any], where: str) -> str:
-    """One line (rich markup) about a prediction record."""
+def describe_prediction(record: dict[str, Any]) -> Text:
+    """One line about a prediction record, with the position of the event that it answers.
+
+    Raises what Python does where it is no such record.
+    """
     time = datetime.fromtimestamp(record["predicted_at"] / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
-    model = record["model"]
-    identity, answer = escape(str(record["id"])), escape(str(record["prediction"]))
-    return (
-        f"[dim]{time}[/] {identity} [bold]{answer}[/]{_certainty(record)} "
-        f"[dim]{escape(model['name'])} {model['version']}, learned {model['learned']:,}, "
-        f"at {where}[/]"
+    model, source = record["model"], record["source"]
+    return Text.assemble(
+        (time, "dim"),
+        f" {visible(str(record['id']))} ",
+        *_answer(record),
+        (
+            (
+                f" {visible(str(model['name']))} {visible(str(model['version']))}, "
+                f"learned {model['learned']:,}, event {source['partition']}/{source['offset']}"
+            ),
+            "dim",
+        ),
     )
 
 
-def _certainty(record: dict[str, Any]) -> str:
+def visible(text: str) -> str:
+    """A text whose control characters do nothing to a terminal: they are shown as escapes."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def _answer(record: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
+    prediction = record["prediction"]
+    if prediction is not None:
+        yield (visible(str(prediction)), "bold")
+    elif "score" not in record:
+        yield ("no prediction yet", "dim")
     if "score" in record:
-        return f" score {record['score']:.4g}"
-    probabilities = record.get("probabilities") or {}
-    if not probabilities:
-        return ""
-    return f" ({max(probabilities.values()):.1%})"
+        yield f"{'' if prediction is None else ' '}score {record['score']:.4g}"
+    elif probabilities := record.get("probabilities"):
+        yield f" ({max(probabilities.values()):.1%})"

@@ -20,6 +20,7 @@ from millstream.core.marks import Marks
 from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Era
 from millstream.core.snapshot import About
+from millstream.core.snapshot_log import is_snapshot
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec, deciding
 from millstream.errors import DeadLetter, Stop
 
@@ -32,8 +33,8 @@ class Notes:
         self.skips: dict[tuple[str, int], DeadLetter] = {}
 
     def add(self, record: Record) -> None:
-        """Take in one record."""
-        if record.value is None:
+        """Take in one record; snapshots, which stand beside the notes, are not for here."""
+        if record.value is None or is_snapshot(record):
             return
         try:
             note = orjson.loads(record.value)

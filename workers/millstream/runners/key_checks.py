@@ -1,5 +1,6 @@
 """Checks whether the keys of events and labels were placed by the same partitioner."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -8,7 +9,7 @@ from millstream.errors import Stop
 from millstream.runners.clients import reader_config
 from millstream.runners.findings import Finding
 from millstream.runners.partitioners import KeyPlace, Partitioner, partitioners_of
-from millstream.runners.topics import ADMIN_TIMEOUT_SECONDS, reason
+from millstream.runners.topics import ADMIN_TIMEOUT_SECONDS, TopicInfo, reason
 from millstream.settings import Settings
 
 SAMPLE: Final = 500
@@ -23,9 +24,17 @@ _REMEDY: Final = (
 )
 
 
-def check_keys(settings: Settings, partitions: int) -> list[Finding]:
-    """Compare the last records of events and labels with both common partitioners."""
+def check_keys(settings: Settings, known: Mapping[str, TopicInfo]) -> list[Finding]:
+    """Compare the last records of events and labels with both common partitioners.
+
+    `known` are the topics that exist. There is nothing to compare where labels have no topic, or
+    the two have other numbers of partitions, which is an error of its own.
+    """
     events, labels = settings.events.topic, str(settings.labels.topic)
+    counts = [known[name].partitions for name in (events, labels) if name in known]
+    if len(counts) < 2 or counts[0] != counts[1]:
+        return []
+    partitions = counts[0]
     if partitions == 1:
         return [Finding("ok", "keys", "one partition: events and labels always meet")]
     samples = {topic: _sample_keys(settings, topic, partitions) for topic in (events, labels)}
@@ -96,7 +105,7 @@ def _compare(
 
 def _sample_keys(settings: Settings, topic: str, partitions: int) -> tuple[list[KeyPlace], int]:
     """Last keys of a topic and where they lie, and how many records had none."""
-    consumer = Consumer(reader_config(settings))
+    consumer = Consumer(reader_config(settings))  # one that `check_clients` has made before
     try:
         return _read_tail(consumer, topic, min(partitions, _PARTITIONS_AT_MOST))
     except KafkaException as error:

@@ -16,6 +16,15 @@ from millstream.runners.topics import (
 from millstream.settings import Settings
 
 _DAY_MS: Final = 86_400_000
+_LOST_BY_COMPACTION: Final = {
+    "predictions": "all but the last prediction under a key vanish",
+    "examples": "all but the last example under a key vanish",
+    "dead-letters": (
+        "all but the last dead letter under a key vanish, and one of an event without a key is "
+        "refused, which stops the worker"
+    ),
+}
+"""Role to what is lost, also where no restore replays it."""
 
 
 def check_topics(settings: Settings, admin: AdminClient, *, learns: bool) -> list[Finding]:
@@ -38,8 +47,8 @@ def check_topics(settings: Settings, admin: AdminClient, *, learns: bool) -> lis
     single = [name for name in needed.values() if name in known and known[name].replicas < 2]
     if single:
         text = (
-            f"one replica only: {', '.join(single)}; the data is gone with that broker's disk, so "
-            "use three where it matters (topics create --replication-factor 3)"
+            f"{len(single)} of {len(needed)} topics have one replica, and are gone with that "
+            "broker's disk (topics create --replication-factor 3)"
         )
         found.append(Finding("note", "replicas", text))
     for role, name in needed.items():
@@ -62,13 +71,9 @@ def _check_one(
         )
         return
     compacted = "compact" in info.configs.get("cleanup.policy", "")
-    if compacted and log:
-        yield Finding(
-            "error",
-            about,
-            "is compacted, so records that a restore has to replay vanish: set "
-            "cleanup.policy=delete",
-        )
+    if compacted and (log or role in _LOST_BY_COMPACTION):
+        lost = "records that a restore has to replay vanish" if log else _LOST_BY_COMPACTION[role]
+        yield Finding("error", about, f"is compacted, so {lost}: set cleanup.policy=delete")
     if role == "models" and not compacted:
         yield Finding(
             "warning",

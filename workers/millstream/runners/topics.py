@@ -9,7 +9,6 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource
 
-from millstream import logs
 from millstream.errors import SettingsError, Stop
 from millstream.runners.clients import client_config
 from millstream.settings import Settings
@@ -117,21 +116,13 @@ def connect(settings: Settings) -> AdminClient:
     try:
         admin = AdminClient(config)
     except KafkaException as error:
-        raise SettingsError(f"kafka: {without_secrets(reason(error), settings)}") from None
+        raise SettingsError(f"kafka: {reason(error)}") from error
     try:
         admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
     except KafkaException as error:
         admin.poll(0)  # hands over what `error_cb` has not seen yet
-        why = without_secrets(met[0] if met else reason(error), settings)
-        raise Stop(unreachable(why)) from None
+        raise Stop(unreachable(met[0] if met else reason(error))) from error
     return admin
-
-
-def without_secrets(words: str, settings: Settings) -> str:
-    """Kafka's words without the secrets of the settings, also where they quote a piece of one."""
-    secrets = logs.secret_values(settings.kafka)
-    pieces = {piece for secret in secrets for piece in secret.split() if len(piece) >= 4}
-    return logs.hide(words, tuple(sorted({*secrets, *pieces}, key=len, reverse=True)))
 
 
 def list_topics(admin: AdminClient) -> dict[str, TopicInfo]:
@@ -158,7 +149,7 @@ def unreachable(why: str) -> str:
 
 
 def reason(error: KafkaException) -> str:
-    """Kafka's own words for an error."""
+    """Kafka's own words for an error; secrets in them are hidden where they are printed."""
     cause = error.args[0] if error.args else error
     return cause.str() if isinstance(cause, KafkaError) else str(cause)
 

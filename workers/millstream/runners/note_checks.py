@@ -1,0 +1,54 @@
+"""Checks whether the model is the one that the app's partitions have learned with."""
+
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka.admin import AdminClient
+
+from millstream.core.fold import Notes
+from millstream.core.models.build import definition_digest
+from millstream.core.models.learner import Learner
+from millstream.core.records import Record
+from millstream.errors import Stop
+from millstream.runners.findings import Finding
+from millstream.runners.log_tail import read_log
+from millstream.runners.topics import TopicInfo
+from millstream.settings import Settings
+
+
+def check_notes(
+    settings: Settings, learner: Learner, admin: AdminClient, known: Mapping[str, TopicInfo]
+) -> list[Finding]:
+    """Read the models topic as a restore does, and say what would stop the worker there.
+
+    `known` are the topics that exist; without the models topic there is nothing to say.
+    """
+    topic = known.get(settings.topic("models"))
+    version = definition_digest(settings.model, settings.labels, learner.made)
+    learned = 0
+    for partition in range(topic.partitions if topic else 0):
+        try:
+            notes = _read_notes(settings, admin, partition)
+            if notes.first_offset() is None:
+                continue
+            learned += 1
+            notes.eras(
+                settings.events, settings.labels, settings.model, partition=partition,
+                position=0, version=version, app=settings.app,
+            )  # fmt: skip
+        except Stop as stop:
+            return [Finding("error", "model", str(stop))]
+    if not (learned and learner.learns):
+        return []
+    who = "1 partition has" if learned == 1 else f"{learned} partitions have"
+    return [Finding("ok", "model", f"the same that {who} learned with")]
+
+
+def _read_notes(settings: Settings, admin: AdminClient, partition: int) -> Notes:
+    notes = Notes()
+
+    def take(records: Sequence[Record]) -> None:
+        for record in records:
+            notes.add(record)
+
+    read_log(settings, admin, settings.topic("models"), partition, take)
+    return notes
