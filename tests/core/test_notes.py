@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from millstream.core.fold import Notes
+from millstream.core.notes import Notes
 from millstream.core.records import Output, Record
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
 from millstream.errors import Stop

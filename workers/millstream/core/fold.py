@@ -10,88 +10,16 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
 
 from millstream.core import outputs
 from millstream.core.join import Held, Waiting
 from millstream.core.late import LateShard
 from millstream.core.letters import our_headers
 from millstream.core.marks import Marks
-from millstream.core.records import Output, Record, Side
-from millstream.core.shard import Era
+from millstream.core.notes import Rebuilt
+from millstream.core.records import Record, Side
 from millstream.core.snapshot import About
-from millstream.core.snapshot_log import is_snapshot
-from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec, deciding
-from millstream.errors import DeadLetter, Stop
-
-
-class Notes:
-    """What the models topic says of one partition."""
-
-    def __init__(self) -> None:
-        self._settings: dict[int, dict[str, Any]] = {}
-        self.skips: dict[tuple[str, int], DeadLetter] = {}
-
-    def add(self, record: Record) -> None:
-        """Take in one record; snapshots, which stand beside the notes, are not for here."""
-        if record.value is None or is_snapshot(record):
-            return
-        try:
-            note = orjson.loads(record.value)
-            if note["kind"] == "settings":
-                self._settings[note["from"]] = note
-            elif note["kind"] == "skip":
-                bad = DeadLetter(note["reason"], note["detail"])
-                self.skips[note["side"], note["offset"]] = bad
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise _unreadable(f"a record at offset {record.offset}") from error
-
-    def first_offset(self) -> int | None:
-        """Where the fold of events begins; None before the first outcome of all."""
-        return min(self._settings, default=None)
-
-    def eras(
-        self, events: EventsSpec, labels: LabelsSpec, model: ModelSpec, *, partition: int,
-        position: int, version: str, app: str,
-    ) -> tuple[tuple[Era, ...], list[Output]]:  # fmt: skip
-        """The settings under which each stretch of the log was worked off, and today's at the end.
-
-        Returns them with the note that has to be written if today's are new. Raises `Stop` where
-        the model is another one: its weights would not be the fold of this log.
-        """
-        today = deciding(events, labels, model)
-        try:
-            eras = [
-                Era(start, EventsSpec.model_validate(note["settings"]["events"]),
-                    LabelsSpec.model_validate(note["settings"]["labels"]))
-                for start, note in sorted(self._settings.items())
-            ]  # fmt: skip
-        except (ValidationError, KeyError, TypeError) as error:
-            raise _unreadable(f"the settings of partition {partition}") from error
-        if not eras:
-            return (Era(position, events, labels),), [
-                outputs.settings_note(partition, position, version, today)
-            ]
-        last = self._settings[eras[-1].start]
-        if last["version"] != version:
-            raise Stop(
-                f"the model of app {app} is another one than what partition {partition} was "
-                f"learned with ({last['version']}, now {version}): put the old definition back, or "
-                "give the new model an app name of its own, so that it starts from its own log"
-            )
-        # As bytes, since to Python 1 is True, and to a model it is not.
-        if outputs.encode(last["settings"]) == outputs.encode(today):
-            return tuple(eras), []
-        eras = [era for era in eras if era.start < position]
-        eras.append(Era(position, events, labels))
-        return tuple(eras), [outputs.settings_note(partition, position, version, today)]
-
-
-def _unreadable(what: str) -> Stop:
-    return Stop(
-        f"the models topic holds {what} that this version cannot read: was it written by a newer "
-        "Millstream, or by something else?"
-    )
+from millstream.errors import Stop
 
 
 class Positions:
@@ -177,11 +105,13 @@ class LateFold:
         committed: Mapping[Side, int | None],
         owners: Container[int] | None = None,
         snapshot: About | None = None,
+        rebuilt: Rebuilt | None = None,
     ) -> None:
         """`committed`: the group's committed offsets, None where there are none.
 
         `owners`: those whose records count (see `Claims`); None: all. `snapshot`: what `shard` was
-        made of, if anything; its learner holds the state, nothing else of it is set.
+        made of, if anything; its learner holds the state, nothing else of it is set. `rebuilt`: of
+        what the model was made anew, if it was.
         """
         self._shard = shard
         self._owners = owners
@@ -190,10 +120,11 @@ class LateFold:
         self._predicted_by: dict[int, int] = {}
         self.owner = 0
         self.positions = Positions(shard.source.events, shard.source.labels)
-        self._learned_before = 0
+        self._rebuilt = rebuilt
+        self._snapshot = snapshot
         self._events_floor = 0
         if snapshot is not None:
-            shard.learned = self._learned_before = snapshot.learned
+            shard.learned = snapshot.learned
             shard.marks = Marks(snapshot.marks)
             # All events below were answered, and nothing of them waits.
             self._events_floor = snapshot.marks[0][0]
@@ -235,16 +166,27 @@ class LateFold:
         join.resolve(example["id"], example["time"], example["written_at"], expired=expired)
         if example["kind"] == "failed" or example["label"] is None:
             return
-        if example["learned"] <= self._learned_before:
+        if not self._is_to_learn(offset, example["learned"]):
             return
         try:
             shard.learn(example, example["label"])
         except Exception as error:
             raise self._broken(offset, f"the model raises {type(error).__name__}") from error
+        if self._in_rebuild(offset):
+            return  # numbered by the model before
         if shard.learned != example["learned"]:
             raise self._broken(
                 offset, f"example {example['learned']} follows on example {shard.learned - 1}"
             )
+
+    def _in_rebuild(self, offset: int) -> bool:
+        return self._rebuilt is not None and offset < self._rebuilt.log_to
+
+    def _is_to_learn(self, offset: int, number: int) -> bool:
+        """Whether the model has yet to learn the example at `offset`, the `number`th."""
+        if self._rebuilt is not None and offset < self._rebuilt.log_to:
+            return self._snapshot is None and self._rebuilt.learns(offset)
+        return self._snapshot is None or number > self._snapshot.learned
 
     def _broken(self, offset: int, why: str) -> Stop:
         source = self._shard.source

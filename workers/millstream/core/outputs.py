@@ -167,19 +167,35 @@ def _bytes(text: str | None) -> bytes | None:
 
 def settings_note(partition: int, start: int, version: str, settings: dict[str, Any]) -> Output:
     """From offset `start` of events on, this partition is worked off under these settings."""
-    return Output(
-        f"{partition}/settings/{start}".encode(),
-        encode(
-            {
-                "kind": "settings",
-                "partition": partition,
-                "from": start,
-                "version": version,
-                "settings": settings,
-            }
-        ),
-        None,
-    )
+    note = {
+        "kind": "settings",
+        "partition": partition,
+        "from": start,
+        "version": version,
+        "settings": settings,
+    }
+    return Output(f"{partition}/settings/{start}".encode(), encode(note), None)
+
+
+def rebuilt_note(
+    partition: int, start: int, version: str, settings: dict[str, Any], rebuilt: dict[str, Any]
+) -> Output:
+    """The model was made anew; `rebuilt` says of what, see `notes.Rebuilt`; else as above."""
+    note = {
+        "kind": "rebuilt",
+        "partition": partition,
+        "from": start,
+        "version": version,
+        "settings": settings,
+        "rebuilt": rebuilt,
+    }
+    return Output(f"{partition}/rebuilt".encode(), encode(note), None)
+
+
+def topics_note(partition: int, partitions: int, ids: dict[str, str]) -> Output:
+    """The topics that this state belongs to: how many partitions they have, and topic to id."""
+    note = {"kind": "topics", "partition": partition, "partitions": partitions, "ids": ids}
+    return Output(f"{partition}/topics".encode(), encode(note), None)
 
 
 def skip_note(partition: int, offset: int, bad: DeadLetter) -> Output:

@@ -34,7 +34,7 @@ from millstream.runners.membership import Membership, Partition
 from millstream.runners.pace import Pace
 from millstream.runners.publish import AtLeastOnce, Names
 from millstream.runners.publishing import Publishing, publisher_builder
-from millstream.runners.restore import Restorer
+from millstream.runners.restorer import Restorer, Told
 from millstream.runners.slot import Slot
 from millstream.runners.snapshot_topic import ModelsTopic
 from millstream.runners.snapshot_writer import SnapshotWriter
@@ -125,11 +125,15 @@ class Worker:
             settings, build, slot.name, self._metrics, self._health, self._stopping
         )
         publisher = self._publishing.publisher
+        topics = describe(admin, [settings.events.topic], configs=False)
+        told = Told(
+            topics[settings.events.topic].partitions,
+            topic_ids(admin, needed_topics(settings).values()),
+            self._max_bytes(describe(admin, self._names)),
+        )
         restorer = Restorer(
             settings, self._build_learner, admin, reader_config(settings),
-            publisher if isinstance(publisher, AtLeastOnce) else None,
-            self._max_bytes(describe(admin, self._names)), self._metrics,
-            topic_ids(admin, needed_topics(settings).values()),
+            publisher if isinstance(publisher, AtLeastOnce) else None, told, self._metrics,
         )  # fmt: skip
         self._consumer = Consumer(consumer_config(settings))
         self._membership = Membership(self._consumer, restorer, self._metrics)

@@ -23,7 +23,8 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS, HOPELESS, to_record
 from millstream.runners.publish import Aborted, commit_offsets
-from millstream.runners.restore import NOTHING_RESTORED, Restored, Restorer, ShardRestore
+from millstream.runners.restore import ShardRestore
+from millstream.runners.restorer import NOTHING_RESTORED, Restored, Restorer
 
 log = logging.getLogger(__name__)
 

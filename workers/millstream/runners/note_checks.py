@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka.admin import AdminClient
 
-from millstream.core.fold import Notes
 from millstream.core.models.build import definition_digest
 from millstream.core.models.learner import Learner
+from millstream.core.notes import Notes
 from millstream.core.records import Record
 from millstream.errors import Stop
 from millstream.runners.findings import Finding

@@ -5,104 +5,27 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Protocol
+from dataclasses import replace
+from typing import Literal
 
-from confluent_kafka.admin import AdminClient
-
-from millstream.core.fold import Claims, LateFold, Notes, Positions
+from millstream.core.fold import Claims, LateFold, Positions
 from millstream.core.late import LateShard
-from millstream.core.models.build import definition_digest
 from millstream.core.models.learner import Learner
-from millstream.core.outputs import Source
+from millstream.core.notes import Notes
 from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Era, Plan, Shard
 from millstream.core.snapshot_log import SnapshotLog, is_snapshot
 from millstream.errors import DeadLetter, Restore, Stop
-from millstream.metrics import Metrics
 from millstream.runners import failpoints
-from millstream.runners.logs_reader import LogReader, Stretch, log_bounds
-from millstream.runners.restore_snapshot import Found, Opener, Search
+from millstream.runners.logs_reader import Stretch, log_bounds
+from millstream.runners.restore_snapshot import Found, Search
+from millstream.runners.restorer import Restored, Restorer
 from millstream.runners.snapshot_writer import Kept
-from millstream.settings import Settings
-from millstream.versions import library_versions
+from millstream.runners.topics_note import topics_changed
 
 log = logging.getLogger(__name__)
 
 Positioned = dict[Side, int]
-
-
-class OwnerLog(Protocol):
-    """How a new owner announces itself where no transaction fences the old one."""
-
-    def claim(self, partition: int, owner: int, after: int) -> None:
-        """Append an owner record to `examples`, and wait until it is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What a restore began from."""
-
-    learned: int
-    """Examples in the snapshot; 0 without one. Likewise `positions`."""
-    positions: Mapping[str, int]
-    kept: Kept
-    claims: dict[str, int]
-    """At least once: see `Claims.chain`."""
-
-
-NOTHING_RESTORED: Final = Restored(0, {}, Kept(), {})
-
-
-class Restorer:
-    """What all restores of a worker share."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        build_learner: Callable[[], Learner],
-        admin: AdminClient,
-        reader_config: dict[str, Any],
-        owner_log: OwnerLog | None,
-        max_bytes: int,
-        metrics: Metrics,
-        topic_ids: dict[str, str] | None = None,
-    ) -> None:
-        """`owner_log` is None where transactions fence the old owner; `topic_ids`: topic to id."""
-        self.settings = settings
-        self.build_learner = build_learner
-        self.admin = admin
-        self.owner_log = owner_log
-        self.claims = owner_log is not None
-        self.max_bytes = max_bytes
-        self.reader = LogReader(reader_config)
-        self.late = settings.labels.source == "topic" and settings.model.learn
-        probe = build_learner()
-        self.folds_events = probe.learns and not self.late
-        self.learns = probe.learns
-        self.batched = probe.batched
-        self.version = definition_digest(settings.model, settings.labels, probe.made)
-        self.versions = library_versions()
-        self.topic_ids = topic_ids or {}
-        self.metrics = metrics
-        self.opener = Opener(settings, build_learner, self.version, self.versions)
-
-    def close(self) -> None:
-        """Let go of the broker."""
-        self.reader.close()
-
-    def source(self, partition: int) -> Source:
-        """Where a partition's records come from."""
-        settings = self.settings
-        return Source(
-            partition=partition,
-            events=settings.events.topic,
-            labels=settings.labels.topic if self.late else None,
-            model_name=settings.model.name or settings.app,
-            model_version=self.version,
-            max_bytes=self.max_bytes,
-            features=settings.predictions.features,
-        )
 
 
 class ShardRestore:
@@ -142,6 +65,7 @@ class ShardRestore:
         self._read_before = restorer.reader.records_read
         self._fold: LateFold | None = None
         self._pending_notes: list[Output] = []
+        self._topic_notes: list[Output] = []
         self._made: Shard | None = None
         self.shard: Shard | None = None
         self.positions: Positioned = {}
@@ -210,8 +134,16 @@ class ShardRestore:
 
     def _find_snapshot(self) -> None:
         restorer = self._restorer
+        if self._notes.first_offset() is not None:
+            self._eras(0)  # raises `Stop` for another model before anything is read for it
+        self._topic_notes = topics_changed(
+            self._notes.topics, self.partition, restorer.told.partitions, restorer.told.topic_ids,
+            restorer.logs(), self._settings.app,
+        )  # fmt: skip
+        version = self._notes.version(restorer.version)
+        self._source = replace(self._source, model_version=version)
         self._search = Search(
-            restorer.opener, self._snapshots, restorer.version, self._committed, restorer.metrics
+            restorer.opener, self._snapshots, version, self._committed, restorer.metrics
         )
 
     def _take_snapshot(self) -> None:
@@ -227,7 +159,7 @@ class ShardRestore:
         about = self._found.about if self._found else None
         shard = LateShard(self._shard_plan((self._today(0),)))
         self._made = shard
-        self._fold = LateFold(shard, self._committed, self._owners, about)
+        self._fold = LateFold(shard, self._committed, self._owners, about, self._notes.rebuilt)
         self._positions = self._fold.positions
 
     def _log_start(self, which: Literal["predictions", "examples"]) -> int:
@@ -277,7 +209,13 @@ class ShardRestore:
         shard.source = replace(self._source, max_bytes=sys.maxsize)
         self.positions = {"events": position}
 
+        rebuilt = self._notes.rebuilt
+
         def replay(records: Sequence[Record]) -> None:
+            if rebuilt is not None:
+                records = [
+                    r for r in records if r.offset >= rebuilt.log_to or rebuilt.learns(r.offset)
+                ]
             try:
                 shard.process({"events": records}, {}, 0)
             except Restore as broken:
@@ -326,7 +264,7 @@ class ShardRestore:
         settings = self._settings
         return self._notes.eras(
             settings.events, settings.labels, settings.model, partition=self.partition,
-            position=position, version=self._source.model_version, app=settings.app,
+            position=position, version=self._restorer.version, app=settings.app,
         )  # fmt: skip
 
     def _shard_plan(self, eras: tuple[Era, ...]) -> Plan:
@@ -389,8 +327,11 @@ class ShardRestore:
             about.positions if about else {},
             Kept.of(self._snapshots),
             self._claims.chain(shard.owner) if isinstance(shard, LateShard) else {},
+            self._source.model_version,
         )
-        shard.announce([*notes, *(note for _, note in self._new_skips.values() if note)])
+        shard.announce(
+            [*notes, *self._topic_notes, *(note for _, note in self._new_skips.values() if note)]
+        )
         self.shard = shard
         replayed = self._restorer.reader.records_read - self._read_before
         seconds = time.monotonic() - self._began

@@ -1,8 +1,8 @@
 """Finds the snapshot that a restore begins from: the newest that proves to be what it says."""
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from millstream.core.models.learner import Learner
@@ -31,13 +31,11 @@ class Opener:
         self,
         settings: Settings,
         build_learner: Callable[[], Learner],
-        version: str,
         versions: Mapping[str, str],
     ) -> None:
-        """`version`: of the model; `versions`: of the libraries."""
+        """`versions`: of the libraries."""
         self._settings = settings
         self._build_learner = build_learner
-        self._version = version
         self._versions = versions
 
     def open(self, pointer: Pointer, chunks: SnapshotLog) -> Snapshot:
@@ -57,11 +55,14 @@ class Opener:
             raise BadSnapshot(f"it is of app {about.app}, partition {about.partition}")
         return snapshot
 
-    def load(self, snapshot: Snapshot) -> Learner:
-        """The learner that a snapshot holds, proved. Raises BadSnapshot."""
+    def load(self, snapshot: Snapshot, version: str) -> Learner:
+        """The learner that a snapshot of this version of the model holds, proved.
+
+        Raises BadSnapshot.
+        """
         settings = self._settings.snapshots
         return load(
-            snapshot, self._build_learner, self._version, self._versions,
+            snapshot, self._build_learner, version, self._versions,
             allow_version_change=settings.allow_version_change, trusted_modules=settings.trust,
         )  # fmt: skip
 
@@ -89,26 +90,24 @@ class Search:
         self.rejected = ""
         """Why the last one that was not taken was not."""
         self.found: Found | None = None
-        self._raised: list[BaseException] = []
-        self._thread = threading.Thread(target=self._run, name="restore-snapshot", daemon=True)
-        self._thread.start()
+        pool = ThreadPoolExecutor(1, "restore-snapshot")
+        self._job = pool.submit(self._run)
+        pool.shutdown(wait=False)
 
     def done(self, timeout: float) -> bool:
         """Whether the search has ended; waits for at most `timeout` seconds."""
-        self._thread.join(timeout)
-        if self._raised:
-            raise self._raised[0]
-        return not self._thread.is_alive()
+        try:
+            self._job.result(timeout)
+        except TimeoutError:
+            return False
+        return True
 
     def _run(self) -> None:
-        try:
-            for pointer in self._chunks.pointers():
-                if self._usable(pointer):
-                    self._try(pointer)
-                if self.found is not None:
-                    return
-        except BaseException as error:  # noqa: BLE001 - raised again in `done`, by the loop's thread
-            self._raised.append(error)
+        for pointer in self._chunks.pointers():
+            if self._usable(pointer):
+                self._try(pointer)
+            if self.found is not None:
+                return
 
     def _usable(self, pointer: Pointer) -> bool:
         """Of this model, and of nothing that the group has not committed."""
@@ -120,7 +119,7 @@ class Search:
     def _try(self, pointer: Pointer) -> None:
         try:
             snapshot = self._opener.open(pointer, self._chunks)
-            self.found = Found(snapshot.about, self._opener.load(snapshot))
+            self.found = Found(snapshot.about, self._opener.load(snapshot, self._version))
         except BadSnapshot as bad:
             self.rejected = str(bad)
             self._metrics.count_snapshot("rejected")

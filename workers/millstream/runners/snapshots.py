@@ -23,7 +23,7 @@ from millstream.core.snapshot_log import Pointer
 from millstream.metrics import Metrics
 from millstream.runners.logs_reader import log_bounds
 from millstream.runners.membership import Partition
-from millstream.runners.restore import Restorer
+from millstream.runners.restorer import Restorer
 from millstream.runners.snapshot_topic import NotWritten
 from millstream.runners.snapshot_writer import Kept, SnapshotWriter
 from millstream.settings import SnapshotSettings
@@ -198,9 +198,9 @@ class Snapshots:
             partition=partition.number,
             positions=_copy(partition),
             logs=logs,
-            topic_ids=restorer.topic_ids,
+            topic_ids=restorer.told.topic_ids,
             learned=shard.learned,
-            model_version=restorer.version,
+            model_version=partition.restored.version,
             model=described(restorer.settings.model),
             versions=restorer.versions,
             created_at=time.time_ns() // 1_000_000,

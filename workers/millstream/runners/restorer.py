@@ -1,0 +1,109 @@
+"""What all restores of a worker share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+from confluent_kafka.admin import AdminClient
+
+from millstream.core.models.build import definition_digest
+from millstream.core.models.learner import Learner
+from millstream.core.outputs import Source
+from millstream.metrics import Metrics
+from millstream.runners.logs_reader import LogReader
+from millstream.runners.restore_snapshot import Opener
+from millstream.runners.snapshot_writer import Kept
+from millstream.settings import Settings
+from millstream.versions import library_versions
+
+
+class OwnerLog(Protocol):
+    """How a new owner announces itself where no transaction fences the old one."""
+
+    def claim(self, partition: int, owner: int, after: int) -> None:
+        """Append an owner record to `examples`, and wait until it is there."""
+
+
+class Told(NamedTuple):
+    """What the brokers say of the topics."""
+
+    partitions: int
+    """Of events."""
+    topic_ids: dict[str, str]
+    """Topic to id; empty where they do not say."""
+    max_bytes: int
+    """The largest message that every output topic takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore began from."""
+
+    learned: int
+    """Examples in the snapshot; 0 without one. Likewise `positions`."""
+    positions: Mapping[str, int]
+    kept: Kept
+    claims: dict[str, int]
+    """At least once: see `Claims.chain`."""
+    version: str = ""
+    """Of the model, with its lineage."""
+
+
+NOTHING_RESTORED: Final = Restored(0, {}, Kept(), {})
+
+
+class Restorer:
+    """What all restores of a worker share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        build_learner: Callable[[], Learner],
+        admin: AdminClient,
+        reader_config: dict[str, Any],
+        owner_log: OwnerLog | None,
+        told: Told,
+        metrics: Metrics,
+    ) -> None:
+        """`owner_log` is None where transactions fence the old owner."""
+        self.settings = settings
+        self.build_learner = build_learner
+        self.admin = admin
+        self.owner_log = owner_log
+        self.claims = owner_log is not None
+        self.told = told
+        self.reader = LogReader(reader_config)
+        self.late = settings.labels.source == "topic" and settings.model.learn
+        probe = build_learner()
+        self.folds_events = probe.learns and not self.late
+        self.learns = probe.learns
+        self.batched = probe.batched
+        self.version = definition_digest(settings.model, settings.labels, probe.made)
+        self.versions = library_versions()
+        self.metrics = metrics
+        self.opener = Opener(settings, build_learner, self.versions)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self.reader.close()
+
+    def logs(self) -> list[str]:
+        """The topics that a shard's state belongs to."""
+        settings = self.settings
+        if not self.late:
+            return [settings.events.topic]
+        return [settings.events.topic, str(settings.labels.topic),
+                settings.topic("predictions"), settings.topic("examples")]  # fmt: skip
+
+    def source(self, partition: int) -> Source:
+        """Where a partition's records come from."""
+        settings = self.settings
+        return Source(
+            partition=partition,
+            events=settings.events.topic,
+            labels=settings.labels.topic if self.late else None,
+            model_name=settings.model.name or settings.app,
+            model_version=self.version,
+            max_bytes=self.told.max_bytes,
+            features=settings.predictions.features,
+        )
