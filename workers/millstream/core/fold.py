@@ -6,7 +6,7 @@ never by id: a record that stands twice in a log (at least once only) counts onc
 an owner that a later one has replaced do not count at all.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -75,6 +75,11 @@ class Claims:
         if example.get("kind") == "owner":
             self._after[example["owner"]] = example["after"]
 
+    def add_all(self, records: Sequence[Record]) -> None:
+        """Take in some."""
+        for record in records:
+            self.add(record)
+
     def newest(self) -> int:
         """The highest claim, whether it counts or not."""
         return max(self._after, default=0)
@@ -130,6 +135,11 @@ class LateFold:
             self._events_floor = snapshot.marks[0][0]
             for side in shard.sides:
                 self.positions.saw(side, snapshot.positions[side] - 1)
+
+    def examples(self, records: Sequence[Record]) -> None:
+        """Take in some records of examples."""
+        for record in records:
+            self.example(record)
 
     def example(self, record: Record) -> None:
         """Take in a record of examples."""

@@ -21,14 +21,18 @@ def read_log(
     partition: int,
     sink: Callable[[Sequence[Record]], None],
     newest: int | None = None,
+    start: int = 0,
 ) -> None:
     """Hand every committed record of a partition to `sink`, or those at the `newest` offsets.
+
+    `start`: begin at this offset, or at the first that is there.
 
     Raises Stop where the partition cannot be read, or nothing comes for the time of an admin call.
     """
     reader = LogReader(reader_config(settings))
     try:
-        start, end = log_bounds(admin, topic, partition)
+        low, end = log_bounds(admin, topic, partition)
+        start = max(start, low)
         if newest is not None:
             start = max(start, end - newest)
         reader.open(Stretch(topic, partition, start, end, sink))

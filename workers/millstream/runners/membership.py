@@ -21,7 +21,8 @@ from millstream.core.shard import Shard
 from millstream.errors import DeadLetter, Stop
 from millstream.metrics import Metrics
 from millstream.runners import failpoints
-from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS, HOPELESS, to_record
+from millstream.runners.committed import OWNER, committed_offsets
+from millstream.runners.logs_reader import HOPELESS, to_record
 from millstream.runners.publish import Aborted, commit_offsets
 from millstream.runners.restore import ShardRestore
 from millstream.runners.restorer import NOTHING_RESTORED, Restored, Restorer
@@ -33,8 +34,6 @@ CONFIRM_SECONDS = 1.0
 """Between two questions to the broker whether a side is at its end; expiry is no sooner."""
 RETRY_SECONDS = 0.5
 """Between two tries at a restore."""
-OWNER = "owner="
-"""Begins the metadata of committed offsets that name their owner; see `core.fold.Claims`."""
 Skips = dict[tuple[str, int], tuple[DeadLetter, Output | None]]
 
 
@@ -208,27 +207,16 @@ class Membership:
     def _restore_step(self, partition: Partition, timeout: float) -> None:
         if partition.restore is None:
             partition.restore = ShardRestore(
-                self._restorer, partition.number, *self._committed(partition), partition.skips
+                self._restorer,
+                partition.number,
+                *committed_offsets(self._consumer, self._topics, partition.number),
+                partition.skips,
             )
         partition.restore.step(timeout)
         if partition.restore.shard is not None:
             self._begin(partition, partition.restore)
             self._queue.popleft()
             self._failing_since = 0.0
-
-    def _committed(self, partition: Partition) -> tuple[dict[Side, int | None], int | None]:
-        """The group's offsets, None where there are none, and which owner they name, if any."""
-        places = [TopicPartition(t, partition.number) for t in self._topics.values()]
-        answers = self._consumer.committed(places, timeout=BROKER_TIMEOUT_SECONDS)
-        owner: int | None = None
-        offsets: dict[Side, int | None] = {}
-        for side, answer in zip(self._topics, answers, strict=True):
-            if answer.error is not None:
-                raise KafkaException(answer.error)
-            offsets[side] = answer.offset if answer.offset >= 0 else None
-            if answer.metadata and answer.metadata.startswith(OWNER):
-                owner = max(owner or 0, int(answer.metadata.removeprefix(OWNER)))
-        return offsets, owner
 
     def _begin(self, partition: Partition, restore: ShardRestore) -> None:
         """Fetch from where the restored shard is."""
