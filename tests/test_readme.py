@@ -152,3 +152,26 @@ def test_dead_letters_are_listed_shown_and_replayed(kafka: Kafka, tmp_path: Path
     finally:
         os.killpg(worker.pid, signal.SIGTERM)
         worker.communicate(timeout=30)
+
+
+@pytest.mark.kafka
+def test_a_model_is_made_anew_from_the_log(kafka: Kafka, tmp_path: Path) -> None:
+    app = kafka.unique("fraud")
+    text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
+    text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
+    (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
+    create, _, work = (line.split("#")[0] for line in blocks("sh")[1].strip().splitlines())
+    (block,) = (each for each in blocks("sh") if "millstream rebuild" in each)
+    run(create, tmp_path)
+    event = b'{"payment_id": 1, "amount": 12.5, "country": "DK", "hour": 9, "fraud": false}'
+    kafka.produce(f"{app}-in", [("1", event, None, None, 0)] * 2)
+    worker = shell(work, tmp_path)
+    try:
+        wait_until(lambda: len(kafka.read(f"{app}.predictions")) == 2, 60, "predictions come")
+    finally:
+        os.killpg(worker.pid, signal.SIGTERM)
+        worker.communicate(timeout=30)
+    learned = []
+    for line in block.strip().splitlines():
+        learned += re.findall(r"learned (\d+) examples", run(line.split("#")[0], tmp_path))
+    assert learned == ["2", "0", "1"]
