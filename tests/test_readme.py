@@ -163,7 +163,7 @@ def test_a_model_is_made_anew_from_the_log(kafka: Kafka, tmp_path: Path) -> None
     create, _, work = (line.split("#")[0] for line in blocks("sh")[1].strip().splitlines())
     (block,) = (each for each in blocks("sh") if "millstream rebuild" in each)
     run(create, tmp_path)
-    event = b'{"payment_id": 1, "amount": 12.5, "country": "DK", "hour": 9, "fraud": false}'
+    event = b'{"payment_id": 1, "amount": 12.5, "age": 31, "is_fraud": false}'
     kafka.produce(f"{app}-in", [("1", event, None, None, 0)] * 2)
     worker = shell(work, tmp_path)
     try:

@@ -9,6 +9,7 @@ from millstream.core.labels import LabelRule
 from millstream.core.models.learner import Label, Learner
 from millstream.core.schema import Schema
 from millstream.core.spec import EventsSpec, LabelsSpec, Scalar
+from millstream.core.usual import usual_reader
 from millstream.errors import DeadLetter
 
 # The constructor of a named tuple costs three times as much, for each event.
@@ -54,6 +55,9 @@ class EventReader:
         self._label_may_miss = labels.missing == "predict"
         self._schema = None if events.json_schema is None else Schema(events.json_schema)
         self._refuse_unknown = events.unknown == "dead_letter"
+        self._usual = usual_reader(
+            events, self._label_path if self._label else None, self._label_rule.convert
+        )
         self._known: set[str] | None = None
         if isinstance(events.features, tuple):
             self._known = {root(path) for path in (*events.features, *taken)}
@@ -62,6 +66,9 @@ class EventReader:
 
     def read(self, value: bytes) -> Event:
         """The event in a message; raises `DeadLetter`."""
+        if self._usual is not None and (fields := self._usual(value)) is not None:
+            usual: Event = _new_tuple(Event, fields)
+            return usual
         document = decode(value)
         if self._schema is not None:
             self._schema.check(document)

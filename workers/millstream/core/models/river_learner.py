@@ -19,6 +19,7 @@ from river.compose import Pipeline, TransformerUnion
 from millstream.core.digest import digest
 from millstream.core.models.answers import plain, plain_probabilities
 from millstream.core.models.learner import Answer, Features, Kind, Label
+from millstream.core.models.river_calls import answering, learning
 from millstream.core.models.river_kind import first_steps, last_step, river_kind
 
 _EMPTY_UNTIL_READY: dict[Any, str] = {STREAMKMeans: "centers", TextClust: "micro_clusters"}
@@ -54,9 +55,7 @@ class RiverLearner:
 
     def _learn_by(self, model: Any) -> None:
         """Bind the method that learns to that of `model`."""
-        self._learn_one: Callable[[Features, Label | None], None] = model.learn_one
-        if not self.supervised:
-            self._learn_one = lambda features, _label: model.learn_one(features)
+        self._learn_one = learning(model)
 
     def _predict_by(self, model: Any) -> None:
         """Bind the methods that answer to those of `model`."""
@@ -161,7 +160,7 @@ class RiverClassifier(RiverLearner):
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
-        self._predict_proba_one = model.predict_proba_one
+        self._predict_proba_one = answering(model, "predict_proba_one")
 
     def predict(self, features: Features) -> Answer:
         """Answer one event by one call."""
@@ -187,8 +186,8 @@ class RiverLabeller(RiverLearner):
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
-        self._predict_one = model.predict_one
-        self._predict_proba_one = model.predict_proba_one
+        self._predict_one = answering(model, "predict_one")
+        self._predict_proba_one = answering(model, "predict_proba_one")
 
     def predict(self, features: Features) -> Answer:
         """Answer one event, the label by one call and the probabilities by another."""
@@ -205,7 +204,7 @@ class RiverRegressor(RiverLearner):
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
-        self._predict_one = model.predict_one
+        self._predict_one = answering(model, "predict_one")
 
     def predict(self, features: Features) -> Answer:
         """Answer one event with a number."""
@@ -220,7 +219,7 @@ class RiverAnomalyDetector(RiverLearner):
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
-        self._score_one = model.score_one
+        self._score_one = answering(model, "score_one")
         final = last_step(model)
         self._classify = final.classify if isinstance(final, base.AnomalyFilter) else None
 
@@ -238,7 +237,7 @@ class RiverClusterer(RiverLearner):
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
-        self._predict_one = model.predict_one
+        self._predict_one = answering(model, "predict_one")
         self._final = last_step(model)
         self._clusters = _EMPTY_UNTIL_READY.get(type(self._final))
 
