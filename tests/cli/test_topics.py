@@ -1,9 +1,13 @@
 """`topics create`, and what the worker demands of its topics at its start."""
 
+import hashlib
 import json
+import pickle
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import ConfigResource
+from river import linear_model
 
 from millstream.runners.topics import TopicsNotReady, describe, require_topics
 from tests.cli.conftest import Millstream, build, delayed, inline
@@ -61,6 +65,26 @@ def test_an_inline_training_log_that_we_create_is_kept_for_ever(
     app = kafka.unique("cli")
     assert millstream("topics", "create", write(inline(app, kafka.bootstrap))).exit_code == 0
     assert config_of(kafka, f"{app}.sites")["retention.ms"] == "-1"
+
+
+def test_events_are_not_kept_for_a_model_that_learns_nothing(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("cli")
+    content = pickle.dumps(linear_model.LogisticRegression())
+    (tmp_path / "weights.pickle").write_bytes(content)
+    settings = inline(app, kafka.bootstrap) | {
+        "events": {"topic": f"{app}.sites", "id": "id"},
+        "labels": {"from": "none"},
+        "model": {
+            "factory": "river.linear_model:LogisticRegression",
+            "weights": {"path": "weights.pickle", "sha256": hashlib.sha256(content).hexdigest()},
+        },
+    }
+    result = millstream("topics", "create", write(settings), "--dry-run", "--json")
+    configs = {row["role"]: row["config"] for row in json.loads(result.out)}
+    assert configs["events"] == {}
+    assert configs["predictions"]["retention.ms"] == "-1"
 
 
 def test_a_dry_run_creates_nothing(millstream: Millstream, write: Write, kafka: Kafka) -> None:

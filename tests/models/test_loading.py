@@ -18,7 +18,7 @@ from millstream.core.models.build import definition_digest, wrap
 from millstream.core.models.expression import build
 from millstream.core.spec import LabelsSpec, ModelSpec
 from millstream.errors import SettingsError
-from millstream.loading import learner_factory, load_model
+from millstream.loading import learner_factory, load_model, model_learns
 from millstream.settings import Settings
 
 SCALED = "preprocessing.StandardScaler() | linear_model.LogisticRegression()"
@@ -73,11 +73,14 @@ def taught(text: str) -> Any:
 def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"factories_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text(
-        "from river import linear_model, preprocessing\n"
+        "from river import cluster, linear_model, preprocessing\n"
         "from sklearn.linear_model import SGDClassifier\n"
         "SHARED = preprocessing.StandardScaler()\n"
         "def scaled():\n    return SHARED | linear_model.LogisticRegression()\n"
         "def incremental():\n    return SGDClassifier(random_state=1)\n"
+        "def fitted():\n"
+        f"    return SGDClassifier().fit([[0] * {len(NAMES)}, [1] * {len(NAMES)}], [0, 1])\n"
+        "def clusters():\n    return SHARED | cluster.KMeans(seed=1)\n"
         "def broken():\n    raise KeyError('weights\\nand more')\n"
         "def nothing():\n    return None\n"
         "def listed():\n    return [SHARED]\n"
@@ -133,6 +136,25 @@ def test_weights_without_learning_are_a_static_model(tmp_path: Path) -> None:
         )
         assert not make().learns
         assert make() is make()
+
+
+def test_whether_a_model_learns_is_asked_of_it_where_the_settings_leave_it_open(
+    tmp_path: Path, factories: str
+) -> None:
+    weights = saved(tmp_path / "weights.pkl", pickle.dumps(taught(SCALED)))
+    missing = {"path": "not-there", "sha256": "0" * 64}
+    for model, labels, learns in (
+        ({"factory": f"{factories}:fitted"}, NONE, False),
+        ({"factory": f"{factories}:clusters"}, NONE, True),
+        ({"river": SCALED, "weights": weights}, NONE, False),
+        ({"river": "cluster.KMeans(seed=1)"}, NONE, True),
+        # These are not built: the settings say it.
+        ({"sklearn": missing}, NONE, False),
+        ({"sklearn": missing}, INLINE, True),
+        ({"factory": "not.there:make"}, LATE, True),
+        ({"factory": "not.there:make", "learn": False}, NONE, False),
+    ):
+        assert model_learns(settings(model, labels)) is learns
 
 
 def test_a_file_that_is_not_the_pinned_one_is_not_unpickled(tmp_path: Path) -> None:
