@@ -123,7 +123,7 @@ class Shard:
         # One function for the whole path of an event, because this is what the worker spends its
         # time on, and a call costs as much as a feature.
         source, read, predict, learn = self.source, self.read, learner.predict, learner.learn
-        supervised, write = learner.supervised, outputs.prediction
+        supervised, finite, write = learner.supervised, learner.finite, outputs.prediction
         event = None
         for record in batch:
             try:
@@ -134,8 +134,8 @@ class Shard:
                 try:
                     answer = predict(event.features)
                 except Exception as error:
-                    raise DeadLetter("predict_error", type(error).__name__) from error
-                if not answer_is_finite(answer):
+                    raise _why_not(error) from error
+                if not (finite or answer_is_finite(answer)):
                     raise DeadLetter("not_finite")  # noqa: TRY301 - a call less, see above
                 time = record.timestamp if event.time is None else event.time
                 if not 0 <= time <= now:
@@ -213,7 +213,7 @@ class Shard:
         try:
             answer = self.learner.predict(features)
         except Exception as error:
-            raise DeadLetter("predict_error", type(error).__name__) from error
+            raise _why_not(error) from error
         if not answer_is_finite(answer):
             raise DeadLetter("not_finite")
         return answer
@@ -277,6 +277,13 @@ def message_time(mapped: int | None, record: Record, now: int) -> int:
     """Message time in ms: the mapped field, else Kafka's timestamp; never later than `now`."""
     time = record.timestamp if mapped is None else mapped
     return now if time < 0 else min(time, now)
+
+
+def _why_not(error: Exception) -> DeadLetter:
+    """Why there is no prediction, of what a learner raised."""
+    if isinstance(error, DeadLetter):
+        return error
+    return DeadLetter("predict_error", type(error).__name__)
 
 
 def _count_if(out: Outcome, name: str, amount: int) -> None:

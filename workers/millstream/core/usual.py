@@ -7,7 +7,6 @@ the time.
 
 from collections.abc import Callable
 from math import hypot
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -35,21 +34,20 @@ def usual_reader(
     paths = [path for path in (spec.id, label) if path]
     if (
         not isinstance(names, tuple)
-        or len(names) < 2
         or spec.json_schema is not None
         or spec.timestamp is not None
         or spec.bounds
         or any(root(path) != path for path in (*names, *paths))
     ):
         return None
-    pick, count = itemgetter(*names), len({*names, *paths})
+    count = len({*names, *paths})
     identity_path = spec.id
     loads, decode_error = orjson.loads, orjson.JSONDecodeError
 
     def read(value: bytes) -> Fields | None:
         try:
             document = loads(value)
-            features = dict(zip(names, pick(document), strict=True))
+            features = {name: document[name] for name in names}
             if len(document) != count or not hypot(*features.values()) <= MAX_MAGNITUDE:
                 return None
             identity = None if identity_path is None else document[identity_path]

@@ -26,10 +26,11 @@ def answer_is_finite(answer: Answer) -> bool:
     if probabilities:
         # A sum is NaN or infinite if one of its parts is, and probabilities cannot overflow it.
         total = sum(probabilities.values())
-        return isfinite(total) if type(total) is float else _is_finite_number(total)
+        return is_finite_number(total)
     number = answer["score"] if "score" in answer else answer["prediction"]
     return isfinite(number) if isinstance(number, float) else not isinstance(number, complex)
 
 
-def _is_finite_number(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
+    """Whether a value is a real number, and finite."""
     return isinstance(value, int | float) and isfinite(value)

@@ -36,6 +36,8 @@ class Learner(Protocol):
     """False for a static model: `learn` is never called."""
     batched: bool
     """Answers many events in one vectorised call at a fraction of the cost of one by one."""
+    finite: bool
+    """`predict` looks itself whether its answer is finite, and raises `DeadLetter` else."""
     binary: bool
     """A classifier that knows the labels False and True only."""
     predict_changes_state: bool

@@ -17,10 +17,11 @@ from river.cluster import STREAMKMeans, TextClust
 from river.compose import Pipeline, TransformerUnion
 
 from millstream.core.digest import digest
-from millstream.core.models.answers import plain, plain_probabilities
+from millstream.core.models.answers import is_finite_number, plain, plain_probabilities
 from millstream.core.models.learner import Answer, Features, Kind, Label
 from millstream.core.models.river_calls import answering, learning
 from millstream.core.models.river_kind import first_steps, last_step, river_kind
+from millstream.errors import DeadLetter
 
 _EMPTY_UNTIL_READY: dict[Any, str] = {STREAMKMeans: "centers", TextClust: "micro_clusters"}
 """Clusterers that raise an error before they know a cluster, and where they keep them."""
@@ -31,6 +32,7 @@ class RiverLearner:
 
     kind: Kind
     batched = False
+    finite = False
     feature_names: tuple[str, ...] | None = None
     feature_count: int | None = None
     made: str | None = None
@@ -157,6 +159,7 @@ class RiverClassifier(RiverLearner):
     """A classifier whose label is the most probable one, the first of equals."""
 
     kind: Kind = "classifier"
+    finite = True
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
@@ -167,8 +170,13 @@ class RiverClassifier(RiverLearner):
         probabilities = self._predict_proba_one(features)
         if not probabilities:
             return {"prediction": None, "probabilities": {}}
-        if type(sum(probabilities.values())) is not float:  # NumPy's numbers make a NumPy sum
+        # A sum is NaN or infinite if one of its parts is, and probabilities cannot overflow it.
+        total = sum(probabilities.values())
+        if type(total) is not float:  # NumPy's numbers make a NumPy sum
             probabilities = plain_probabilities(probabilities)
+            total = sum(probabilities.values())
+        if not is_finite_number(total):
+            raise DeadLetter("not_finite")
         return {
             "prediction": max(probabilities, key=probabilities.get),
             "probabilities": probabilities,

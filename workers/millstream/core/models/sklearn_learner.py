@@ -58,6 +58,7 @@ class SklearnLearner:
     """What both sorts have in common; see `Learner` for the meaning of it all."""
 
     predict_changes_state = False
+    finite = False
     binary = False
     made: str | None = None
     numeric_only = True
