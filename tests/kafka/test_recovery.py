@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -24,12 +25,19 @@ from tests.kafka.worker import WorkerProcess
 
 pytestmark = pytest.mark.kafka
 LATE = {"from": "topic", "wait": "1h"}
+REPLAY: dict[str, Any] = {"snapshots": {"enabled": False}}
+"""From the logs alone: what a restore does when there is no snapshot that it can use."""
+
+
+either_way = pytest.mark.parametrize(
+    "settings", [REPLAY, {}], ids=["from the whole log", "from a snapshot"]
+)
 
 
 def run_until(app: App, events: int, *, resolved: int = 0) -> WorkerProcess:
     """Run a worker until so many events are handled (and predictions resolved), and stop it."""
     with app.worker() as worker:
-        worker.wait_until(lambda: "restored (" in worker.log_text().rsplit("serving", 1)[-1])
+        worker.wait_for_log("restored (")
         worker.wait_until(lambda: app.handled() >= events and app.resolved() >= resolved)
         assert worker.stop() == 0
     return worker
@@ -93,10 +101,11 @@ def test_expired_offsets_are_found_again_from_what_the_shard_wrote_itself(
     assert released_digests(worker) == {0: in_order(range(100))}
 
 
+@either_way
 def test_a_tail_is_replayed_under_the_settings_it_was_worked_off_under(
-    kafka: Kafka, tmp_path: Path
+    kafka: Kafka, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    app = App(kafka, tmp_path)
+    app = App(kafka, tmp_path, **settings)
     app.send(app.events, map(event_of, range(200)))
     run_until(app, 200)
     # Under these bounds most of the first 200 events would have been dead letters.
@@ -111,7 +120,8 @@ def test_a_tail_is_replayed_under_the_settings_it_was_worked_off_under(
     expected = {0: bare_digest([PHISHING[n] for n in [*range(200), *good]])}
     assert released_digests(second) == expected
     assert released_digests(third) == expected
-    assert [note.json["from"] for note in app.read("models")] == [0, 200]
+    notes = [note.json for note in app.read("models")]
+    assert [note["from"] for note in notes if note["kind"] == "settings"] == [0, 200]
 
 
 def test_another_model_under_the_same_app_is_refused_in_a_sentence(
@@ -127,8 +137,9 @@ def test_another_model_under_the_same_app_is_refused_in_a_sentence(
         assert "Traceback" not in worker.log_text()
 
 
+@either_way
 def test_an_event_that_breaks_the_model_while_it_learns_is_a_dead_letter_now_and_after_a_restart(
-    kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
     # It raises in `learn_one` after its scaler has moved: half an example must not stay learned.
     (tmp_path / "brittle.py").write_text(
@@ -141,7 +152,7 @@ def test_an_event_that_breaks_the_model_while_it_learns_is_a_dead_letter_now_and
         "    return preprocessing.StandardScaler() | Brittle(optimizer=optim.SGD(0.005))\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    app = App(kafka, tmp_path, model={"factory": "brittle:make"})
+    app = App(kafka, tmp_path, model={"factory": "brittle:make"}, **settings)
     poison = {**event_of(50)[1], "https": 1e30}
     app.send(app.events, map(event_of, range(50)))
     app.send(app.events, [(50, poison)])
@@ -163,7 +174,7 @@ def test_an_event_that_breaks_the_model_while_it_learns_is_a_dead_letter_now_and
 def test_a_log_whose_beginning_is_gone_stops_the_worker_rather_than_start_from_less(
     kafka: Kafka, tmp_path: Path
 ) -> None:
-    app = App(kafka, tmp_path)
+    app = App(kafka, tmp_path, **REPLAY)
     app.send(app.events, map(event_of, range(50)))
     run_until(app, 50)
     kafka.admin.delete_records([TopicPartition(app.events, 0, 20)])[
@@ -190,10 +201,11 @@ def test_a_retention_that_passed_the_committed_offset_stops_the_worker_and_names
         assert "the 15 records between are gone" in worker.log_text()
 
 
+@either_way
 def test_learning_from_transformed_features_survives_a_restart(
-    kafka: Kafka, tmp_path: Path
+    kafka: Kafka, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    app = App(kafka, tmp_path, labels={**LATE, "learn_from": "transformed"})
+    app = App(kafka, tmp_path, labels={**LATE, "learn_from": "transformed"}, **settings)
     app.send(app.events, (event_of(i, label=False) for i in range(100)))
     run_until(app, 100)
     app.send(app.labels, map(label_of, range(40)))

@@ -71,6 +71,8 @@ class BreakerSettings(Spec):
 class SnapshotSettings(Spec):
     """When a shard's state is written down, so that a restore need not read its whole log."""
 
+    enabled: bool = True
+    """False: take none, and use none; a restore reads its logs from their start."""
     every: Milliseconds = 300_000
     """At the latest so long after the last one, if anything was worked off since."""
     examples: int = Field(default=100_000, ge=1)

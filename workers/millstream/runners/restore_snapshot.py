@@ -34,6 +34,7 @@ class Opener:
         versions: Mapping[str, str],
     ) -> None:
         """`versions`: of the libraries."""
+        self.enabled = settings.snapshots.enabled
         self._settings = settings
         self._build_learner = build_learner
         self._versions = versions
@@ -103,7 +104,7 @@ class Search:
         return True
 
     def _run(self) -> None:
-        for pointer in self._chunks.pointers():
+        for pointer in self._chunks.pointers() if self._opener.enabled else ():
             if self._usable(pointer):
                 self._try(pointer)
             if self.found is not None:

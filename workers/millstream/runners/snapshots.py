@@ -69,13 +69,14 @@ class Snapshots:
         self._writer = writer
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(1, "snapshots")
+        self._takes_any = settings.enabled and restorer.learns
         self._tracks: dict[int, _Track] = {}
         self._look_at = 0.0
 
     def turn(self, partitions: list[Partition]) -> None:
         """Take what is due; for the loop, between two batches, when nothing is open."""
         now = time.monotonic()
-        if now < self._look_at or not self._restorer.learns:
+        if now < self._look_at or not self._takes_any:
             return
         self._look_at = now + LOOK_SECONDS
         for partition in partitions:
@@ -89,7 +90,7 @@ class Snapshots:
 
     def release(self, partitions: list[Partition]) -> None:
         """Last snapshots of shards that this worker is about to give away, within a bound."""
-        if not self._restorer.learns:
+        if not self._takes_any:
             return
         until = time.monotonic() + RELEASE_SECONDS
         tracks = {each.number: self._track(each, each.shard) for each in partitions if each.shard}
