@@ -29,7 +29,7 @@ from millstream.core.models.codecs.taking import NotPlainError, Taker
 from millstream.core.models.expression import build
 from millstream.core.models.learner import Learner
 from millstream.core.models.river_learner import river_learner
-from millstream.core.models.sklearn_learner import IncrementalSklearn
+from millstream.core.models.sklearn_incremental import IncrementalSklearn
 
 from .plain_models import ALL, LOGISTIC, learner, rows
 
