@@ -11,7 +11,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from river import compose, linear_model, stats, utils
+from river import compose, linear_model, optim, stats, utils
 from river.proba import Gaussian
 from sklearn.linear_model import SGDClassifier
 
@@ -221,6 +221,30 @@ def test_two_names_for_one_object_stay_one_object() -> None:
     assert final.weights
     for label, weights in final.weights.items():
         assert weights is final.optimizers[label].avg_w
+
+
+def test_a_state_with_two_objects_where_the_settings_have_one_is_refused() -> None:
+    def sharing(*, one: bool) -> Learner:
+        scheduler = optim.schedulers.InverseScaling(0.1)
+        other = scheduler if one else optim.schedulers.InverseScaling(0.1)
+        return river_learner(
+            linear_model.LinearRegression(optimizer=optim.SGD(scheduler), intercept_lr=other)
+        )
+
+    assert restored(capture(sharing(one=True)), sharing(one=True)).untaught is False
+    with pytest.raises(BadStateError):
+        restored(capture(sharing(one=False)), sharing(one=True))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_capturing_leaves_the_collection_of_garbage_as_it_was(enabled: bool) -> None:  # noqa: FBT001
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        capture(learner(KEY))
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 # -- what is read has to fit ----------------------------------------------------------------------

@@ -45,7 +45,7 @@ def capture(learner: Learner) -> Captured:
     """
     taker = Taker()
     try:
-        node = taker.take(learner.model)
+        node = taker.take_all(learner.model)
     except NotPlainError:
         pickled = _pickled(learner.model)
         return Captured("pickle", learner.untaught, portable=False, _content=pickled, _classes=[])

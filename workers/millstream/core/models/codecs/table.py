@@ -229,6 +229,8 @@ class Row(NamedTuple):
     """Attributes that every object has."""
     optional: tuple[str, ...]
     left_out: tuple[str, ...]
+    seeded: bool
+    """Draws random numbers, whose state is left out where no seed says what they have to be."""
     get: Callable[[Any], tuple[Any, ...]]
     """Reads all of `taken` at once."""
 
@@ -241,6 +243,7 @@ def _row(kind: type, words: list[str]) -> Row:
         taken=taken,
         optional=tuple(word[1:] for word in words if word[0] == "?"),
         left_out=tuple(word[1:] for word in words if word[0] == "-"),
+        seeded="-_rng" in words,
         get=_getter(taken),
     )
 

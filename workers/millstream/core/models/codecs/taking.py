@@ -58,7 +58,7 @@ class Taker:
         """Class and names of attributes, by number."""
         self.opaque = False
         """Whether a part was met whose meaning only the same River release knows."""
-        self._numbers: dict[tuple[Row, tuple[str, ...]], int] = {}
+        self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}
         self._seen: dict[int, int] = {}
         self._takers: dict[type, Callable[[Any], Node]] = {
             **dict.fromkeys((dict, Counter, OrderedDict, defaultdict), self._dict),
@@ -70,6 +70,16 @@ class Taker:
             np.random.RandomState: lambda value: ("g", value.get_state(legacy=False)),
             **dict.fromkeys(OPAQUE, self._opaque),
         }
+
+    def take_all(self, model: Any) -> Node:
+        """`take`, without pauses in which Python looks for garbage among all that is made here."""
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return self.take(model)
+        finally:
+            if collects:
+                gc.enable()
 
     def take(self, value: Any) -> Node:
         """Copy a value, and whatever it holds. Raises NotPlainError."""
@@ -108,12 +118,15 @@ class Taker:
             more = [(name, value) for name, value in found if value is not _MISSING]
             names += tuple(name for name, _ in more)
             values += tuple(value for _, value in more)
-        if row.left_out == ("_rng",) and obj.seed is not None:
+        if row.seeded and obj.seed is not None:
             raise NotPlainError(f"{row.name} draws from a seed of its own")
-        _check_nothing_else(obj, row, names, values)
-        number = self._numbers.get((row, names))
+        # The usual case first: it refers to the values of its attributes, and to its class.
+        known = len(values)
+        if row.left_out or known < 2 or len(gc.get_referents(obj)) != known + 1:
+            _check_nothing_else(obj, row, names, values)
+        number = self._numbers.get((row.name, names))
         if number is None:
-            number = self._numbers[row, names] = len(self.classes)
+            number = self._numbers[row.name, names] = len(self.classes)
             self.classes.append((row.name, names))
         return ("o", number, self._items(values))
 
