@@ -17,6 +17,23 @@ Position = tuple[str, int]
 """Side (`events`, `labels`) and offset."""
 
 
+RESOLVED = {"learned", "expired", "failed"}
+"""Kinds of examples that end the wait of a prediction."""
+
+
+class Violation(NamedTuple):
+    """An invariant that does not hold, and where."""
+
+    invariant: str
+    partition: int
+    """-1: not of one partition."""
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.invariant}, partition {self.partition}"
+        return f"{self.invariant if self.partition < 0 else where}: {self.text}"
+
+
 class Committed(NamedTuple):
     """What a group has committed of one partition."""
 
@@ -42,8 +59,8 @@ class Partition:
         found = []
         for message in self.dead_letters:
             # Ours stand behind what the message brought along.
-            ours = {name: (value or b"").decode("utf-8", "replace")
-                    for name, value in message.headers if name.startswith("millstream-")}  # fmt: skip
+            ours = {name: value.decode("utf-8", "replace") for name, value in message.headers
+                    if value is not None and name.startswith("millstream-")}  # fmt: skip
             position = topics[ours["millstream-topic"]], int(ours["millstream-offset"])
             found.append((position, ours["millstream-reason"]))
         return found
@@ -127,3 +144,34 @@ def grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
     for key, value in pairs:
         groups[key].append(value)
     return groups
+
+
+def counting_examples(history: History, partition: Partition) -> list[dict[str, Any]]:
+    """The examples that count: exactly once all, at least once those of the accepted owners.
+
+    Accepted is whose name the committed offsets carry, and whom that one came after, and so on.
+    """
+    documents = [each.json for each in partition.examples]
+    if history.exactly_once:
+        return documents
+    after = {each["owner"]: each["after"] for each in documents if each["kind"] == "owner"}
+    named = [c.owner for c in partition.committed.values() if c.owner is not None]
+    owner = max(named, default=max(after, default=0))
+    accepted = {0}
+    while owner not in accepted:
+        accepted.add(owner)
+        owner = after.get(owner, 0)
+    counting, newest = [], 0
+    for each in documents:
+        if each["owner"] in accepted and each["owner"] >= newest:
+            newest = each["owner"]
+            if each["kind"] != "owner":
+                counting.append(each)
+    return counting
+
+
+def some(values: Iterable[Any]) -> str:
+    """The first few, and how many there are."""
+    listed = [f"{k}: {v}" for k, v in values.items()] if isinstance(values, dict) else list(values)
+    shown = ", ".join(map(str, listed[:5]))
+    return shown if len(listed) <= 5 else f"{shown} ... ({len(listed)} in all)"

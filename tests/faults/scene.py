@@ -1,8 +1,9 @@
 """A scene: an app with its workers and its feed, to which faults are done, and what they left."""
 
+import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -13,8 +14,8 @@ from millstream.core.models.learner import Learner
 from millstream.loading import learner_factory
 from millstream.settings import load_settings
 from tests.faults.clusters import Cluster
-from tests.faults.history import committed_offsets, read_history
-from tests.faults.verify import Violation, verify
+from tests.faults.history import Violation, committed_offsets, read_history
+from tests.faults.verify import verify
 from tests.kafka.app import App, event_of
 from tests.kafka.cluster import wait_until
 from tests.kafka.feed import Feed
@@ -60,6 +61,7 @@ class Scene:
         folder: Path,
         variant: Variant,
         *,
+        seed: int = 1,
         partitions: int = 2,
         through_proxy: bool = False,
         per_second: float = 200,
@@ -70,6 +72,7 @@ class Scene:
         """`labels`: of late ones; `kafka`: more properties; `settings`: more of the worker's."""
         self.cluster, self.variant = cluster, variant
         self.kafka = cluster.kafka
+        self.random = random.Random(seed)  # noqa: S311 - moments and choices, not secrets
         self.session = SESSION_SECONDS[variant.protocol]
         self.transaction = TRANSACTION_SECONDS[variant.protocol]
         late = {"from": "topic", "wait": "1h", **(labels or {})}
@@ -96,6 +99,10 @@ class Scene:
         self.workers: dict[int, WorkerProcess] = {}
         self.recoveries: list[Recovery] = []
         self.violations: list[Violation] = []
+        self.story: list[str] = []
+        """What was done by chance, for the report of a failure."""
+        self.over = False
+        """Set by a fault after which no worker can go on, and all is verified already."""
         self._feeding = False
         self._begun_at: dict[int, int] = {}
 
@@ -143,6 +150,16 @@ class Scene:
         """The workers that run."""
         return [worker for worker in self.workers.values() if worker.running]
 
+    def owns(self, number: int) -> bool:
+        """Whether a worker has restored a partition since partitions came or went last."""
+        log = self.workers[number].log_text()[self._begun_at[number] :]
+        last = max(log.rfind("partitions assigned"), log.rfind("partitions revoked"))
+        return last >= 0 and "restored (" in log[last:]
+
+    def wait_until(self, condition: Callable[[], bool], message: str, timeout: float = 60) -> None:
+        """Wait for something that no worker's log tells."""
+        wait_until(condition, timeout, message)
+
     def await_death(self, worker: WorkerProcess, timeout: float = 60) -> None:
         """Wait until a worker was killed at its failpoint."""
         code = worker.wait(timeout)
@@ -154,7 +171,7 @@ class Scene:
         `partitions`: on so many at least.
         """
         since = time.monotonic()
-        ends = wait_until(self._ends, timeout, "the broker tells the ends of events")
+        ends = wait_until(self._ends, timeout, "the broker tells the ends of events") or {}
         wanted = len(ends) if partitions is None else partitions
 
         def flows() -> bool:
@@ -170,6 +187,15 @@ class Scene:
     def recover(self, after: str, *, timeout: float = 60) -> None:
         """Measure how long it takes until predictions flow again on every partition."""
         self.recoveries.append(Recovery(after, self.progress(timeout=timeout)))
+
+    def told(self, what: str) -> None:
+        """Note what is done next, where chance has it."""
+        self.story.append(what)
+
+    def coordinator(self) -> int:
+        """The broker that coordinates the app's group."""
+        asked = self.kafka.admin.describe_consumer_groups([self.app.name])
+        return int(asked[self.app.name].result().coordinator.id)
 
     def _ends(self) -> dict[int, int] | None:
         try:
@@ -198,8 +224,10 @@ class Scene:
             topic = self.app.topic(role)
             try:
                 wait_until(
-                    lambda topic=topic: self.kafka.end_offsets(topic)  # type: ignore[misc]
-                    == self.kafka.end_offsets(topic, committed=True),
+                    lambda topic=topic: (
+                        self.kafka.end_offsets(topic)  # type: ignore[misc]
+                        == self.kafka.end_offsets(topic, committed=True)
+                    ),
                     timeout=seconds,
                 )
             except AssertionError:
