@@ -1,7 +1,9 @@
 """`make faults`: runs the matrix, or a part of it, and prints a table of what held."""
 
 import argparse
+import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,12 +19,9 @@ from tests.faults.table import table
 def main() -> int:
     """Run what was chosen; 1 where an invariant did not hold."""
     options = _options()
-    cells = [
-        (fault, variant)
-        for fault in FAULTS
-        for variant in fault.variants()
-        if all(word in f"{fault.name} [{variant}]" for word in options.only)
-    ]
+    # A termination ends brokers and workers as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    cells = choose(options.only, options.sample, options.seed)
     if options.list or not cells:
         print("\n".join(f"{fault.name} [{variant}]" for fault, variant in cells) or "none")
         return 0 if cells else 2
@@ -38,6 +37,20 @@ def main() -> int:
     return 0 if all(result.good for result in results) else 1
 
 
+def choose(words: list[str], sample: int | None, seed: int) -> list[tuple[Fault, Variant]]:
+    """The cells whose name holds all the words, or a seeded sample of them, in their order."""
+    cells = [
+        (fault, variant)
+        for fault in FAULTS
+        for variant in fault.variants()
+        if all(word in f"{fault.name} [{variant}]" for word in words)
+    ]
+    if sample is None or sample >= len(cells):
+        return cells
+    chosen = random.Random(seed).sample(range(len(cells)), sample)  # noqa: S311 - no secret
+    return [cells[number] for number in sorted(chosen)]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults ARGS=...", description=__doc__)
     parser.add_argument(
@@ -47,6 +60,7 @@ def _options() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="of all that is random (default 1)")
     parser.add_argument("--repeat", type=int, default=1, help="times, each with another seed")
+    parser.add_argument("--sample", type=int, help="only so many cells, chosen by the seed")
     parser.add_argument("--list", action="store_true", help="only say which cells there are")
     return parser.parse_args()
 

@@ -69,11 +69,15 @@ def _what_was_learned_was_sent(history: History, partition: Partition) -> Iterat
 def _replay_events(history: History, partition: Partition, learner: Learner) -> Iterator[Violation]:
     """Learn from the events that have a prediction, in the order of their log."""
     predictions = grouped((p.json["source"]["offset"], p.json) for p in partition.predictions)
-    for learned, event in enumerate(e for e in partition.events if e.offset in predictions):
-        sent = event.json
+    learned = 0
+    for event in partition.events:
+        sent = document_of(event)
+        if event.offset not in predictions or sent is None:
+            continue  # what has a prediction and no sense is found above
         features = {name: sent[name] for name in history.features}
         yield from _same_answers(partition, learner, features, learned, predictions[event.offset])
         learner.learn(features, sent["label"])
+        learned += 1
 
 
 def _replay_examples(
