@@ -1,7 +1,6 @@
 """`make faults`: runs the matrix, or a part of it, and prints a table of what held."""
 
 import argparse
-import random
 import shutil
 import signal
 import sys
@@ -10,9 +9,10 @@ from pathlib import Path
 
 from tests.faults.clusters import Clusters
 from tests.faults.fault import Fault
-from tests.faults.matrix import FAULTS
+from tests.faults.matrix import FAULTS, choose
 from tests.faults.run import Result, run_cell
 from tests.faults.scene import Variant
+from tests.faults.soak import soak_fault
 from tests.faults.table import table
 
 
@@ -21,7 +21,8 @@ def main() -> int:
     options = _options()
     # A termination ends brokers and workers as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    cells = choose(options.only, options.sample, options.seed)
+    faults = FAULTS if options.soak is None else [soak_fault(options.soak)]
+    cells = choose(faults, options.only, options.sample, options.seed)
     if options.list or not cells:
         print("\n".join(f"{fault.name} [{variant}]" for fault, variant in cells) or "none")
         return 0 if cells else 2
@@ -37,20 +38,6 @@ def main() -> int:
     return 0 if all(result.good for result in results) else 1
 
 
-def choose(words: list[str], sample: int | None, seed: int) -> list[tuple[Fault, Variant]]:
-    """The cells whose name holds all the words, or a seeded sample of them, in their order."""
-    cells = [
-        (fault, variant)
-        for fault in FAULTS
-        for variant in fault.variants()
-        if all(word in f"{fault.name} [{variant}]" for word in words)
-    ]
-    if sample is None or sample >= len(cells):
-        return cells
-    chosen = random.Random(seed).sample(range(len(cells)), sample)  # noqa: S311 - no secret
-    return [cells[number] for number in sorted(chosen)]
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults ARGS=...", description=__doc__)
     parser.add_argument(
@@ -61,6 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of all that is random (default 1)")
     parser.add_argument("--repeat", type=int, default=1, help="times, each with another seed")
     parser.add_argument("--sample", type=int, help="only so many cells, chosen by the seed")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="no fault: I7 instead")
     parser.add_argument("--list", action="store_true", help="only say which cells there are")
     return parser.parse_args()
 
@@ -75,6 +63,8 @@ def _run(fault: Fault, variant: Variant, clusters: Clusters, seed: int) -> Resul
         f"{result.seconds:.0f} s, {result.sent} events" + (f"; {recoveries}" if recoveries else ""),
         flush=True,
     )
+    if result.story:
+        print(f"     {', '.join(result.story)}", flush=True)
     if result.good:
         shutil.rmtree(folder)
         return result

@@ -21,6 +21,8 @@ class Result:
     recoveries: list[Recovery] = field(default_factory=list)
     error: str | None = None
     """Why it did not come to its end: something did not happen, or the worker ended."""
+    story: list[str] = field(default_factory=list)
+    """What happened by chance."""
     seconds: float = 0.0
     sent: int = 0
 
@@ -42,8 +44,9 @@ def run_cell(fault: Fault, variant: Variant, clusters: Clusters, folder: Path, s
             if not scene.over:
                 scene.finish()
         except Exception:  # noqa: BLE001 - the cell failed, and the table says so
-            result.error = traceback.format_exc() + ", ".join(scene.story)
+            result.error = traceback.format_exc()
     result.violations, result.recoveries = scene.violations, scene.recoveries
+    result.story = scene.story
     result.sent = scene.feed.sent
     result.seconds = time.monotonic() - began
     return result

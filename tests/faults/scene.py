@@ -64,7 +64,7 @@ class Scene:
         seed: int = 1,
         partitions: int = 2,
         through_proxy: bool = False,
-        per_second: float = 200,
+        per_second: float = 100,
         labels: Mapping[str, Any] | None = None,
         kafka: Mapping[str, Any] | None = None,
         **settings: Any,
