@@ -44,7 +44,7 @@ def run_cell(fault: Fault, variant: Variant, clusters: Clusters, folder: Path, s
             if not scene.over:
                 scene.finish()
         except Exception:  # noqa: BLE001 - the cell failed, and the table says so
-            result.error = traceback.format_exc()
+            result.error = f"{traceback.format_exc()}\n{scene.describe()}"
     result.violations, result.recoveries = scene.violations, scene.recoveries
     result.story = scene.story
     result.sent = scene.feed.sent

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
+from urllib.request import urlopen
 
 from confluent_kafka import KafkaException
 
@@ -14,13 +15,16 @@ from millstream.core.models.learner import Learner
 from millstream.loading import learner_factory
 from millstream.settings import load_settings
 from tests.faults.clusters import Cluster
-from tests.faults.history import Violation, committed_offsets, read_history
+from tests.faults.history import Group, Violation, read_history
 from tests.faults.verify import verify
 from tests.kafka.app import App, event_of
 from tests.kafka.cluster import wait_until
 from tests.kafka.feed import Feed
 from tests.kafka.worker import WorkerProcess
 
+_COMINGS_AND_GOINGS = re.compile(
+    r"restored \(partition=(\d+)|partitions revoked \(partitions=\[([^]]*)\]"
+)
 Guarantee = Literal["exactly_once", "at_least_once"]
 Protocol = Literal["classic", "consumer"]
 
@@ -95,6 +99,7 @@ class Scene:
             **{"batch": {"max_records": 50}, **settings},
         )  # fmt: skip
         self.app.write_settings(kafka={**properties, **(kafka or {})})
+        self._group = Group(self.kafka, self.app.name)
         self.feed = Feed(self.kafka, self.app, per_second=per_second, keys=KEYS)
         self.workers: dict[int, WorkerProcess] = {}
         self.recoveries: list[Recovery] = []
@@ -118,6 +123,7 @@ class Scene:
         for worker in self.workers.values():
             worker.end()
         self.end_feed()
+        self._group.close()
 
     # -- what faults are made of --------------------------------------------------------------
 
@@ -151,10 +157,13 @@ class Scene:
         return [worker for worker in self.workers.values() if worker.running]
 
     def owns(self, number: int) -> bool:
-        """Whether a worker has restored a partition since partitions came or went last."""
+        """Whether a worker has a partition, and has restored it."""
         log = self.workers[number].log_text()[self._begun_at[number] :]
-        last = max(log.rfind("partitions assigned"), log.rfind("partitions revoked"))
-        return last >= 0 and "restored (" in log[last:]
+        owned: set[str] = set()
+        for restored, revoked in _COMINGS_AND_GOINGS.findall(log):
+            owned |= {restored} - {""}
+            owned -= set(re.findall(r"\d+", revoked))
+        return bool(owned)
 
     def wait_until(self, condition: Callable[[], bool], message: str, timeout: float = 60) -> None:
         """Wait for something that no worker's log tells."""
@@ -197,6 +206,27 @@ class Scene:
         asked = self.kafka.admin.describe_consumer_groups([self.app.name])
         return int(asked[self.app.name].result().coordinator.id)
 
+    def describe(self) -> str:
+        """How things stand, for the report of a cell that came to no end."""
+        words = [f"events end at {self._ends()}, committed is {self.positions('events')}"]
+        if self.variant.late:
+            words.append(f"committed of labels is {self.positions('labels')}")
+        for number, worker in self.workers.items():
+            served = re.findall(r"serving .*address=([0-9.:]+)", worker.log_text())
+            if not worker.running or not served:
+                words.append(f"worker {number} does not run")
+                continue
+            try:
+                with urlopen(f"http://{served[-1]}/metrics", timeout=5) as answer:
+                    page = answer.read().decode()
+            except OSError as error:
+                words.append(f"worker {number} does not answer: {error}")
+                continue
+            lines = [line for line in page.splitlines() if line.startswith("millstream_")
+                     and "_bucket" not in line and not line.endswith(" 0.0")]  # fmt: skip
+            words.append(f"worker {number}: {', '.join(lines)}")
+        return "\n".join([*words, *self.story])
+
     def _ends(self) -> dict[int, int] | None:
         try:
             return self.kafka.end_offsets(self.app.events)
@@ -207,10 +237,10 @@ class Scene:
         """Partition to committed offset; empty while no broker tells."""
         topic = self.app.events if side == "events" else self.app.labels
         try:
-            known = committed_offsets(self.kafka, self.app.name)
+            known = self._group.offsets([topic], self.app.partitions)
         except KafkaException:
             return {}
-        return {number: where.offset for (name, number), where in known.items() if name == topic}
+        return {number: where.offset for (_, number), where in known.items()}
 
     # -- what is checked ----------------------------------------------------------------------
 
