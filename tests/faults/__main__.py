@@ -22,7 +22,7 @@ def main() -> int:
     # A termination ends brokers and workers as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     faults = FAULTS if options.soak is None else [soak_fault(options.soak)]
-    cells = choose(faults, options.only, options.sample, options.seed)
+    cells = choose(faults, options.only, options.skip, options.sample, options.seed)
     if options.list or not cells:
         print("\n".join(f"{fault.name} [{variant}]" for fault, variant in cells) or "none")
         return 0 if cells else 2
@@ -45,6 +45,9 @@ def _options() -> argparse.Namespace:
         help="cells whose name holds these words, such as 'SIGKILL' or 'delayed, exactly once'; "
         "may be given more than once, and all have to be in it",
     )  # fmt: skip
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="WORDS", help="not those with these words"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of all that is random (default 1)")
     parser.add_argument("--repeat", type=int, default=1, help="times, each with another seed")
     parser.add_argument("--sample", type=int, help="only so many cells, chosen by the seed")

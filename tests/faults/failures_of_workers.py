@@ -51,7 +51,7 @@ def die_in_revoke(scene: Scene) -> None:
     scene.await_death(worker)
     scene.recover("SIGKILL, another worker runs")
     worker = scene.start(failpoint="in_revoke")
-    worker.wait_for_log("serving")
+    worker.wait_until(lambda: scene.owns(0), message="it has a partition")
     worker.sigterm()
     scene.await_death(worker)
     scene.recover("SIGKILL while leaving, another worker runs")

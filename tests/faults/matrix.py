@@ -27,17 +27,22 @@ FAULTS: list[Fault] = [
 
 
 def choose(
-    faults: Sequence[Fault], words: Sequence[str] = (), sample: int | None = None, seed: int = 1
+    faults: Sequence[Fault],
+    words: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    sample: int | None = None,
+    seed: int = 1,
 ) -> list[tuple[Fault, Variant]]:
-    """The cells whose name holds all the words, or a sample of them, in the order of the matrix.
+    """The cells whose name holds all the words and none of `skip`, or a sample of them.
 
-    A sample has as many different faults as it can.
+    In the order of the matrix; a sample has as many different faults as it can.
     """
     cells = [
         (fault, variant)
         for fault in faults
         for variant in fault.variants()
         if all(word in f"{fault.name} [{variant}]" for word in words)
+        and not any(word in f"{fault.name} [{variant}]" for word in skip)
     ]
     if sample is None or sample >= len(cells):
         return cells

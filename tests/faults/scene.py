@@ -156,9 +156,13 @@ class Scene:
         """The workers that run."""
         return [worker for worker in self.workers.values() if worker.running]
 
+    def log_text(self, number: int) -> str:
+        """What a worker has logged since it was started last."""
+        return self.workers[number].log_text()[self._begun_at[number] :]
+
     def owns(self, number: int) -> bool:
         """Whether a worker has a partition, and has restored it."""
-        log = self.workers[number].log_text()[self._begun_at[number] :]
+        log = self.log_text(number)
         owned: set[str] = set()
         for restored, revoked in _COMINGS_AND_GOINGS.findall(log):
             owned |= {restored} - {""}
@@ -223,7 +227,7 @@ class Scene:
                 words.append(f"worker {number} does not answer: {error}")
                 continue
             lines = [line for line in page.splitlines() if line.startswith("millstream_")
-                     and "_bucket" not in line and not line.endswith(" 0.0")]  # fmt: skip
+                     and not re.search("_bucket|_stage_|_build_info|_latency_", line) and not line.endswith(" 0.0")]  # fmt: skip
             words.append(f"worker {number}: {', '.join(lines)}")
         return "\n".join([*words, *self.story])
 
@@ -286,7 +290,7 @@ class Scene:
         self.check_for_hanging_transactions(self.transaction + 3)
         history = read_history(self.app, self.kafka)
         number = next(n for n, worker in self.workers.items() if worker is last)
-        digests = digests_of(last, self._begun_at[number])
+        digests = digests_in(self.log_text(number))
         self.violations += verify(history, self.build_learner, digests)
 
     def settle(self, last: WorkerProcess) -> None:
@@ -320,9 +324,7 @@ class Scene:
         return True
 
 
-def digests_of(worker: WorkerProcess, begun_at: int) -> dict[int, str]:
-    """Partition to the digest that a worker's present run gave when it let go of the shard."""
-    found = re.findall(
-        r"shard released.*?partition=(\d+).*?digest=([0-9a-f]+)", worker.log_text()[begun_at:]
-    )
+def digests_in(log: str) -> dict[int, str]:
+    """Partition to the digest that a worker gave when it let go of the shard last."""
+    found = re.findall(r"shard released.*?partition=(\d+).*?digest=([0-9a-f]+)", log)
     return {int(partition): digest for partition, digest in found}

@@ -26,7 +26,7 @@ def clusters(kafka: Kafka) -> Iterator[Clusters]:
         yield started
 
 
-@pytest.mark.parametrize(("fault", "variant"), choose(FAULTS, (), CELLS, SEED), ids=str)
+@pytest.mark.parametrize(("fault", "variant"), choose(FAULTS, sample=CELLS, seed=SEED), ids=str)
 def test_every_invariant_holds_after(
     clusters: Clusters, tmp_path: Path, fault: Fault, variant: Variant
 ) -> None:

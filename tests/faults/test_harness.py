@@ -154,10 +154,10 @@ def test_a_fault_whose_every_run_was_stuck_is_not_said_to_hold() -> None:
 
 
 def test_a_sample_has_each_fault_once_before_any_twice_and_is_the_same_for_a_seed() -> None:
-    names = [fault.name for fault, _ in choose(FAULTS, (), 12, 5)]
+    names = [fault.name for fault, _ in choose(FAULTS, sample=12, seed=5)]
     assert len(set(names)) == 12
-    assert choose(FAULTS, (), 12, 5) == choose(FAULTS, (), 12, 5)
-    assert choose(FAULTS, (), 12, 5) != choose(FAULTS, (), 12, 6)
+    assert choose(FAULTS, sample=12, seed=5) == choose(FAULTS, sample=12, seed=5)
+    assert choose(FAULTS, sample=12, seed=5) != choose(FAULTS, sample=12, seed=6)
 
 
 def test_words_choose_cells_by_fault_and_variant() -> None:
