@@ -226,8 +226,9 @@ class Scene:
             except OSError as error:
                 words.append(f"worker {number} does not answer: {error}")
                 continue
+            boring = re.compile(r"_bucket|_stage_|_build_info|_latency_| 0\.0$")
             lines = [line for line in page.splitlines() if line.startswith("millstream_")
-                     and not re.search("_bucket|_stage_|_build_info|_latency_", line) and not line.endswith(" 0.0")]  # fmt: skip
+                     and not boring.search(line)]  # fmt: skip
             words.append(f"worker {number}: {', '.join(lines)}")
         return "\n".join([*words, *self.story])
 
