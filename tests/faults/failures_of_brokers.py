@@ -85,11 +85,13 @@ def frozen_one_of_three(scene: Scene) -> None:
 
 
 FAULTS = [
-    Fault("broker SIGKILL", killed, needs="one"),
-    Fault("broker clean restart", restarted, needs="one"),
-    Fault("broker SIGSTOP 2 s", partial(frozen, seconds=2), needs="one"),
-    Fault("broker SIGSTOP 12 s", partial(frozen, seconds=12), needs="one"),
-    Fault("one of three SIGKILL", killed_one_of_three, needs="three"),
-    Fault("one of three clean restart", restarted_one_of_three, needs="three"),
-    Fault("one of three SIGSTOP", frozen_one_of_three, needs="three"),
+    Fault("broker SIGKILL", killed, needs="one", scene={"session": 6.0}),
+    Fault("broker clean restart", restarted, needs="one", scene={"session": 6.0}),
+    Fault("broker SIGSTOP 2 s", partial(frozen, seconds=2), needs="one", scene={"session": 6.0}),
+    Fault("broker SIGSTOP 12 s", partial(frozen, seconds=12), needs="one", scene={"session": 6.0}),
+    Fault("one of three SIGKILL", killed_one_of_three, needs="three", scene={"session": 10.0}),
+    Fault(
+        "one of three clean restart", restarted_one_of_three, needs="three", scene={"session": 10.0}
+    ),
+    Fault("one of three SIGSTOP", frozen_one_of_three, needs="three", scene={"session": 10.0}),
 ]

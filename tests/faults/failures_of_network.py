@@ -95,10 +95,7 @@ def swallowed_commit_and_death(scene: Scene) -> None:
 _PROXIED = {"through_proxy": True}
 _IMPATIENT = {**_PROXIED, "kafka": {"socket.timeout.ms": 3_000}}
 """Else a client waits for a minute before it gives a silent connection up."""
-_LONG_SESSION = {
-    **_PROXIED,
-    "kafka": {"session.timeout.ms": 30_000, "heartbeat.interval.ms": 3_000},
-}
+_LONG_SESSION = {**_PROXIED, "session": 45.0}
 
 FAULTS = [
     Fault("connections cut", partial(again_and_again, what=Proxy.cut), "one", scene=_PROXIED),

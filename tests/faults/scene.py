@@ -28,9 +28,11 @@ _COMINGS_AND_GOINGS = re.compile(
 Guarantee = Literal["exactly_once", "at_least_once"]
 Protocol = Literal["classic", "consumer"]
 
-SESSION_SECONDS = {"classic": 2.0, "consumer": 6.0}
-"""Of the classic protocol's, as short as the settings here make it; else the broker's own."""
-TRANSACTION_SECONDS = {"classic": 2.0, "consumer": 10.0}
+SHORT_SESSION = 2.0
+"""Seconds; in the classic protocol, workers say how long they may be silent."""
+BROKERS_SESSION = 6.0
+"""Seconds; in the new one the broker does, and the worker's transactions have its own default."""
+DEFAULT_TRANSACTION = 10.0
 KEYS = 16
 SENTINEL = 1_000_000
 """Ids from here on are sentinels: sent last, to each partition."""
@@ -67,18 +69,23 @@ class Scene:
         *,
         seed: int = 1,
         partitions: int = 2,
+        session: float = SHORT_SESSION,
         through_proxy: bool = False,
         per_second: float = 100,
         labels: Mapping[str, Any] | None = None,
         kafka: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        """`labels`: of late ones; `kafka`: more properties; `settings`: more of the worker's."""
+        """`session`: seconds, of a session and a transaction where the worker says how long.
+
+        `labels`: of late ones; `kafka`: more properties; `settings`: more of the worker's.
+        """
         self.cluster, self.variant = cluster, variant
         self.kafka = cluster.kafka
         self.random = random.Random(seed)  # noqa: S311 - moments and choices, not secrets
-        self.session = SESSION_SECONDS[variant.protocol]
-        self.transaction = TRANSACTION_SECONDS[variant.protocol]
+        classic = variant.protocol == "classic"
+        self.session = session if classic else BROKERS_SESSION
+        self.transaction = session if classic else DEFAULT_TRANSACTION
         late = {"from": "topic", "wait": "1h", **(labels or {})}
         properties: dict[str, Any] = {
             "bootstrap.servers": (
@@ -86,7 +93,7 @@ class Scene:
             ),
             "reconnect.backoff.max.ms": 500,
         }
-        if variant.protocol == "classic":
+        if classic:
             properties |= {
                 "session.timeout.ms": int(self.session * 1000), "heartbeat.interval.ms": 500,
             }  # fmt: skip
