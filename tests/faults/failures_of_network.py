@@ -93,7 +93,7 @@ def swallowed_commit_and_death(scene: Scene) -> None:
 
 
 _PROXIED = {"through_proxy": True}
-_IMPATIENT = {**_PROXIED, "kafka": {"socket.timeout.ms": 3_000}}
+_IMPATIENT = {**_PROXIED, "kafka": {"socket.timeout.ms": 2_000}}
 """Else a client waits for a minute before it gives a silent connection up."""
 _LONG_SESSION = {**_PROXIED, "session": 45.0}
 

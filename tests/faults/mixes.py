@@ -86,6 +86,6 @@ FAULTS = [
         mix,
         needs="one",
         protocols=BOTH,
-        scene={"through_proxy": True, "partitions": 3, "kafka": {"socket.timeout.ms": 3_000}},
+        scene={"through_proxy": True, "partitions": 3, "kafka": {"socket.timeout.ms": 2_000}},
     ),
 ]
