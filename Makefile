@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint format test bench setup setup-dev clean
+.PHONY: help demo check lint format test faults bench setup setup-dev clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,13 +22,16 @@ lint: setup-dev ## ruff and mypy
 	@echo "lint: ruff check"; $(BIN)/ruff check --quiet .
 	@echo "lint: ruff format"; $(BIN)/ruff format --check --quiet . \
 		|| { echo "lint: some files are not formatted; run: make format" >&2; exit 1; }
-	@echo "lint: mypy"; $(BIN)/mypy --no-error-summary && $(BIN)/mypy --no-error-summary -p tests.kafka -p tests.schemas -p benchmarks
+	@echo "lint: mypy"; $(BIN)/mypy --no-error-summary && $(BIN)/mypy --no-error-summary -p tests.kafka -p tests.schemas -p tests.faults -p benchmarks
 
 format: setup-dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 test: setup-dev ## all tests (ARGS="-k words", ARGS="-m 'not kafka'")
 	@$(BIN)/python -m pytest $(ARGS)
+
+faults: setup-dev ## the whole fault matrix, about an hour (ARGS="--only SIGKILL --repeat 3"); tests/faults/README.md
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: setup-dev ## measure speed; benchmarks/README.md says how to read it
 	@$(BIN)/python -m benchmarks $(ARGS)

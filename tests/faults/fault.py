@@ -29,6 +29,9 @@ class Fault:
     scene: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of `Scene`."""
 
+    def __str__(self) -> str:
+        return self.name
+
     def variants(self) -> list[Variant]:
         """Every combination that it is staged in."""
         return [

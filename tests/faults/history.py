@@ -6,15 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.kafka.app import App
-from tests.kafka.cluster import Kafka, Message, wait_until
+from tests.kafka.cluster import Kafka, Message
 
 OWNER = "owner="
 """Begins the metadata of offsets committed at least once; names whose examples count."""
 Position = tuple[str, int]
 """Side (`events`, `labels`) and offset."""
+
+
+RESOLVED = {"learned", "expired", "failed"}
+"""Kinds of examples that end the wait of a prediction."""
+
+
+class Violation(NamedTuple):
+    """An invariant that does not hold, and where."""
+
+    invariant: str
+    partition: int
+    """-1: not of one partition."""
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.invariant}, partition {self.partition}"
+        return f"{self.invariant if self.partition < 0 else where}: {self.text}"
 
 
 class Committed(NamedTuple):
@@ -42,8 +59,8 @@ class Partition:
         found = []
         for message in self.dead_letters:
             # Ours stand behind what the message brought along.
-            ours = {name: (value or b"").decode("utf-8", "replace")
-                    for name, value in message.headers if name.startswith("millstream-")}  # fmt: skip
+            ours = {name: value.decode("utf-8", "replace") for name, value in message.headers
+                    if value is not None and name.startswith("millstream-")}  # fmt: skip
             position = topics[ours["millstream-topic"]], int(ours["millstream-offset"])
             found.append((position, ours["millstream-reason"]))
         return found
@@ -63,7 +80,12 @@ class History:
 
 def read_history(app: App, kafka: Kafka) -> History:
     """Read everything with `read_committed`; waits for open transactions to end."""
-    committed = committed_offsets(kafka, app.name, stable=True)
+    topics = {app.events: "events", **({app.labels: "labels"} if app.late else {})}
+    group = Group(kafka, app.name, stable=True)
+    try:
+        committed = group.offsets(topics, app.partitions, timeout=60)
+    finally:
+        group.close()
     partitions = [Partition(number) for number in range(app.partitions)]
     roles = {
         "events": app.events,
@@ -74,10 +96,8 @@ def read_history(app: App, kafka: Kafka) -> History:
     for role, topic in roles.items():
         for message in kafka.read(topic):
             getattr(partitions[message.partition], role).append(message)
-    topics = {app.events: "events", **({app.labels: "labels"} if app.late else {})}
     for (topic, number), where in committed.items():
-        if topic in topics and number < len(partitions):
-            partitions[number].committed[topics[topic]] = where
+        partitions[number].committed[topics[topic]] = where
     return History(
         late=app.late,
         exactly_once=app.settings.get("processing_guarantee") != "at_least_once",
@@ -87,29 +107,36 @@ def read_history(app: App, kafka: Kafka) -> History:
     )
 
 
-def committed_offsets(
-    kafka: Kafka, group: str, *, stable: bool = False
-) -> dict[tuple[str, int], Committed]:
-    """Topic and partition to what a group has committed.
+class Group:
+    """What a group has committed, asked of its coordinator by a consumer that does not join it.
 
-    `stable`: waits for transactions to end that would move one of them, and fails where they do
-    not; else what was committed before counts.
+    (The admin client dies of a segmentation fault when a coordinator says that it is none, as all
+    do for a moment: issue 374 of confluentinc/confluent-kafka-javascript has the stack.)
     """
-    request = [ConsumerGroupTopicPartitions(group)]
 
-    def ask() -> list[list[TopicPartition]]:
-        answer = kafka.admin.list_consumer_group_offsets(request, require_stable=stable)
-        parts = answer[group].result().topic_partitions or []
-        return [] if any(part.error for part in parts) else [parts]
+    def __init__(self, kafka: Kafka, name: str, *, stable: bool = False) -> None:
+        """`stable`: asked while a transaction would move an offset, it waits for its end."""
+        level = "read_committed" if stable else "read_uncommitted"
+        self._consumer = Consumer({**kafka.config, "group.id": name, "isolation.level": level})
 
-    (known,) = wait_until(ask, message=f"no transaction is to move the offsets of {group}")
-    found = {}
-    for part in known:
-        if part.offset >= 0:
-            named = (part.metadata or "").removeprefix(OWNER)
-            owner = int(named) if part.metadata and part.metadata.startswith(OWNER) else None
-            found[part.topic, part.partition] = Committed(part.offset, owner)
-    return found
+    def offsets(
+        self, topics: Iterable[str], partitions: int, timeout: float = 5
+    ) -> dict[tuple[str, int], Committed]:
+        """Topic and partition to what is committed; raises where no broker answers in time."""
+        places = [TopicPartition(topic, n) for topic in topics for n in range(partitions)]
+        found = {}
+        for place in self._consumer.committed(places, timeout=timeout):
+            if place.error is not None:
+                raise KafkaException(place.error)
+            if place.offset >= 0:
+                named = place.metadata or ""
+                owner = int(named.removeprefix(OWNER)) if named.startswith(OWNER) else None
+                found[place.topic, place.partition] = Committed(place.offset, owner)
+        return found
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._consumer.close()
 
 
 def document_of(message: Message) -> dict[str, Any] | None:
@@ -127,3 +154,34 @@ def grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
     for key, value in pairs:
         groups[key].append(value)
     return groups
+
+
+def counting_examples(history: History, partition: Partition) -> list[dict[str, Any]]:
+    """The examples that count: exactly once all, at least once those of the accepted owners.
+
+    Accepted is whose name the committed offsets carry, and whom that one came after, and so on.
+    """
+    documents = [each.json for each in partition.examples]
+    if history.exactly_once:
+        return documents
+    after = {each["owner"]: each["after"] for each in documents if each["kind"] == "owner"}
+    named = [c.owner for c in partition.committed.values() if c.owner is not None]
+    owner = max(named, default=max(after, default=0))
+    accepted = {0}
+    while owner not in accepted:
+        accepted.add(owner)
+        owner = after.get(owner, 0)
+    counting, newest = [], 0
+    for each in documents:
+        if each["owner"] in accepted and each["owner"] >= newest:
+            newest = each["owner"]
+            if each["kind"] != "owner":
+                counting.append(each)
+    return counting
+
+
+def some(values: Iterable[Any]) -> str:
+    """The first few, and how many there are."""
+    listed = [f"{k}: {v}" for k, v in values.items()] if isinstance(values, dict) else list(values)
+    shown = ", ".join(map(str, listed[:5]))
+    return shown if len(listed) <= 5 else f"{shown} ... ({len(listed)} in all)"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.faults.clusters import Clusters
 from tests.faults.fault import Fault
+from tests.faults.history import Violation
 from tests.faults.scene import Recovery, Scene, Variant
-from tests.faults.verify import Violation
 
 
 @dataclass
@@ -21,6 +21,8 @@ class Result:
     recoveries: list[Recovery] = field(default_factory=list)
     error: str | None = None
     """Why it did not come to its end: something did not happen, or the worker ended."""
+    story: list[str] = field(default_factory=list)
+    """What happened by chance."""
     seconds: float = 0.0
     sent: int = 0
 
@@ -30,19 +32,21 @@ class Result:
         return not self.violations and self.error is None
 
 
-def run_cell(fault: Fault, variant: Variant, clusters: Clusters, folder: Path) -> Result:
+def run_cell(fault: Fault, variant: Variant, clusters: Clusters, folder: Path, seed: int) -> Result:
     """Stage a fault and verify; never raises for what the worker does."""
     result = Result(fault.name, variant)
     cluster = clusters[fault.needs]
     began = time.monotonic()
-    scene = Scene(cluster, folder, variant, **fault.scene)
+    scene = Scene(cluster, folder, variant, seed=seed, **fault.scene)
     with scene:
         try:
             fault.play(scene)
-            scene.finish()
+            if not scene.over:
+                scene.finish()
         except Exception:  # noqa: BLE001 - the cell failed, and the table says so
-            result.error = traceback.format_exc()
+            result.error = f"{traceback.format_exc()}\n{scene.describe()}"
     result.violations, result.recoveries = scene.violations, scene.recoveries
+    result.story = scene.story
     result.sent = scene.feed.sent
     result.seconds = time.monotonic() - began
     return result

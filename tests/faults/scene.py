@@ -1,11 +1,13 @@
 """A scene: an app with its workers and its feed, to which faults are done, and what they left."""
 
+import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
+from urllib.request import urlopen
 
 from confluent_kafka import KafkaException
 
@@ -13,19 +15,24 @@ from millstream.core.models.learner import Learner
 from millstream.loading import learner_factory
 from millstream.settings import load_settings
 from tests.faults.clusters import Cluster
-from tests.faults.history import committed_offsets, read_history
-from tests.faults.verify import Violation, verify
+from tests.faults.history import Group, Violation, read_history
+from tests.faults.verify import verify
 from tests.kafka.app import App, event_of
 from tests.kafka.cluster import wait_until
 from tests.kafka.feed import Feed
 from tests.kafka.worker import WorkerProcess
 
+_COMINGS_AND_GOINGS = re.compile(
+    r"restored \(partition=(\d+)|partitions revoked \(partitions=\[([^]]*)\]"
+)
 Guarantee = Literal["exactly_once", "at_least_once"]
 Protocol = Literal["classic", "consumer"]
 
-SESSION_SECONDS = {"classic": 2.0, "consumer": 6.0}
-"""Of the classic protocol's, as short as the settings here make it; else the broker's own."""
-TRANSACTION_SECONDS = {"classic": 2.0, "consumer": 10.0}
+SHORT_SESSION = 2.0
+"""Seconds; in the classic protocol, workers say how long they may be silent."""
+BROKERS_SESSION = 6.0
+"""Seconds; in the new one the broker does, and the worker's transactions have its own default."""
+DEFAULT_TRANSACTION = 10.0
 KEYS = 16
 SENTINEL = 1_000_000
 """Ids from here on are sentinels: sent last, to each partition."""
@@ -60,18 +67,25 @@ class Scene:
         folder: Path,
         variant: Variant,
         *,
+        seed: int = 1,
         partitions: int = 2,
+        session: float = SHORT_SESSION,
         through_proxy: bool = False,
-        per_second: float = 200,
+        per_second: float = 100,
         labels: Mapping[str, Any] | None = None,
         kafka: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        """`labels`: of late ones; `kafka`: more properties; `settings`: more of the worker's."""
+        """`session`: seconds, of a session and a transaction where the worker says how long.
+
+        `labels`: of late ones; `kafka`: more properties; `settings`: more of the worker's.
+        """
         self.cluster, self.variant = cluster, variant
         self.kafka = cluster.kafka
-        self.session = SESSION_SECONDS[variant.protocol]
-        self.transaction = TRANSACTION_SECONDS[variant.protocol]
+        self.random = random.Random(seed)  # noqa: S311 - moments and choices, not secrets
+        classic = variant.protocol == "classic"
+        self.session = session if classic else BROKERS_SESSION
+        self.transaction = session if classic else DEFAULT_TRANSACTION
         late = {"from": "topic", "wait": "1h", **(labels or {})}
         properties: dict[str, Any] = {
             "bootstrap.servers": (
@@ -79,7 +93,7 @@ class Scene:
             ),
             "reconnect.backoff.max.ms": 500,
         }
-        if variant.protocol == "classic":
+        if classic:
             properties |= {
                 "session.timeout.ms": int(self.session * 1000), "heartbeat.interval.ms": 500,
             }  # fmt: skip
@@ -92,10 +106,15 @@ class Scene:
             **{"batch": {"max_records": 50}, **settings},
         )  # fmt: skip
         self.app.write_settings(kafka={**properties, **(kafka or {})})
+        self._group = Group(self.kafka, self.app.name)
         self.feed = Feed(self.kafka, self.app, per_second=per_second, keys=KEYS)
         self.workers: dict[int, WorkerProcess] = {}
         self.recoveries: list[Recovery] = []
         self.violations: list[Violation] = []
+        self.story: list[str] = []
+        """What was done by chance, for the report of a failure."""
+        self.over = False
+        """Set by a fault after which no worker can go on, and all is verified already."""
         self._feeding = False
         self._begun_at: dict[int, int] = {}
 
@@ -111,6 +130,7 @@ class Scene:
         for worker in self.workers.values():
             worker.end()
         self.end_feed()
+        self._group.close()
 
     # -- what faults are made of --------------------------------------------------------------
 
@@ -143,6 +163,23 @@ class Scene:
         """The workers that run."""
         return [worker for worker in self.workers.values() if worker.running]
 
+    def log_text(self, number: int) -> str:
+        """What a worker has logged since it was started last."""
+        return self.workers[number].log_text()[self._begun_at[number] :]
+
+    def owns(self, number: int) -> bool:
+        """Whether a worker has a partition, and has restored it."""
+        log = self.log_text(number)
+        owned: set[str] = set()
+        for restored, revoked in _COMINGS_AND_GOINGS.findall(log):
+            owned |= {restored} - {""}
+            owned -= set(re.findall(r"\d+", revoked))
+        return bool(owned)
+
+    def wait_until(self, condition: Callable[[], bool], message: str, timeout: float = 60) -> None:
+        """Wait for something that no worker's log tells."""
+        wait_until(condition, timeout, message)
+
     def await_death(self, worker: WorkerProcess, timeout: float = 60) -> None:
         """Wait until a worker was killed at its failpoint."""
         code = worker.wait(timeout)
@@ -154,7 +191,7 @@ class Scene:
         `partitions`: on so many at least.
         """
         since = time.monotonic()
-        ends = wait_until(self._ends, timeout, "the broker tells the ends of events")
+        ends = wait_until(self._ends, timeout, "the broker tells the ends of events") or {}
         wanted = len(ends) if partitions is None else partitions
 
         def flows() -> bool:
@@ -171,6 +208,37 @@ class Scene:
         """Measure how long it takes until predictions flow again on every partition."""
         self.recoveries.append(Recovery(after, self.progress(timeout=timeout)))
 
+    def told(self, what: str) -> None:
+        """Note what is done next, where chance has it."""
+        self.story.append(what)
+
+    def coordinator(self) -> int:
+        """The broker that coordinates the app's group."""
+        asked = self.kafka.admin.describe_consumer_groups([self.app.name])
+        return int(asked[self.app.name].result().coordinator.id)
+
+    def describe(self) -> str:
+        """How things stand, for the report of a cell that came to no end."""
+        words = [f"events end at {self._ends()}, committed is {self.positions('events')}"]
+        if self.variant.late:
+            words.append(f"committed of labels is {self.positions('labels')}")
+        for number, worker in self.workers.items():
+            served = re.findall(r"serving .*address=([0-9.:]+)", worker.log_text())
+            if not worker.running or not served:
+                words.append(f"worker {number} does not run")
+                continue
+            try:
+                with urlopen(f"http://{served[-1]}/metrics", timeout=5) as answer:
+                    page = answer.read().decode()
+            except OSError as error:
+                words.append(f"worker {number} does not answer: {error}")
+                continue
+            boring = re.compile(r"_bucket|_stage_|_build_info|_latency_| 0\.0$")
+            lines = [line for line in page.splitlines() if line.startswith("millstream_")
+                     and not boring.search(line)]  # fmt: skip
+            words.append(f"worker {number}: {', '.join(lines)}")
+        return "\n".join([*words, *self.story])
+
     def _ends(self) -> dict[int, int] | None:
         try:
             return self.kafka.end_offsets(self.app.events)
@@ -181,10 +249,10 @@ class Scene:
         """Partition to committed offset; empty while no broker tells."""
         topic = self.app.events if side == "events" else self.app.labels
         try:
-            known = committed_offsets(self.kafka, self.app.name)
+            known = self._group.offsets([topic], self.app.partitions)
         except KafkaException:
             return {}
-        return {number: where.offset for (name, number), where in known.items() if name == topic}
+        return {number: where.offset for (_, number), where in known.items()}
 
     # -- what is checked ----------------------------------------------------------------------
 
@@ -230,7 +298,7 @@ class Scene:
         self.check_for_hanging_transactions(self.transaction + 3)
         history = read_history(self.app, self.kafka)
         number = next(n for n, worker in self.workers.items() if worker is last)
-        digests = digests_of(last, self._begun_at[number])
+        digests = digests_in(self.log_text(number))
         self.violations += verify(history, self.build_learner, digests)
 
     def settle(self, last: WorkerProcess) -> None:
@@ -264,9 +332,7 @@ class Scene:
         return True
 
 
-def digests_of(worker: WorkerProcess, begun_at: int) -> dict[int, str]:
-    """Partition to the digest that a worker's present run gave when it let go of the shard."""
-    found = re.findall(
-        r"shard released.*?partition=(\d+).*?digest=([0-9a-f]+)", worker.log_text()[begun_at:]
-    )
+def digests_in(log: str) -> dict[int, str]:
+    """Partition to the digest that a worker gave when it let go of the shard last."""
+    found = re.findall(r"shard released.*?partition=(\d+).*?digest=([0-9a-f]+)", log)
     return {int(partition): digest for partition, digest in found}

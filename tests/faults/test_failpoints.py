@@ -38,6 +38,16 @@ def test_without_an_armed_failpoint_nothing_dies() -> None:
     assert run("arm(None)\nfor _ in range(9): reach('after_poll', exit)").returncode == 0
 
 
+def test_a_failpoint_with_seconds_sleeps_once_and_goes_on() -> None:
+    slept = run(
+        "arm('after_poll:2:0.01')\n"
+        "for _ in range(9): reach('after_poll', lambda: print('last'))\n"
+        "print('done')"
+    )
+    assert slept.returncode == 0
+    assert slept.stdout.split() == ["last", "done"]
+
+
 @pytest.mark.parametrize("text", ["befor_commit", "before_commit:x", ""])
 def test_a_failpoint_that_is_not_there_is_a_wrong_setting(text: str) -> None:
     with pytest.raises(SettingsError, match="MILLSTREAM_FAILPOINT"):

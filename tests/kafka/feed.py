@@ -31,7 +31,7 @@ class Feed:
             {**kafka.config, "partitioner": "murmur2_random", "enable.idempotence": True,
              "linger.ms": 1}
         )  # fmt: skip
-        self._thread = threading.Thread(target=self._run, name="feed")
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self.sent = 0
 
     def __enter__(self) -> Self:

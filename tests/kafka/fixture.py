@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka.cluster import Kafka
+from tests.kafka.cluster import Kafka, wait_until
 
 SCRIPT = Path(__file__).with_name("kafka-local")
 _START_TIMEOUT_S = 420
@@ -31,6 +32,12 @@ class LocalKafka:
     def kill(self, broker: int = 1) -> None:
         """End a broker with SIGKILL."""
         self._run("kill", str(broker))
+
+    def stop_broker(self, broker: int = 1, timeout: float = 60) -> None:
+        """End a broker in good order (SIGTERM), and wait until it is gone."""
+        pid = int((self.folder / f"broker-{broker}" / "pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not _alive(pid), timeout, f"broker {broker} has ended")
 
     def restart(self, broker: int = 1) -> None:
         """Start a broker again on its data, and wait until it is ready."""
@@ -60,6 +67,14 @@ class LocalKafka:
         if done.returncode:
             raise RuntimeError(f"kafka-local {command} failed: {done.stderr.strip()}")
         return done.stdout
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @contextmanager

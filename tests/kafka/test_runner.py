@@ -106,6 +106,22 @@ def test_two_workers_of_one_instance_name_do_not_fight_in_silence(
             assert "Traceback" not in loser.log_text()
 
 
+def test_a_static_member_whose_name_another_worker_takes_ends_with_a_sentence(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    app = App(kafka, tmp_path)
+    app.write_settings(kafka={"bootstrap.servers": kafka.bootstrap, "group.instance.id": "twin"})
+    with app.worker(1) as first, Feed(kafka, app, per_second=100):
+        first.wait_until(lambda: app.handled() > 20)
+        with app.worker(2) as second:
+            assert first.wait() == 1
+            assert "group.instance.id" in first.log_text().splitlines()[-1]
+            assert "Traceback" not in first.log_text()
+            before = app.handled()
+            second.wait_until(lambda: app.handled() > before)
+            assert second.stop() == 0
+
+
 def test_a_group_of_the_new_protocol_hands_partitions_over_exactly(
     kafka: Kafka, tmp_path: Path
 ) -> None:

@@ -1,12 +1,15 @@
 """Named places where a test can let the worker die by SIGKILL, as a crash or the kernel would.
 
-Off unless the variable `MILLSTREAM_FAILPOINT` names one: `before_commit:3` dies at the third time.
+Off unless the variable `MILLSTREAM_FAILPOINT` names one: `before_commit:3` dies at the third time,
+`before_commit:3:5` sleeps there for five seconds instead, while the Kafka clients' threads go on.
 Reached once per batch, per piece of one, or per step of a restore, never per event.
 """
 
 import logging
 import os
+import re
 import signal
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -32,27 +35,31 @@ NAMES: Final[dict[str, str]] = {
 _log = logging.getLogger(__name__)
 _armed: str | None = None
 _times_left = 0
+_pause = 0.0
 
 
 def arm(failpoint: str | None) -> None:
-    """Die at `NAME` or `NAME:TIMES`; None: nowhere. Raises `SettingsError` for an unknown name."""
-    global _armed, _times_left  # noqa: PLW0603 - one per process, as its death is
+    """Die at `NAME[:TIMES]`, or sleep at `NAME:TIMES:SECONDS`; None: nowhere.
+
+    Raises `SettingsError` for anything else.
+    """
+    global _armed, _times_left, _pause  # noqa: PLW0603 - one per process, as its death is
     if failpoint is None:
         _armed = None
         return
-    name, _, times = failpoint.partition(":")
-    if name not in NAMES or not (times or "1").isdecimal():
+    found = re.fullmatch(r"(\w+)(?::(\d+))?(?::(\d+(?:\.\d+)?))?", failpoint)
+    if found is None or found[1] not in NAMES:
         raise SettingsError(
-            f"MILLSTREAM_FAILPOINT is {failpoint!r}: write NAME or NAME:TIMES, and for "
-            f"NAME one of {', '.join(NAMES)}"
+            f"MILLSTREAM_FAILPOINT is {failpoint!r}: write NAME, NAME:TIMES or NAME:TIMES:SECONDS, "
+            f"and for NAME one of {', '.join(NAMES)}"
         )
-    _armed, _times_left = name, int(times or "1")
-    _log.warning("this worker is to die at a failpoint", extra={"failpoint": failpoint})
+    _armed, _times_left, _pause = found[1], int(found[2] or 1), float(found[3] or 0)
+    _log.warning("a failpoint is armed", extra={"failpoint": failpoint})
 
 
 def reach(name: str, last_act: Callable[[], object] | None = None) -> None:
     """Die here if this is the armed failpoint and its time; `last_act` is done just before."""
-    global _times_left  # noqa: PLW0603 - as above
+    global _armed, _times_left  # noqa: PLW0603 - as above
     if name != _armed:
         return
     _times_left -= 1
@@ -60,4 +67,8 @@ def reach(name: str, last_act: Callable[[], object] | None = None) -> None:
         return
     if last_act is not None:
         last_act()
-    os.kill(os.getpid(), signal.SIGKILL)
+    if not _pause:
+        os.kill(os.getpid(), signal.SIGKILL)
+    _armed = None
+    _log.warning("sleeping at a failpoint", extra={"failpoint": name, "seconds": _pause})
+    time.sleep(_pause)

@@ -21,6 +21,8 @@ HOPELESS: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.FENCED_INSTANCE_ID,
+    # The client itself is dead, and says so once: of a static member whose name another has taken.
+    KafkaError._FATAL,  # noqa: SLF001 - its public name
 }
 """What no waiting mends. A topic that a broker does not know is not among it: right after it was
 made, or while a broker starts, brokers say so of topics that are there."""

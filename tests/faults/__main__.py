@@ -1,0 +1,83 @@
+"""`make faults`: runs the matrix, or a part of it, and prints a table of what held."""
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.clusters import Clusters
+from tests.faults.fault import Fault
+from tests.faults.matrix import FAULTS, choose
+from tests.faults.run import Result, run_cell
+from tests.faults.scene import Variant
+from tests.faults.soak import soak_fault
+from tests.faults.table import table
+
+
+def main() -> int:
+    """Run what was chosen; 1 where an invariant did not hold."""
+    options = _options()
+    # A termination ends brokers and workers as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    faults = FAULTS if options.soak is None else [soak_fault(options.soak)]
+    cells = choose(faults, options.only, options.skip, options.sample, options.seed)
+    if options.list or not cells:
+        print("\n".join(f"{fault.name} [{variant}]" for fault, variant in cells) or "none")
+        return 0 if cells else 2
+    results: list[Result] = []
+    try:
+        with Clusters() as clusters:
+            for turn in range(options.repeat):
+                for fault, variant in cells:
+                    results.append(_run(fault, variant, clusters, options.seed + turn))
+    except KeyboardInterrupt:
+        print("interrupted; what ran until now:", file=sys.stderr)
+    print(f"\n{table(results)}")
+    return 0 if all(result.good for result in results) else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make faults ARGS=...", description=__doc__)
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="WORDS",
+        help="cells whose name holds these words, such as 'SIGKILL' or 'delayed, exactly once'; "
+        "may be given more than once, and all have to be in it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="WORDS", help="not those with these words"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random (default 1)")
+    parser.add_argument("--repeat", type=int, default=1, help="times, each with another seed")
+    parser.add_argument("--sample", type=int, help="only so many cells, chosen by the seed")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="no fault: I7 instead")
+    parser.add_argument("--list", action="store_true", help="only say which cells there are")
+    return parser.parse_args()
+
+
+def _run(fault: Fault, variant: Variant, clusters: Clusters, seed: int) -> Result:
+    """Run a cell and tell how it went; what a failed one leaves is kept."""
+    folder = Path(tempfile.mkdtemp(prefix="millstream-fault-"))
+    result = run_cell(fault, variant, clusters, folder, seed)
+    recoveries = ", ".join(f"{each.seconds:.1f} s after {each.after}" for each in result.recoveries)
+    print(
+        f"{'ok  ' if result.good else 'FAIL'} {fault.name} [{variant}] "
+        f"{result.seconds:.0f} s, {result.sent} events" + (f"; {recoveries}" if recoveries else ""),
+        flush=True,
+    )
+    if result.story:
+        print(f"     {', '.join(result.story)}", flush=True)
+    if result.good:
+        shutil.rmtree(folder)
+        return result
+    for violation in result.violations:
+        print(f"     {violation}", flush=True)
+    if result.error:
+        print(f"     {result.error.strip()}", flush=True)
+    print(f"     seed {seed}; settings and logs are in {folder}", flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

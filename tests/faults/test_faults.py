@@ -1,0 +1,35 @@
+"""A part of the matrix, chosen by a seed: `make faults` runs the whole of it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.clusters import Clusters
+from tests.faults.fault import Fault
+from tests.faults.matrix import FAULTS, choose
+from tests.faults.run import run_cell
+from tests.faults.scene import Variant
+from tests.kafka.cluster import Kafka
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
+
+SEED = int(os.environ.get("FAULTS_SEED", "20261121"))
+CELLS = 12
+"""About five minutes' worth."""
+
+
+@pytest.fixture(scope="module")
+def clusters(kafka: Kafka) -> Iterator[Clusters]:
+    with Clusters(kafka) as started:
+        yield started
+
+
+@pytest.mark.parametrize(("fault", "variant"), choose(FAULTS, sample=CELLS, seed=SEED), ids=str)
+def test_every_invariant_holds_after(
+    clusters: Clusters, tmp_path: Path, fault: Fault, variant: Variant
+) -> None:
+    result = run_cell(fault, variant, clusters, tmp_path, SEED)
+    assert result.error is None, f"{result.error}\n{result.story}"
+    assert result.violations == [], result.story
