@@ -435,6 +435,9 @@ def test_unseeded_parts_are_named() -> None:
         "KMeans"
     ]
     assert hash_ordered(build(SCALED)) == []
+    several = "compose.Select('a', 'b') | linear_model.LogisticRegression()"
+    assert hash_ordered(build(several)) == ["Select"], "it goes through a set of names"
+    assert hash_ordered(build("compose.Select('a') | linear_model.LogisticRegression()")) == []
 
 
 @pytest.mark.parametrize("model", REPEATABLE)

@@ -6,6 +6,7 @@ from typing import Any
 
 from river import base
 from river.cluster import CluStream, KMeans, STREAMKMeans
+from river.compose import Select
 
 _SEEDS = ("seed", "random_state")
 _HASH_ORDERED = (CluStream, KMeans, STREAMKMeans)
@@ -31,7 +32,18 @@ def hash_ordered(model: Any) -> list[str]:
 
     Those differ from process to process unless the environment sets PYTHONHASHSEED.
     """
-    return sorted({type(part).__name__ for part, _ in _parts(model) if type(part) in _HASH_ORDERED})
+    return sorted(
+        {
+            type(part).__name__
+            for part, _ in _parts(model)
+            if type(part) in _HASH_ORDERED or (type(part) is Select and _picks_several(part))
+        }
+    )
+
+
+def _picks_several(part: Select) -> bool:
+    """Whether it goes through a set of names, and so orders the features by their hashes."""
+    return len(part.keys) > 1 and all(isinstance(key, str) for key in part.keys)
 
 
 def _parts(model: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
