@@ -49,6 +49,8 @@ class Notes:
 
     def __init__(self) -> None:
         self._settings: dict[int, dict[str, Any]] = {}
+        self.began: int | None = None
+        """Where the app began in events, whatever a rebuild made of that; None: it never did."""
         self.rebuilt: Rebuilt | None = None
         """Of what the model was last made anew; None: it never was."""
         self.topics: dict[str, Any] | None = None
@@ -63,6 +65,7 @@ class Notes:
             note = orjson.loads(record.value)
             if note["kind"] == "settings":
                 self._settings[note["from"]] = note
+                self.began = note["from"] if self.began is None else min(self.began, note["from"])
             elif note["kind"] == "skip":
                 bad = DeadLetter(note["reason"], note["detail"])
                 self.skips[note["side"], note["offset"]] = bad

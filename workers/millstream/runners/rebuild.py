@@ -108,7 +108,7 @@ class Rebuild:
             return None
         low, end = log_bounds(self._restorer.admin, self._log, number)
         end = end if self._restorer.late else position
-        begin = 0 if self._restorer.late else notes.first_offset() or 0
+        begin = 0 if self._restorer.late else notes.began or 0
         start = min(end, max(self._offset(since, number, begin, end), 0))
         if low > start:
             if since.at != "start":
