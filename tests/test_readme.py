@@ -173,5 +173,6 @@ def test_a_model_is_made_anew_from_the_log(kafka: Kafka, tmp_path: Path) -> None
         worker.communicate(timeout=30)
     learned = []
     for line in block.strip().splitlines():
-        learned += re.findall(r"learned (\d+) examples", run(line.split("#")[0], tmp_path))
+        said = run(line.split("#")[0], tmp_path)
+        learned += re.findall(r"partition 0: version \S+ learned (\d+) examples", said)
     assert learned == ["2", "0", "1"]
