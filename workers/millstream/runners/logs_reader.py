@@ -87,6 +87,13 @@ class LogReader:
         """Whether the stretch is read to its end."""
         return self._stretch is None or self._position >= self._stretch.end
 
+    def progress(self) -> tuple[str, int, int]:
+        """Topic, how many offsets of the open stretch are read, and how many it has."""
+        stretch = self._stretch
+        if stretch is None:
+            return "", 0, 0
+        return stretch.topic, self._position - stretch.start, stretch.end - stretch.start
+
     def step(self, timeout: float) -> None:
         """Read a piece of the stretch, waiting for at most `timeout` seconds.
 
