@@ -31,8 +31,9 @@ from millstream.runners import failpoints
 from millstream.runners.batch import Batch
 from millstream.runners.clients import consumer_config, producer_config, reader_config
 from millstream.runners.membership import Membership, Partition
+from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
-from millstream.runners.publish import AtLeastOnce, Names
+from millstream.runners.publish import AtLeastOnce, Names, Patience
 from millstream.runners.publishing import Publishing, publisher_builder
 from millstream.runners.restorer import Restorer, Told
 from millstream.runners.slot import Slot
@@ -101,6 +102,8 @@ class Worker:
         admin = connect(self._settings)
         require_topics(self._settings, admin)
         slot = Slot(self._settings.app, self._settings.instance)
+        self._outage = Outage(self._settings, self._health, self._metrics)
+        self._outage.start()
         try:
             restorer = self._build_parts(admin, slot)
         except KafkaException as error:
@@ -116,11 +119,13 @@ class Worker:
             self._publishing.close()
             self._snapshots.close()
             restorer.close()
+            self._outage.stop()
             slot.release()
 
     def _build_parts(self, admin: AdminClient, slot: Slot) -> Restorer:
         settings = self._settings
-        build = publisher_builder(settings, self._names, slot.name, self._stopping)
+        patience = Patience(self._stopping, self._outage.turn)
+        build = publisher_builder(settings, self._names, slot.name, patience)
         self._publishing = Publishing(
             settings, build, slot.name, self._metrics, self._health, self._stopping
         )
@@ -167,7 +172,7 @@ class Worker:
 
     def _turn(self) -> None:
         membership = self._membership
-        self._health.beat()
+        self._outage.turn()
         began = time.monotonic()
         restoring = membership.restore_some(RESTORE_SLICE_SECONDS)
         if restoring:
