@@ -35,6 +35,7 @@ from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
 from millstream.runners.publish import AtLeastOnce, Names, Patience
 from millstream.runners.publishing import Publishing, publisher_builder
+from millstream.runners.quarantine import Quarantine
 from millstream.runners.restorer import Restorer, Told
 from millstream.runners.slot import Slot
 from millstream.runners.snapshot_topic import ModelsTopic
@@ -59,6 +60,8 @@ IDLE_WAIT_SECONDS: Final = 0.1
 BUSY_WAIT_SECONDS: Final = 0.01
 RESTORE_SLICE_SECONDS: Final = 0.1
 MAX_BROKEN_IN_A_ROW: Final = 10
+ATTEMPT_SECONDS: Final = 5.0
+"""How long to wait for a note of what is worked on; see `quarantine`."""
 PIECE_RECORDS: Final = 64
 """Records that are worked off, and written, at a time: few enough for the processor's cache to
 hold all that is made of them (a tenth faster than thousands at a time), and enough to share what a
@@ -92,6 +95,7 @@ class Worker:
         self._pace = Pace(settings.batch)
         self._watch = Watch(settings.dead_letters, self._names.dead_letters, metrics, health)
         self._broken_in_a_row = 0
+        self._one_by_one = False
 
     def stop(self) -> None:
         """Ask to finish the batch, commit and leave the group; from any thread or a signal."""
@@ -118,6 +122,7 @@ class Worker:
             self._consumer.close()
             self._publishing.close()
             self._snapshots.close()
+            self._quarantine.close()
             restorer.close()
             self._outage.stop()
             slot.release()
@@ -149,6 +154,11 @@ class Worker:
         writer = SnapshotWriter(settings.snapshots, topic, files, self._build_learner)
         self._snapshots = Snapshots(settings.snapshots, restorer, writer, self._metrics)
         self._membership.before_release = self._snapshots.release
+        config = {**producer_config(settings, None), "linger.ms": 0}
+        attempts = ModelsTopic(config, self._names.models, ATTEMPT_SECONDS)
+        self._quarantine = Quarantine(
+            settings.recovery.max_crashes, attempts, self._membership.restart
+        )
         self._piece_records = settings.batch.max_records if restorer.batched else PIECE_RECORDS
         return restorer
 
@@ -178,6 +188,9 @@ class Worker:
         if restoring:
             self._metrics.observe_stage("restore", time.monotonic() - began)
         self._watch.report_shards(membership)
+        self._one_by_one = self._quarantine.before_work(membership.partitions.values())
+        if self._one_by_one:
+            self._pace.be_careful()
         limit = self._pace.limit()
         fetching = time.monotonic()
         messages = membership.fetch(limit, self._wait(restoring=restoring))
@@ -185,7 +198,11 @@ class Worker:
         fetched = time.monotonic()
         if messages:
             failpoints.reach("after_poll")
-        if self._work(messages, batch, limit) and batch.taken:
+        try:
+            worked = self._work(messages, batch, limit)
+        finally:
+            self._quarantine.after_work()
+        if worked and batch.taken:
             processed = time.monotonic()
             self._pace.learn(batch.taken, processed - fetched)
             self._metrics.observe_batch(batch.taken)
@@ -227,7 +244,7 @@ class Worker:
 
     def _pieces(self, messages: list[Any]) -> Iterator[list[Any]]:
         """At least one, even with nothing in it: what waits may be due."""
-        size = self._piece_records
+        size = 1 if self._one_by_one else self._piece_records
         for start in range(0, len(messages) or 1, size):
             yield messages[start : start + size]
 
