@@ -109,6 +109,12 @@ class Worker:
         self._outage = Outage(self._settings, self._health, self._metrics)
         self._outage.start()
         try:
+            self._run(admin, slot)
+        finally:
+            self._outage.stop()
+
+    def _run(self, admin: AdminClient, slot: Slot) -> None:
+        try:
             restorer = self._build_parts(admin, slot)
         except KafkaException as error:
             raise SettingsError(f"kafka: {error.args[0].str()}") from error
@@ -124,7 +130,6 @@ class Worker:
             self._snapshots.close()
             self._quarantine.close()
             restorer.close()
-            self._outage.stop()
             slot.release()
 
     def _build_parts(self, admin: AdminClient, slot: Slot) -> Restorer:
@@ -232,6 +237,7 @@ class Worker:
                 most = limit - batch.taken_of(partition)
                 try:
                     outcome = self._process(partition, records.get(partition.number), most)
+                    self._quarantine.worked(partition)
                 except Restore as broken:
                     self._abandon(batch, messages)
                     self._restore_without(partition, broken)

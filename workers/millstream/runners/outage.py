@@ -48,8 +48,9 @@ class Outage:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more; what was asked last may still be on its way."""
+        """Ask no more, and wait for the last answer: a client must not outlive Python."""
         self._ending.set()
+        self._thread.join(ANSWER_SECONDS + ASK_EVERY_SECONDS)
 
     def turn(self) -> None:
         """For the loop, wherever it waits: a sign of life. Raises `Stop` past the limit."""

@@ -87,12 +87,16 @@ class Quarantine:
                 self._begin(partition, shard, self._max_crashes)
         return any(watch.suspect for watch in self._watches.values())
 
+    def worked(self, partition: Partition) -> None:
+        """A partition's records did not kill: what others do next must not be put down to them."""
+        watch = self._watches.get(partition.number)
+        if watch is not None and watch.suspect is not None:
+            self._take_back(watch)
+
     def after_work(self) -> None:
         """The process lives, so nothing that it worked on has killed it."""
         for number, watch in list(self._watches.items()):
-            if watch.standing is not None:
-                self._write(watch, watch.standing.survived())
-                watch.standing = None
+            self._take_back(watch)
             watch.mute = False
             if watch.partition.shard is not watch.shard or watch.is_past():
                 watch.shard.before = None
@@ -149,6 +153,11 @@ class Quarantine:
         else:
             return
         self._write(watch, watch.standing)
+
+    def _take_back(self, watch: _Watch) -> None:
+        if watch.standing is not None:
+            self._write(watch, watch.standing.survived())
+            watch.standing = None
 
     def _write(self, watch: _Watch, attempt: Attempt) -> None:
         try:
