@@ -68,6 +68,39 @@ def test_a_worker_is_ready_once_it_joined_and_all_its_shards_are_restored(health
     assert health.ready()
 
 
+def test_a_worker_that_waits_for_a_broker_is_alive_but_not_ready(
+    health: Health, clock: Clock
+) -> None:
+    health.set_shards(assigned=1, restored=1)
+    for seconds in range(10, 100, 4):
+        clock.now += 4
+        health.set_outage(seconds)
+    assert health.alive()
+    assert not health.ready()
+    assert health.why_not_ready() == "no broker has answered for 98 s"
+
+
+def test_a_loop_that_still_hangs_after_an_outage_is_not_alive(health: Health, clock: Clock) -> None:
+    health.set_shards(assigned=1, restored=1)
+    clock.now += 100
+    health.set_outage(100)
+    health.set_outage(0)
+    assert health.ready()
+    clock.now += 30
+    assert health.alive()
+    clock.now += 0.1
+    health.set_outage(0)
+    assert not health.alive()
+
+
+def test_a_worker_that_is_not_ready_says_what_it_waits_for(health: Health) -> None:
+    assert health.why_not_ready() == "the worker has not joined its group yet"
+    health.set_shards(assigned=2, restored=1)
+    assert health.why_not_ready() == "1 of 2 shards are restored"
+    health.set_shards(assigned=2, restored=2)
+    assert health.why_not_ready() is None
+
+
 def test_a_member_without_partitions_is_ready(health: Health) -> None:
     health.set_shards(assigned=0, restored=0)
     assert health.ready()

@@ -33,6 +33,8 @@ class Health:
         self._stall_after = stall_after
         self._clock = clock
         self._last_beat = clock()
+        # (seconds without a broker, when that was said) in one object, as below.
+        self._outage: tuple[float, float] | None = None
         # (assigned, restored) in one object: the HTTP threads read it while the loop writes it.
         self._shards: tuple[int, int] | None = None
 
@@ -44,13 +46,38 @@ class Health:
         """Say that the worker is in its group, owns `assigned` shards and restored some of them."""
         self._shards = (assigned, restored)
 
+    def set_outage(self, seconds: float) -> None:
+        """Say for how long no broker has answered; 0: one does, or has until a moment ago."""
+        if seconds:
+            self._outage = (seconds, self._clock())
+        elif self._outage is not None:
+            self._outage = (0.0, self._outage[1])
+
     def alive(self) -> bool:
-        """Whether a beat came within the last `stall_after` seconds."""
-        return self.seconds_since_beat() <= self._stall_after
+        """Whether a beat came within the last `stall_after` seconds.
+
+        A loop that waits for a broker that is away is not stuck, so an outage does not count: the
+        loop has all that time again once a broker answers.
+        """
+        stalled = self.seconds_since_beat()
+        if self._outage is not None:
+            stalled = min(stalled, self._clock() - self._outage[1])
+        return stalled <= self._stall_after
 
     def ready(self) -> bool:
-        """Whether the worker is in its group, and all shards it was given there are restored."""
-        return self._shards is not None and self._shards[0] == self._shards[1]
+        """Whether nothing keeps the worker from working: see `why_not_ready`."""
+        return self.why_not_ready() is None
+
+    def why_not_ready(self) -> str | None:
+        """What there is to wait for: a broker, the group, or shards that are being restored."""
+        if self._outage is not None and self._outage[0]:
+            return f"no broker has answered for {self._outage[0]:.0f} s"
+        if self._shards is None:
+            return "the worker has not joined its group yet"
+        assigned, restored = self._shards
+        if assigned != restored:
+            return f"{restored} of {assigned} shards are restored"
+        return None
 
     def seconds_since_beat(self) -> float:
         """How long ago the loop last made a turn."""
@@ -62,6 +89,7 @@ class Health:
         return {
             "alive": self.alive(),
             "ready": self.ready(),
+            "reason": self.why_not_ready(),
             "joined": self._shards is not None,
             "shards_assigned": assigned,
             "shards_restored": restored,

@@ -97,6 +97,11 @@ class Metrics:
             "Records of its own logs that this worker has read to restore shards.",
             registry=self.registry,
         )
+        self._broker_silence = Gauge(
+            "millstream_broker_silence_seconds",
+            "For how long no broker has answered; 0 while one does.",
+            registry=self.registry,
+        )
         self._shards = Gauge(
             "millstream_shards",
             "Shards (partitions of events) that this worker owns, and how many are restored.",
@@ -269,6 +274,10 @@ class Metrics:
         """What a restore read, and how long it took."""
         self._restored.inc(records)
         self._restore_seconds.labels(str(partition)).set(seconds)
+
+    def set_broker_silence(self, seconds: float) -> None:
+        """For how long no broker has answered."""
+        self._broker_silence.set(seconds)
 
     def set_lag(self, side: Side, partition: int, records: int, seconds: float) -> None:
         """How far behind the end of its input a shard is."""

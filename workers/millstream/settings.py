@@ -90,10 +90,14 @@ class SnapshotSettings(Spec):
 
 
 class RecoverySettings(Spec):
-    """What a restore does where the logs do not hold what it needs."""
+    """What is done about logs that are gone, brokers that are away, and records that kill."""
 
     lost_log: Literal["stop", "continue"] = "stop"
     """Where a topic's retention has deleted what was not worked off or is needed for the state."""
+    max_outage: Milliseconds = 600_000
+    """The worker ends when no broker has answered for so long; 0: it waits for ever."""
+    max_crashes: int | None = Field(default=3, ge=1, le=1_000)
+    """After so many crashes over one record, that record goes to dead letters; None: never."""
 
 
 class HttpSettings(Spec):

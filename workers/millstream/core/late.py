@@ -123,6 +123,8 @@ class LateShard(Shard):
 
     def _item(self, side: Side, record: Record, now: int) -> Item[object]:
         content: Event | LabelMessage | DeadLetter | None
+        if self.before is not None:
+            self.before(side, record.offset)
         try:
             content = self.read(record) if side == "events" else self._read_label(record)
         except DeadLetter as bad:
@@ -139,6 +141,8 @@ class LateShard(Shard):
         return Item(record, content, time, turn=self._latest[side], tells_time=tells_time)
 
     def _read_label(self, record: Record) -> LabelMessage | None:
+        if ("labels", record.offset) in self._skips:
+            raise self._skips["labels", record.offset]
         if record.headers is UNREADABLE_HEADERS:
             raise DeadLetter("headers", "a header's name is not UTF-8")
         return None if record.value is None else self._label_reader.read(record.value)
@@ -199,6 +203,8 @@ class LateShard(Shard):
         identity = event.id
         if identity is None:
             raise DeadLetter("id")
+        if self.before is not None:
+            self.before("events", item.record.offset)
         answer = self.answer(event.features)
         self.latest = event.features
         repeat = self.join.is_repeat(identity, item.time)
@@ -314,6 +320,8 @@ class LateShard(Shard):
         """Learn, unless the model is known to break on this example."""
         if ("examples", waiting.offset) in self._skips:
             return False
+        if self.before is not None:
+            self.before("examples", waiting.offset)
         try:
             self.learn(waiting.example, label)
         except Exception as error:

@@ -12,6 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from millstream.core import outputs
+from millstream.core.attempts import Attempt
 from millstream.core.records import Output, Record
 from millstream.core.shard import Era
 from millstream.core.snapshot_log import is_snapshot
@@ -56,6 +57,8 @@ class Notes:
         self.topics: dict[str, Any] | None = None
         """Which topics these were, and how many partitions: see `outputs.topics_note`."""
         self.skips: dict[tuple[str, int], DeadLetter] = {}
+        self.attempt: Attempt | None = None
+        """What a process had begun that did not live to take it back; None: nothing."""
 
     def add(self, record: Record) -> None:
         """Take in one record; snapshots, which stand beside the notes, are not for here."""
@@ -73,6 +76,9 @@ class Notes:
                 self._take_rebuilt(note)
             elif note["kind"] == "topics":
                 self.topics = note
+            elif note["kind"] == "attempt":
+                attempt = Attempt.model_validate(note)
+                self.attempt = attempt if attempt.crashes else None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError) as error:
             raise _unreadable(f"a record at offset {record.offset}") from error
 

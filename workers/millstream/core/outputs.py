@@ -198,15 +198,18 @@ def topics_note(partition: int, partitions: int, ids: dict[str, str]) -> Output:
     return Output(f"{partition}/topics".encode(), encode(note), None)
 
 
-def skip_note(partition: int, offset: int, bad: DeadLetter) -> Output:
-    """The event at `offset` is left out of the fold, though its bytes alone would not say so."""
+def skip_note(partition: int, offset: int, bad: DeadLetter, side: str = "events") -> Output:
+    """The record at `offset` is left out of the fold, though its bytes alone would not say so.
+
+    `side`: `events`, `labels`, or `examples`, by the offset of the event.
+    """
     return Output(
-        f"{partition}/skip/events/{offset}".encode(),
+        f"{partition}/skip/{side}/{offset}".encode(),
         encode(
             {
                 "kind": "skip",
                 "partition": partition,
-                "side": "events",
+                "side": side,
                 "offset": offset,
                 "reason": bad.reason,
                 "detail": bad.detail,

@@ -52,6 +52,7 @@ REASONS: Final[dict[str, tuple[Stage, str]]] = {
     "predict_error": ("predict", "the model raised an error when it predicted"),
     "not_finite": ("predict", "the model answered with a number that is not finite"),
     "learn_error": ("learn", "the model raised an error when it learned"),
+    "quarantined": ("predict", "the process died, again and again, as it worked on this record"),
     "too_large": ("publish", "the prediction record would be larger than a message may be"),
 }
 """Every reason a dead letter can have: the stage it belongs to, and what it means."""

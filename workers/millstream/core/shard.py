@@ -48,7 +48,8 @@ class Plan:
     """In the order of their starts; the last one is that of today's settings."""
     skips: Mapping[tuple[str, int], DeadLetter]
     """What is not learned from though its bytes would not say so: `("events", offset)` is left
-    out altogether, `("examples", source offset of the event)` is predicted but never learned."""
+    out altogether, so is `("labels", offset)`; `("examples", source offset of the event)` is
+    predicted but never learned."""
 
 
 class Shard:
@@ -64,6 +65,9 @@ class Shard:
         self.learned = 0
         self.latest: Features | None = None
         """Features of the latest event predicted on: what a snapshot proves itself by."""
+        self.before: Callable[[str, int], None] | None = None
+        """Called with what is about to be worked on, in the terms of `Plan.skips` and `labels`: the
+        first event of a batch, or (late labels) each record and example. None: nobody asks."""
         self._skips = plan.skips
         self._notes: list[Output] = []
         self._readers = deque(
@@ -91,6 +95,8 @@ class Shard:
         batch = records["events"]
         if not batch:
             return out
+        if self.before is not None:
+            self.before("events", batch[0].offset)
         self._account("events", batch, out)
         for reader, part in self._by_era(batch):
             self._reader = reader

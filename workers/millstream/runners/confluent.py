@@ -31,9 +31,11 @@ from millstream.runners import failpoints
 from millstream.runners.batch import Batch
 from millstream.runners.clients import consumer_config, producer_config, reader_config
 from millstream.runners.membership import Membership, Partition
+from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
-from millstream.runners.publish import AtLeastOnce, Names
+from millstream.runners.publish import AtLeastOnce, Names, Patience
 from millstream.runners.publishing import Publishing, publisher_builder
+from millstream.runners.quarantine import Quarantine
 from millstream.runners.restorer import Restorer, Told
 from millstream.runners.slot import Slot
 from millstream.runners.snapshot_topic import ModelsTopic
@@ -58,6 +60,8 @@ IDLE_WAIT_SECONDS: Final = 0.1
 BUSY_WAIT_SECONDS: Final = 0.01
 RESTORE_SLICE_SECONDS: Final = 0.1
 MAX_BROKEN_IN_A_ROW: Final = 10
+ATTEMPT_SECONDS: Final = 5.0
+"""How long to wait for a note of what is worked on; see `quarantine`."""
 PIECE_RECORDS: Final = 64
 """Records that are worked off, and written, at a time: few enough for the processor's cache to
 hold all that is made of them (a tenth faster than thousands at a time), and enough to share what a
@@ -91,6 +95,7 @@ class Worker:
         self._pace = Pace(settings.batch)
         self._watch = Watch(settings.dead_letters, self._names.dead_letters, metrics, health)
         self._broken_in_a_row = 0
+        self._one_by_one = False
 
     def stop(self) -> None:
         """Ask to finish the batch, commit and leave the group; from any thread or a signal."""
@@ -101,6 +106,14 @@ class Worker:
         admin = connect(self._settings)
         require_topics(self._settings, admin)
         slot = Slot(self._settings.app, self._settings.instance)
+        self._outage = Outage(self._settings, self._health, self._metrics)
+        self._outage.start()
+        try:
+            self._run(admin, slot)
+        finally:
+            self._outage.stop()
+
+    def _run(self, admin: AdminClient, slot: Slot) -> None:
         try:
             restorer = self._build_parts(admin, slot)
         except KafkaException as error:
@@ -115,12 +128,14 @@ class Worker:
             self._consumer.close()
             self._publishing.close()
             self._snapshots.close()
+            self._quarantine.close()
             restorer.close()
             slot.release()
 
     def _build_parts(self, admin: AdminClient, slot: Slot) -> Restorer:
         settings = self._settings
-        build = publisher_builder(settings, self._names, slot.name, self._stopping)
+        patience = Patience(self._stopping, self._outage.turn)
+        build = publisher_builder(settings, self._names, slot.name, patience)
         self._publishing = Publishing(
             settings, build, slot.name, self._metrics, self._health, self._stopping
         )
@@ -144,6 +159,11 @@ class Worker:
         writer = SnapshotWriter(settings.snapshots, topic, files, self._build_learner)
         self._snapshots = Snapshots(settings.snapshots, restorer, writer, self._metrics)
         self._membership.before_release = self._snapshots.release
+        config = {**producer_config(settings, None), "linger.ms": 0}
+        attempts = ModelsTopic(config, self._names.models, ATTEMPT_SECONDS)
+        self._quarantine = Quarantine(
+            settings.recovery.max_crashes, attempts, self._membership.restart
+        )
         self._piece_records = settings.batch.max_records if restorer.batched else PIECE_RECORDS
         return restorer
 
@@ -167,12 +187,15 @@ class Worker:
 
     def _turn(self) -> None:
         membership = self._membership
-        self._health.beat()
+        self._outage.turn()
         began = time.monotonic()
         restoring = membership.restore_some(RESTORE_SLICE_SECONDS)
         if restoring:
             self._metrics.observe_stage("restore", time.monotonic() - began)
         self._watch.report_shards(membership)
+        self._one_by_one = self._quarantine.before_work(membership.partitions.values())
+        if self._one_by_one:
+            self._pace.be_careful()
         limit = self._pace.limit()
         fetching = time.monotonic()
         messages = membership.fetch(limit, self._wait(restoring=restoring))
@@ -180,7 +203,11 @@ class Worker:
         fetched = time.monotonic()
         if messages:
             failpoints.reach("after_poll")
-        if self._work(messages, batch, limit) and batch.taken:
+        try:
+            worked = self._work(messages, batch, limit)
+        finally:
+            self._quarantine.after_work()
+        if worked and batch.taken:
             processed = time.monotonic()
             self._pace.learn(batch.taken, processed - fetched)
             self._metrics.observe_batch(batch.taken)
@@ -210,6 +237,7 @@ class Worker:
                 most = limit - batch.taken_of(partition)
                 try:
                     outcome = self._process(partition, records.get(partition.number), most)
+                    self._quarantine.worked(partition)
                 except Restore as broken:
                     self._abandon(batch, messages)
                     self._restore_without(partition, broken)
@@ -222,7 +250,7 @@ class Worker:
 
     def _pieces(self, messages: list[Any]) -> Iterator[list[Any]]:
         """At least one, even with nothing in it: what waits may be due."""
-        size = self._piece_records
+        size = 1 if self._one_by_one else self._piece_records
         for start in range(0, len(messages) or 1, size):
             yield messages[start : start + size]
 

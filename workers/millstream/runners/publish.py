@@ -91,11 +91,22 @@ def commit_offsets(consumer: Consumer, offsets: Sequence[TopicPartition]) -> Non
         raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
 
 
-def _wait_or_stop(producer: Producer, stopping: Event, reason: str) -> None:
-    """Before the same call is made again; a worker that is to end does not wait for a broker."""
-    if stopping.is_set():
-        raise Stop(f"stopped while Kafka did not answer ({reason}): the open batch does not count")
-    producer.poll(0.1)
+class Patience:
+    """What waiting for a broker has to heed; `beat` may raise `Stop`."""
+
+    def __init__(self, stopping: Event, beat: Callable[[], None]) -> None:
+        self._stopping = stopping
+        self._beat = beat
+
+    def wait(self, producer: Producer, reason: str) -> None:
+        """Before a call is made again; a worker that is to end does not wait for a broker."""
+        if self._stopping.is_set():
+            raise Stop(
+                f"stopped while Kafka did not answer ({reason}): the open batch does not count, "
+                "and is worked off again at the next start"
+            )
+        self._beat()
+        producer.poll(0.1)
 
 
 def _check_member(consumer: Consumer, member: str) -> None:
@@ -106,12 +117,9 @@ def _check_member(consumer: Consumer, member: str) -> None:
 class ExactlyOnce:
     """Outputs and offsets in one Kafka transaction."""
 
-    def __init__(self, config: dict[str, Any], names: Names, stopping: Event) -> None:
-        """Fences any older producer of the same transactional id.
-
-        `stopping` is set when the worker is to end: it no longer waits for a broker then.
-        """
-        self._stopping = stopping
+    def __init__(self, config: dict[str, Any], names: Names, patience: Patience) -> None:
+        """Fences any older producer of the same transactional id."""
+        self._patience = patience
         self._names = names
         self._producer = Producer(config)
         self._seconds_of_a_transaction = config["transaction.timeout.ms"] / 1000
@@ -198,7 +206,7 @@ class ExactlyOnce:
                 if error.txn_requires_abort():
                     raise Aborted(error.str()) from raised
                 if error.retriable():
-                    _wait_or_stop(self._producer, self._stopping, error.str())
+                    self._patience.wait(self._producer, error.str())
                     continue
                 raise self._give_up(raised) from raised
             return
@@ -228,9 +236,9 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Outputs, then offsets."""
 
-    def __init__(self, config: dict[str, Any], names: Names, stopping: Event) -> None:
-        """Connects when the first message is written; `stopping` as in `ExactlyOnce`."""
-        self._stopping = stopping
+    def __init__(self, config: dict[str, Any], names: Names, patience: Patience) -> None:
+        """Connects when the first message is written."""
+        self._patience = patience
         self._names = names
         self._failed: KafkaError | None = None
         self._open: list[tuple[int, Outcome]] = []
@@ -291,7 +299,7 @@ class AtLeastOnce:
 
     def _flush(self) -> None:
         while self._producer.flush(10.0):
-            _wait_or_stop(self._producer, self._stopping, "outputs are not acknowledged")
+            self._patience.wait(self._producer, "outputs are not acknowledged")
         if self._failed is not None:
             failed, self._failed = self._failed, None
             raise Aborted(f"an output was not delivered: {failed.name()}: {failed.str()}")

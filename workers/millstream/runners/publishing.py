@@ -15,7 +15,14 @@ from millstream.metrics import Metrics
 from millstream.runners.batch import Batch
 from millstream.runners.clients import producer_config, session_timeout_ms
 from millstream.runners.membership import Membership, Partition
-from millstream.runners.publish import Aborted, AtLeastOnce, ExactlyOnce, Names, ProducerLost
+from millstream.runners.publish import (
+    Aborted,
+    AtLeastOnce,
+    ExactlyOnce,
+    Names,
+    Patience,
+    ProducerLost,
+)
 from millstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,14 +36,14 @@ Publish = ExactlyOnce | AtLeastOnce
 
 
 def publisher_builder(
-    settings: Settings, names: Names, slot: str, stopping: threading.Event
+    settings: Settings, names: Names, slot: str, patience: Patience
 ) -> Callable[[], Publish]:
     """How to make a publisher of the guarantee that the settings name."""
 
     def build() -> Publish:
         if settings.processing_guarantee == "exactly_once":
-            return ExactlyOnce(producer_config(settings, slot), names, stopping)
-        return AtLeastOnce(producer_config(settings, None), names, stopping)
+            return ExactlyOnce(producer_config(settings, slot), names, patience)
+        return AtLeastOnce(producer_config(settings, None), names, patience)
 
     return build
 

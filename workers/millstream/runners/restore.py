@@ -347,6 +347,7 @@ class ShardRestore:
             Kept.of(self._snapshots),
             self._claims.chain(shard.owner) if isinstance(shard, LateShard) else {},
             self._source.model_version,
+            self._notes.attempt,
         )
         shard.announce(
             [*notes, *self._topic_notes, *(note for _, note in self._new_skips.values() if note)]

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka.admin import AdminClient
 
+from millstream.core.attempts import Attempt
 from millstream.core.models.build import definition_digest
 from millstream.core.models.learner import Learner
 from millstream.core.outputs import Source
@@ -47,6 +48,8 @@ class Restored:
     """At least once: see `Claims.chain`."""
     version: str = ""
     """Of the model, with its lineage."""
+    attempt: Attempt | None = None
+    """What the process before died over: see `runners.quarantine`."""
 
 
 NOTHING_RESTORED: Final = Restored(0, {}, Kept(), {})

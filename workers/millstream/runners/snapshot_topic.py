@@ -18,9 +18,10 @@ class NotWritten(MillstreamError):
 class ModelsTopic:
     """A producer of its own: a snapshot is none of the business of a batch's transaction."""
 
-    def __init__(self, config: dict[str, Any], topic: str) -> None:
-        """`config` of a producer without a transactional id."""
+    def __init__(self, config: dict[str, Any], topic: str, seconds: float = FLUSH_SECONDS) -> None:
+        """`config` of a producer without a transactional id; `seconds`: how long to wait."""
         self._topic = topic
+        self._seconds = seconds
         self._failed: KafkaError | None = None
         self._producer = Producer({**config, "on_delivery": self._on_delivery})
 
@@ -37,9 +38,9 @@ class ModelsTopic:
         except (KafkaException, BufferError) as error:
             self._producer.purge()
             raise NotWritten(f"{self._topic}: {error}") from error
-        if self._producer.flush(FLUSH_SECONDS):
+        if self._producer.flush(self._seconds):
             self._producer.purge()
-            raise NotWritten(f"{self._topic} was not reached within {FLUSH_SECONDS:g} s")
+            raise NotWritten(f"{self._topic} was not reached within {self._seconds:g} s")
         if self._failed is not None:
             raise NotWritten(f"{self._topic}: {self._failed.str()}")
 

@@ -1,0 +1,158 @@
+"""A broker that is away for longer than a moment: the worker waits, says so, and goes on."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from confluent_kafka import KafkaException
+
+from tests.kafka.app import App, event_of, released_digests
+from tests.kafka.cluster import Kafka, wait_until
+from tests.kafka.feed import Feed, assert_each_event_has_one_prediction, expected_digests
+from tests.kafka.fixture import LocalKafka, local_kafka
+from tests.kafka.worker import WorkerProcess
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def own_cluster(kafka: Kafka) -> Iterator[LocalKafka]:
+    """A cluster that no other test is on; asks for the shared one only for its skip or failure."""
+    del kafka
+    with local_kafka() as cluster:
+        yield cluster
+
+
+@contextmanager
+def away(cluster: LocalKafka, kafka: Kafka, how: str = "pause") -> Iterator[None]:
+    """No broker answers in here; afterwards they do again."""
+    cluster.kill() if how == "kill" else cluster.pause()
+    try:
+        yield
+    finally:
+        cluster.restart() if how == "kill" else cluster.resume()
+        wait_until(lambda: answers(kafka), 120, "the brokers are back")
+
+
+def answers(kafka: Kafka) -> bool:
+    """Whether new topics can be made: a controller is there, and brokers are not fenced."""
+    try:
+        kafka.create_topics(kafka.unique("back"))
+    except KafkaException:
+        return False
+    return True
+
+
+def ask(worker: WorkerProcess, path: str) -> tuple[int, str]:
+    """Status and body of a probe or of the metrics."""
+    address = re.findall(r"serving .*address=([^)\s]+)", worker.log_text())[-1]
+    try:
+        with urlopen(f"http://{address}/{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def is_ready(worker: WorkerProcess) -> bool:
+    return ask(worker, "readyz")[0] == 200
+
+
+def silence(worker: WorkerProcess) -> float:
+    """Seconds without a broker, as the metric has it."""
+    found = re.search(
+        r"^millstream_broker_silence_seconds (\S+)$", ask(worker, "metrics")[1], re.MULTILINE
+    )
+    assert found is not None
+    return float(found[1])
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_a_worker_waits_out_a_broker_alive_and_not_ready_and_goes_on_by_itself(
+    own_cluster: LocalKafka, tmp_path: Path, guarantee: str, how: str
+) -> None:
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    app = App(
+        kafka, tmp_path, processing_guarantee=guarantee, labels={"from": "topic", "wait": "1h"}
+    )
+    with app.worker() as worker, Feed(kafka, app, per_second=30) as feed:
+        worker.wait_until(lambda: app.handled() > 30)
+        worker.wait_until(lambda: is_ready(worker))
+        with away(own_cluster, kafka, how):
+            worker.wait_until(lambda: not is_ready(worker))
+            reason = json.loads(ask(worker, "readyz")[1])["reason"]
+            assert re.fullmatch(r"no broker has answered for \d+ s", reason)
+            # Longer than a loop may be silent, and than a session: alive all the while.
+            worker.wait_until(
+                lambda: ask(worker, "livez")[0] == 503 or silence(worker) > 40, timeout=120
+            )
+            assert ask(worker, "livez")[0] == 200
+        before = feed.sent
+        worker.wait_until(lambda: is_ready(worker) and silence(worker) == 0, timeout=120)
+        worker.wait_until(lambda: app.handled() > before, timeout=120)
+        feed.end()
+        worker.wait_until(lambda: app.resolved() == feed.sent, timeout=120)
+        assert worker.stop() == 0
+        digests = released_digests(worker)
+    assert_each_event_has_one_prediction(app, feed.sent, repeats=guarantee == "at_least_once")
+    assert digests == expected_digests(app)
+
+
+def test_a_moment_without_a_broker_costs_neither_membership_nor_state(
+    own_cluster: LocalKafka, tmp_path: Path
+) -> None:
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    app = App(kafka, tmp_path)
+    with app.worker() as worker:
+        with Feed(kafka, app, per_second=30) as feed:
+            worker.wait_until(lambda: app.handled() > 30)
+        worker.wait_until(lambda: app.handled() == feed.sent)
+        with away(own_cluster, kafka):
+            worker.wait_until(lambda: silence(worker) > 2)  # within the session
+        worker.wait_until(lambda: silence(worker) == 0)
+        with Feed(kafka, app, per_second=30) as more:
+            worker.wait_until(lambda: app.handled() > feed.sent)
+        worker.wait_until(lambda: app.handled() == feed.sent + more.sent)
+        assert worker.log_text().count("partitions assigned") == 1
+        assert worker.log_text().count("restored (") == 1
+        assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_a_broker_away_for_longer_than_the_limit_ends_the_worker_with_one_sentence(
+    own_cluster: LocalKafka, tmp_path: Path, guarantee: str
+) -> None:
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    app = App(kafka, tmp_path, processing_guarantee=guarantee, recovery={"max_outage": "15s"})
+    with app.worker() as worker:
+        with Feed(kafka, app, per_second=30) as feed:
+            worker.wait_until(lambda: app.handled() > 30)
+            with away(own_cluster, kafka):
+                assert worker.wait(90) == 1
+        assert "no broker has answered for" in worker.log_text().splitlines()[-1]
+        assert "Traceback" not in worker.log_text()
+        worker.start()
+        worker.wait_until(lambda: app.handled() == feed.sent, timeout=120)
+        assert worker.stop() == 0
+    assert_each_event_has_one_prediction(app, feed.sent, repeats=guarantee == "at_least_once")
+
+
+@pytest.mark.parametrize("signal", ["sigterm", "sigint"])
+def test_an_idle_worker_that_is_to_stop_ends_well_while_no_broker_answers(
+    own_cluster: LocalKafka, tmp_path: Path, signal: str
+) -> None:
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    app = App(kafka, tmp_path)
+    with app.worker() as worker:
+        app.send(app.events, [event_of(0)])
+        worker.wait_until(lambda: kafka.committed(app.name, app.events, 0) == 1)
+        with away(own_cluster, kafka):
+            worker.wait_until(lambda: not is_ready(worker))
+            getattr(worker, signal)()
+            assert worker.wait(30) == 0
+    assert "Traceback" not in worker.log_text()
