@@ -59,9 +59,9 @@ def audit(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make predictions again, from snapshots and logs: do they come out the same, bit for bit?
+    """Make predictions again from snapshots and logs, and compare them bit for bit.
 
-    Exit code 1 if one does not, or cannot be made again, or is not there.
+    Exit code 1 if one is different, or cannot be made again, or is not there.
     """
     settings = load_for_command(settings_file)
     names = {*(ids or ()), *_ids_of(ids_file)}
@@ -164,12 +164,12 @@ def _print(audited: list[Audited], missing: list[str]) -> None:
 
 def _line(each: Audited) -> Text:
     recorded = each.recorded
+    place = f"event {recorded.partition}/{recorded.source}"
     line = Text.assemble(
         (_MEANING[each.verdict], _COLOURS[each.verdict]),
         f"  {printable(str(recorded.id))} ",
-        (f"event {recorded.partition}/{recorded.source}, version {recorded.version}, "
-         f"learned {recorded.learned:,}", "dim"),
-    )  # fmt: skip
+        (f"{place}, version {recorded.version}, learned {recorded.learned:,}", "dim"),
+    )
     if each.answer is not None:
         start = f"snapshot {each.snapshot}" if each.snapshot else "the beginning"
         line.append(f", from {start}", "dim")

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from millstream.core.records import Record
@@ -12,6 +13,14 @@ from millstream.runners import topics
 from millstream.runners.clients import reader_config
 from millstream.runners.logs_reader import LogReader, Stretch, log_bounds
 from millstream.settings import Settings
+
+_NO_LEADER_YET: Final = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
+_RETRY_SECONDS: Final = 0.1
 
 
 def read_log(
@@ -39,10 +48,15 @@ def read_log(
 
 def bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int]:
     """As `log_bounds`; raises Stop where the brokers do not say."""
-    try:
-        return log_bounds(admin, topic, partition)
-    except KafkaException as error:
-        raise _unreadable(topic, partition, error) from error
+    deadline = time.monotonic() + topics.ADMIN_TIMEOUT_SECONDS
+    while True:
+        try:
+            return log_bounds(admin, topic, partition)
+        except KafkaException as error:
+            # Right after a topic was made, or a broker has gone, nobody leads the partition.
+            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                raise _unreadable(topic, partition, error) from error
+        time.sleep(_RETRY_SECONDS)
 
 
 def read_stretch(

@@ -3,16 +3,14 @@
 import time
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from millstream.core.records import Side
 from millstream.core.snapshot_log import Pointer
-from millstream.errors import Stop
 from millstream.runners.group_offsets import GroupOffsets
+from millstream.runners.log_tail import bounds
 from millstream.runners.looking import input_topics, read_models, restore_now
 from millstream.runners.restorer import Restorer
-from millstream.runners.topics import reason
 
 
 @dataclass(slots=True)
@@ -76,8 +74,8 @@ class StateReader:
         )
         state = ShardState(
             partition,
-            {side: SideState(committed[0][side], self._end(side, partition))
-             for side in self._topics},
+            {side: SideState(committed[0][side], bounds(self._admin, topic, partition)[1])
+             for side, topic in self._topics.items()},
             version,
             newest,
             None if newest is None else max(0, time.time_ns() // 1_000_000 - newest.created_at),
@@ -93,14 +91,6 @@ class StateReader:
                 self._offsets.of(partition) != committed,
             )
         return state
-
-    def _end(self, side: Side, partition: int) -> int:
-        where = TopicPartition(self._topics[side], partition)
-        try:
-            answer = self._admin.list_offsets({where: OffsetSpec.latest()})[where]
-            return int(answer.result().offset)
-        except KafkaException as error:
-            raise Stop(f"{where.topic} partition {partition}: {reason(error)}") from error
 
     def close(self) -> None:
         """Let go of the broker."""
