@@ -176,3 +176,28 @@ def test_a_model_is_made_anew_from_the_log(kafka: Kafka, tmp_path: Path) -> None
         said = run(line.split("#")[0], tmp_path)
         learned += re.findall(r"partition 0: version \S+ learned (\d+) examples", said)
     assert learned == ["2", "0", "1"]
+
+
+@pytest.mark.kafka
+def test_an_app_is_looked_into(kafka: Kafka, tmp_path: Path) -> None:
+    app = kafka.unique("fraud")
+    text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
+    text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
+    (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
+    create, _, work = (line.split("#")[0] for line in blocks("sh")[1].strip().splitlines())
+    (block,) = (each for each in blocks("sh") if "millstream audit" in each)
+    state, names, verify, one, stretch = (line.split("#")[0] for line in block.strip().splitlines())
+    run(create, tmp_path)
+    event = b'{"payment_id": 1, "amount": 12.5, "age": 31, "is_fraud": false}'
+    kafka.produce(f"{app}-in", [("1", event, None, None, 0)] * 2)
+    worker = shell(work, tmp_path)
+    try:
+        wait_until(lambda: len(kafka.read(f"{app}.predictions")) == 2, 60, "predictions come")
+    finally:
+        os.killpg(worker.pid, signal.SIGTERM)
+        worker.communicate(timeout=30)
+    assert "digest" in run(state, tmp_path)
+    assert "topic" in run(names, tmp_path)
+    assert run(verify, tmp_path).endswith("1 snapshot, 0 bad\n")
+    assert run(one, tmp_path).endswith("1 prediction: 1 identical\n")
+    assert run(stretch, tmp_path).endswith("2 predictions: 2 identical\n")

@@ -22,7 +22,8 @@ def test_the_version_is_shown(millstream: Millstream) -> None:
     "command",
     [
         "run", "demo", "check", "topics create", "send", "tail", "topics", "dead-letters",
-        "dead-letters list", "dead-letters show", "dead-letters replay",
+        "dead-letters list", "dead-letters show", "dead-letters replay", "state", "snapshots",
+        "snapshots list", "snapshots verify", "snapshots export", "snapshots delete", "audit",
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(millstream: Millstream, command: str) -> None:

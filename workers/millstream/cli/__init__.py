@@ -9,7 +9,19 @@ from confluent_kafka import KafkaException
 from typer.core import TyperGroup
 
 from millstream import __version__, logs
-from millstream.cli import check, dead_letters, demo, rebuild, run, send, tail, topics
+from millstream.cli import (
+    audit,
+    check,
+    dead_letters,
+    demo,
+    rebuild,
+    run,
+    send,
+    snapshots,
+    state,
+    tail,
+    topics,
+)
 from millstream.errors import EXIT_FAILURE, Stop
 from millstream.runners.topics import reason
 
@@ -61,6 +73,9 @@ app.add_typer(topics.app, name="topics")
 app.command("run")(run.run)
 app.command("send")(send.send)
 app.command("tail")(tail.tail)
+app.command("state")(state.state)
+app.add_typer(snapshots.app, name="snapshots")
+app.command("audit")(audit.audit)
 app.command("rebuild")(rebuild.rebuild)
 app.add_typer(dead_letters.app, name="dead-letters")
 

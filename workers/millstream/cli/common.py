@@ -1,12 +1,18 @@
 """What several commands share."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from millstream import logs
+from millstream.loading import learner_factory
+from millstream.runners.looking import looking_restorer
+from millstream.runners.restorer import Restorer
+from millstream.runners.topics import TopicsNotReady
 from millstream.settings import Settings, load_settings
 
 SettingsFile = Annotated[
@@ -17,8 +23,41 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 console = Console(highlight=False)
 
 
+def is_terminal() -> bool:
+    """Whether somebody sits there to be asked."""
+    return sys.stdin.isatty() and console.is_terminal
+
+
 def load_for_command(path: Path) -> Settings:
     """Load settings for a short command."""
     settings = load_settings(path)
-    logs.configure(settings.log, settings.kafka, clients=False)
+    # A command says itself what it does; what the parts that it shares with the worker warn of is
+    # for the user all the same.
+    level = "warning" if settings.log.level == "info" else settings.log.level
+    log = settings.log.model_copy(update={"level": level})
+    logs.configure(log, settings.kafka, clients=False)
     return settings
+
+
+def looking(path: Path, settings: Settings, admin: AdminClient) -> Restorer:
+    """What a command restores with that only looks; `path` is that of the settings."""
+    try:
+        return looking_restorer(settings, learner_factory(settings), admin)
+    except TopicsNotReady as error:
+        raise TopicsNotReady(error.found, str(path)) from error
+
+
+def duration(ms: int) -> str:
+    """A length of time for people, in the largest unit that it has one of."""
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000)):
+        if ms >= length:
+            return f"{ms / length:.1f} {unit}"
+    return f"{ms / 1000:.0f} s"
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    for unit, amount in (("MB", 1_000_000), ("kB", 1_000)):
+        if count >= amount:
+            return f"{count / amount:.1f} {unit}"
+    return f"{count} B"

@@ -1,9 +1,10 @@
 """Reads a partition, or the newest of it, outside of any worker and within a bounded time."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from millstream.core.records import Record
@@ -12,6 +13,14 @@ from millstream.runners import topics
 from millstream.runners.clients import reader_config
 from millstream.runners.logs_reader import LogReader, Stretch, log_bounds
 from millstream.settings import Settings
+
+_NO_LEADER_YET: Final = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
+_RETRY_SECONDS: Final = 0.1
 
 
 def read_log(
@@ -29,18 +38,42 @@ def read_log(
 
     Raises Stop where the partition cannot be read, or nothing comes for the time of an admin call.
     """
+    low, end = bounds(admin, topic, partition)
+    start = max(start, low)
+    if newest is not None:
+        start = max(start, end - newest)
+    for records in read_stretch(settings, topic, partition, start, end):
+        sink(records)
+
+
+def bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int]:
+    """As `log_bounds`; raises Stop where the brokers do not say."""
+    deadline = time.monotonic() + topics.ADMIN_TIMEOUT_SECONDS
+    while True:
+        try:
+            return log_bounds(admin, topic, partition)
+        except KafkaException as error:
+            # Right after a topic was made, or a broker has gone, nobody leads the partition.
+            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                raise _unreadable(topic, partition, error) from error
+        time.sleep(_RETRY_SECONDS)
+
+
+def read_stretch(
+    settings: Settings, topic: str, partition: int, start: int, end: int
+) -> Generator[Sequence[Record]]:
+    """The committed records from `start` to below `end`, piece by piece; raises as `read_log`."""
+    pieces: list[Sequence[Record]] = []
     reader = LogReader(reader_config(settings))
     try:
-        low, end = log_bounds(admin, topic, partition)
-        start = max(start, low)
-        if newest is not None:
-            start = max(start, end - newest)
-        reader.open(Stretch(topic, partition, start, end, sink))
-        read, heard = 0, time.monotonic()
+        reader.open(Stretch(topic, partition, start, end, pieces.append))
+        heard = time.monotonic()
         while not reader.done():
             reader.step(0.1)
-            if reader.records_read > read:
-                read, heard = reader.records_read, time.monotonic()
+            if pieces:
+                yield from pieces
+                pieces.clear()
+                heard = time.monotonic()
             elif time.monotonic() - heard > topics.ADMIN_TIMEOUT_SECONDS:
                 raise Stop(
                     f"{topic} partition {partition} could not be read to its end: no record came "
@@ -48,8 +81,10 @@ def read_log(
                     "transaction that a producer left open)"
                 )
     except KafkaException as error:
-        raise Stop(
-            f"{topic} partition {partition} cannot be read: {topics.reason(error)}"
-        ) from error
+        raise _unreadable(topic, partition, error) from error
     finally:
         reader.close()
+
+
+def _unreadable(topic: str, partition: int, error: KafkaException) -> Stop:
+    return Stop(f"{topic} partition {partition} cannot be read: {topics.reason(error)}")

@@ -115,7 +115,7 @@ class ShardRestore:
         if self._restorer.learns:
             steps += [self._find_snapshot, self._take_snapshot]
         if self._restorer.late:
-            if self._restorer.owner_log is not None:
+            if self._settings.processing_guarantee == "at_least_once":
                 # Who owned it before says what to come after; what stands in the log when our
                 # claim does is what we build on.
                 steps += [self._read_claims, self._claim]
@@ -198,11 +198,12 @@ class ShardRestore:
         self._open(self._settings.topic("examples"), self._claims.add, self._log_start("examples"))
 
     def _claim(self) -> None:
-        owners = self._claims.owners(self._committed_by)
+        owners = self._owners = self._claims.owners(self._committed_by)
+        if self._restorer.owner_log is None:
+            return  # a command that only looks: who owns the partition goes on doing so
         owner = max(self._claims.newest() + 1, time.time_ns() // 1_000_000)
-        if self._restorer.owner_log is not None:
-            self._restorer.owner_log.claim(self.partition, owner, max(owners))
-            failpoints.reach("after_claim")
+        self._restorer.owner_log.claim(self.partition, owner, max(owners))
+        failpoints.reach("after_claim")
         self._owners = owners | {owner}
 
     def _read_predictions(self) -> None:

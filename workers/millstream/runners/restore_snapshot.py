@@ -39,18 +39,22 @@ class Opener:
         self._build_learner = build_learner
         self._versions = versions
 
+    def read(self, pointer: Pointer, chunks: SnapshotLog) -> bytes:
+        """A snapshot as it is stored. Raises BadSnapshot where it is not there."""
+        if pointer.store == "topic":
+            return chunks.blob(pointer.name)
+        try:
+            files = SnapshotFiles(pointer.store, self._settings.app)
+        except SettingsError as error:
+            raise BadSnapshot(f"its store cannot be opened ({error})") from error
+        return files.read(pointer.partition, pointer.name)
+
     def open(self, pointer: Pointer, chunks: SnapshotLog) -> Snapshot:
         """Read a snapshot. Raises BadSnapshot where it is not there, damaged, or not signed."""
-        if pointer.store == "topic":
-            blob = chunks.blob(pointer.name)
-        else:
-            try:
-                files = SnapshotFiles(pointer.store, self._settings.app)
-            except SettingsError as error:
-                raise BadSnapshot(f"its store cannot be opened ({error})") from error
-            blob = files.read(pointer.partition, pointer.name)
         key = self._settings.snapshots.key
-        snapshot = unseal(blob, None if key is None else key.get_secret_value().encode())
+        snapshot = unseal(
+            self.read(pointer, chunks), None if key is None else key.get_secret_value().encode()
+        )
         about = snapshot.about
         if (about.app, about.partition) != (self._settings.app, pointer.partition):
             raise BadSnapshot(f"it is of app {about.app}, partition {about.partition}")

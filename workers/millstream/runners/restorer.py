@@ -68,7 +68,7 @@ class Restorer:
         told: Told,
         metrics: Metrics,
     ) -> None:
-        """`owner_log` is None where transactions fence the old owner."""
+        """`owner_log` is None where transactions fence the old owner, and for who only looks."""
         self.settings = settings
         self.build_learner = build_learner
         self.admin = admin

@@ -1,0 +1,106 @@
+"""The stored snapshots of an app, for commands: which there are, whether they are good, away."""
+
+from typing import NamedTuple
+
+from confluent_kafka.admin import AdminClient
+
+from millstream.core.models.learner import Learner
+from millstream.core.snapshot import BadSnapshot, unseal
+from millstream.core.snapshot_log import Pointer, deletions
+from millstream.errors import Stop
+from millstream.runners.clients import producer_config
+from millstream.runners.looking import Models, read_models
+from millstream.runners.restorer import Restorer
+from millstream.runners.snapshot_topic import ModelsTopic, NotWritten
+from millstream.runners.snapshot_writer import TOPIC
+from millstream.stores.snapshot_files import SnapshotFiles
+
+
+class Stored(NamedTuple):
+    """A snapshot, as its pointer has it."""
+
+    pointer: Pointer
+    current: bool
+    """Whether it is of the model that the settings define, as its partition has it now."""
+
+
+class Shelf:
+    """Every snapshot that the models topic points to."""
+
+    def __init__(self, restorer: Restorer, admin: AdminClient) -> None:
+        self._restorer = restorer
+        self._settings = restorer.settings
+        self._models: dict[int, Models] = {
+            partition: read_models(restorer.settings, admin, partition)
+            for partition in range(restorer.told.partitions)
+        }
+
+    def version(self, partition: int) -> str:
+        """Version of the model in the settings, with its lineage in this partition."""
+        return self._models[partition].notes.version(self._restorer.version)
+
+    def stored(self) -> list[Stored]:
+        """By partition, the newest first."""
+        return [
+            Stored(pointer, pointer.model_version == self.version(partition))
+            for partition, models in self._models.items()
+            for pointer in models.snapshots.pointers()
+        ]
+
+    def named(self, name: str) -> Stored:
+        """The snapshot of a name. Raises `Stop` where there is none."""
+        for stored in self.stored():
+            if stored.pointer.name == name:
+                return stored
+        raise Stop(
+            f"there is no snapshot {name} of app {self._settings.app}: millstream snapshots list "
+            "shows their names"
+        )
+
+    def check(self, stored: Stored) -> None:
+        """Prove a snapshot as a restore would. Raises BadSnapshot.
+
+        One of another model can only be looked at from outside: whether its bytes are what was
+        written, and signed where there is a key.
+        """
+        pointer = stored.pointer
+        snapshot = self._restorer.opener.open(pointer, self._models[pointer.partition].snapshots)
+        if snapshot.proof.digest != pointer.digest or snapshot.about.learned != pointer.learned:
+            raise BadSnapshot("it is not the one that the models topic points to")
+        if stored.current:
+            self._restorer.opener.load(snapshot, pointer.model_version)
+
+    def learner(self, stored: Stored) -> Learner:
+        """The learner that a snapshot of today's model holds, proved. Raises BadSnapshot."""
+        pointer = stored.pointer
+        opener = self._restorer.opener
+        snapshot = opener.open(pointer, self._models[pointer.partition].snapshots)
+        return opener.load(snapshot, self.version(pointer.partition))
+
+    def blob(self, stored: Stored) -> bytes:
+        """A snapshot's sealed bytes. Raises BadSnapshot where they are damaged."""
+        pointer = stored.pointer
+        blob = self._restorer.opener.read(pointer, self._models[pointer.partition].snapshots)
+        unseal(blob)
+        return blob
+
+    def delete(self, chosen: list[Stored]) -> None:
+        """Remove snapshots, the pointer of each first. Raises `Stop` where that fails."""
+        topic = ModelsTopic(producer_config(self._settings, None), self._settings.topic("models"))
+        try:
+            for each in chosen:
+                self._delete(each.pointer, topic)
+        finally:
+            topic.close()
+
+    def _delete(self, pointer: Pointer, topic: ModelsTopic) -> None:
+        try:
+            topic.write(pointer.partition, deletions(pointer))
+            if pointer.store != TOPIC:
+                files = SnapshotFiles(pointer.store, self._settings.app)
+                files.delete(pointer.partition, pointer.name)
+        except (NotWritten, OSError) as error:
+            raise Stop(
+                f"snapshot {pointer.name} could not be deleted ({error}); those before it in the "
+                "list are gone"
+            ) from error

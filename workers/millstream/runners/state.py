@@ -1,0 +1,97 @@
+"""What is known of each shard from outside: offsets, snapshots, and by a replay its state."""
+
+import time
+from dataclasses import dataclass, field
+
+from confluent_kafka.admin import AdminClient
+
+from millstream.core.records import Side
+from millstream.core.snapshot_log import Pointer
+from millstream.runners.group_offsets import GroupOffsets
+from millstream.runners.log_tail import bounds
+from millstream.runners.looking import input_topics, read_models, restore_now
+from millstream.runners.restorer import Restorer
+
+
+@dataclass(slots=True)
+class SideState:
+    """One input of a shard."""
+
+    committed: int | None
+    """None: the group has committed nothing, or its offsets have expired."""
+    end: int
+    """The offset after the last message that lies there."""
+
+    @property
+    def lag(self) -> int | None:
+        """How many offsets there are to come; those of transaction markers count as well."""
+        return None if self.committed is None else max(0, self.end - self.committed)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What the worker's own restore makes of the logs."""
+
+    learned: int
+    digest: str | None
+    """None: the model does not learn."""
+    waiting: int
+    held: int
+    moved: bool
+    """A worker committed meanwhile, so this may be of a moment later than the offsets."""
+
+
+@dataclass(slots=True)
+class ShardState:
+    """One shard."""
+
+    partition: int
+    sides: dict[Side, SideState]
+    model_version: str
+    snapshot: Pointer | None
+    """The newest of the model in the settings."""
+    age: int | None
+    """Of the snapshot, ms."""
+    replayed: Replayed | None = field(default=None)
+
+
+class StateReader:
+    """Looks at shards without joining the group, and writes nothing."""
+
+    def __init__(self, restorer: Restorer, admin: AdminClient) -> None:
+        self._restorer = restorer
+        self._admin = admin
+        self._topics = input_topics(restorer)
+        self._offsets = GroupOffsets(restorer.settings, self._topics)
+
+    def read(self, partition: int, *, replay: bool) -> ShardState:
+        """One shard. Raises `Stop` where Kafka does not answer or the logs are not whole."""
+        committed = self._offsets.of(partition)
+        models = read_models(self._restorer.settings, self._admin, partition)
+        version = models.notes.version(self._restorer.version)
+        newest = next(
+            (each for each in models.snapshots.pointers() if each.model_version == version), None
+        )
+        state = ShardState(
+            partition,
+            {side: SideState(committed[0][side], bounds(self._admin, topic, partition)[1])
+             for side, topic in self._topics.items()},
+            version,
+            newest,
+            None if newest is None else max(0, time.time_ns() // 1_000_000 - newest.created_at),
+        )  # fmt: skip
+        if replay:
+            shard = restore_now(self._restorer, partition, committed)
+            learner = shard.learner
+            state.replayed = Replayed(
+                shard.learned,
+                learner.digest() if learner.learns else None,
+                shard.waiting(),
+                shard.held(),
+                self._offsets.of(partition) != committed,
+            )
+        return state
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._offsets.close()
