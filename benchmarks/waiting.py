@@ -16,6 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 from typing import Annotated, Literal
@@ -163,8 +164,8 @@ def main(
 
 def run(kind: Kind, waiting: int, pairs: int, order: Order) -> Figures:
     """`measure` in a new process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (kind, waiting, pairs, order))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, kind, waiting, pairs, order).result()
 
 
 if __name__ == "__main__":

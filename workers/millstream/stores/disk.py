@@ -13,22 +13,24 @@ was removed is still there; only `commit` lets go of them.
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from struct import Struct
 from typing import NamedTuple
 
-import orjson
-
-from millstream.core.outputs import encode
 from millstream.core.waiting import MAX_STALE, Resolved, Waiting
+from millstream.stores.entries import (
+    IS_RESOLVED,
+    IS_WAITING,
+    name_in,
+    number_in,
+    pack,
+    pack_resolved,
+    to_bytes,
+    unpack,
+    unpack_resolved,
+)
 from millstream.stores.runs import Row, RunQueue
 from millstream.stores.segments import SegmentFile
 from millstream.stores.table import HashTable
 
-_HEAD = Struct("<BBqqqII")
-"""Kind; flag; for a prediction its offset, time, predicted_at, for a resolved id its number, time,
-at; bytes of the id; bytes of the key and one more (0: there is none)."""
-_NAME_AT = _HEAD.size
-_IS_WAITING, _IS_RESOLVED = 0, 1
 _HASH = 0x7FFF_FFFF_FFFF_FFFF
 
 
@@ -38,51 +40,6 @@ class _Found(NamedTuple):
     key: int
     value: int
     record: bytes
-
-
-def _pack(name: bytes, waiting: Waiting) -> bytes:
-    identity, offset, time, predicted_at, key, example = waiting
-    number, size = isinstance(identity, int), 0 if key is None else len(key) + 1
-    head = _HEAD.pack(_IS_WAITING, number, offset, time, predicted_at, len(name), size)
-    return b"".join((head, name, key or b"", encode(example)))
-
-
-def _unpack(record: bytes) -> Waiting:
-    _, number, offset, time, predicted_at, name_size, key_size = _HEAD.unpack_from(record)
-    at = _NAME_AT + name_size
-    name = record[_NAME_AT:at].decode("utf-8", "surrogatepass")
-    key = None
-    if key_size:
-        key = record[at : at + key_size - 1]
-        at += key_size - 1
-    example = orjson.loads(record[at:])
-    return Waiting(int(name) if number else name, offset, time, predicted_at, key, example)
-
-
-def _pack_resolved(name: bytes, number: int, resolved: Resolved) -> bytes:
-    head = _HEAD.pack(
-        _IS_RESOLVED, resolved.expired, number, resolved.time, resolved.at, len(name), 0
-    )
-    return head + name
-
-
-def _unpack_resolved(record: bytes) -> Resolved:
-    _, expired, _, time, at, _, _ = _HEAD.unpack_from(record)
-    return Resolved(time, at, bool(expired))
-
-
-def _number_in(record: bytes) -> int:
-    """Offset of a prediction, number of a resolved id."""
-    number: int = _HEAD.unpack_from(record)[2]
-    return number
-
-
-def _name_in(record: bytes) -> bytes:
-    return record[_NAME_AT : _NAME_AT + _HEAD.unpack_from(record)[5]]
-
-
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
 
 
 class DiskStore:
@@ -121,13 +78,13 @@ class DiskStore:
 
     def __contains__(self, name: object) -> bool:
         """Whether a prediction waits under an id."""
-        return self._find(str(name), _IS_WAITING) is not None
+        return self._find(str(name), IS_WAITING) is not None
 
     def add(self, waiting: Waiting) -> None:
         """Let a prediction wait; none waits under its id."""
         name = str(waiting.id)
         key = self._hash(name)
-        self._insert(key, _pack(_bytes(name), waiting), _IS_WAITING)
+        self._insert(key, pack(to_bytes(name), waiting), IS_WAITING)
         self._number += 1
         self._due.push((waiting.time, waiting.offset, key))
         self._arrived.push((self._number, waiting.offset, key))
@@ -135,7 +92,7 @@ class DiskStore:
 
     def take(self, name: str) -> Waiting | None:
         """The prediction that waits under an id, which waits no longer."""
-        found = self._find(name, _IS_WAITING)
+        found = self._find(name, IS_WAITING)
         return None if found is None else self._take(found)
 
     def take_due(self, before: int) -> Waiting | None:
@@ -154,18 +111,18 @@ class DiskStore:
             if found is None:
                 self._pop(self._arrived)
             else:
-                self._oldest = _unpack(found.record)
+                self._oldest = unpack(found.record)
         return self._oldest
 
     def discard(self, name: str, offset: int) -> None:
         """The prediction on the event at a source offset waits no longer, if it does."""
         found = self._at_offset(self._hash(name), offset)
-        if found is not None and _name_in(found.record) == _bytes(name):
+        if found is not None and name_in(found.record) == to_bytes(name):
             self._take(found)
 
     def _take(self, found: _Found) -> Waiting:
         self._remove(found)
-        waiting = _unpack(found.record)
+        waiting = unpack(found.record)
         if self._oldest is not None and self._oldest.offset == waiting.offset:
             self._oldest = None
         return waiting
@@ -173,9 +130,9 @@ class DiskStore:
     def _at_offset(self, key: int, offset: int) -> _Found | None:
         """The prediction on the event at a source offset, if it waits."""
         for value in self._table.find(key):
-            if value & 1 == _IS_WAITING:
+            if value & 1 == IS_WAITING:
                 record = self._file.read(value >> 1)
-                if _number_in(record) == offset:
+                if number_in(record) == offset:
                     return _Found(key, value, record)
         return None
 
@@ -187,25 +144,25 @@ class DiskStore:
                 queue.keep(self._waits)
 
     def _waits(self, row: Row) -> bool:
-        return any(value & 1 == _IS_WAITING for value in self._table.find(row[2]))
+        return any(value & 1 == IS_WAITING for value in self._table.find(row[2]))
 
     # -- resolved ids ---------------------------------------------------------------------------
 
     def remember(self, name: str, resolved: Resolved) -> None:
         """Remember an id as the one resolved last."""
-        before = self._find(name, _IS_RESOLVED)
+        before = self._find(name, IS_RESOLVED)
         if before is not None:
             self._remove(before)
             self._oldest_resolved = None
         self._number += 1
         key = self._hash(name)
-        self._insert(key, _pack_resolved(_bytes(name), self._number, resolved), _IS_RESOLVED)
+        self._insert(key, pack_resolved(to_bytes(name), self._number, resolved), IS_RESOLVED)
         self._resolved.push((self._number, key))
 
     def recall(self, name: str) -> Resolved | None:
         """What is remembered of an id."""
-        found = self._find(name, _IS_RESOLVED)
-        return None if found is None else _unpack_resolved(found.record)
+        found = self._find(name, IS_RESOLVED)
+        return None if found is None else unpack_resolved(found.record)
 
     def remembered(self) -> int:
         """How many ids are remembered."""
@@ -216,7 +173,7 @@ class DiskStore:
         if self._oldest_resolved is None:
             found = self._first_resolved()
             if found is not None:
-                self._oldest_resolved = _unpack_resolved(found.record)
+                self._oldest_resolved = unpack_resolved(found.record)
         return self._oldest_resolved
 
     def forget_oldest(self) -> None:
@@ -231,9 +188,9 @@ class DiskStore:
         while (row := self._resolved.peek()) is not None:
             number, key = row
             for value in self._table.find(key):
-                if value & 1 == _IS_RESOLVED:
+                if value & 1 == IS_RESOLVED:
                     record = self._file.read(value >> 1)
-                    if _number_in(record) == number:
+                    if number_in(record) == number:
                         return _Found(key, value, record)
             self._pop(self._resolved)
         return None
@@ -255,7 +212,7 @@ class DiskStore:
         for value in values:
             if value & 1 == kind:
                 record = self._file.read(value >> 1)
-                if _name_in(record) == _bytes(name):
+                if name_in(record) == to_bytes(name):
                     return _Found(key, value, record)
         return None
 
@@ -265,7 +222,7 @@ class DiskStore:
         value = place * 2 + kind
         self._table.add(key, value)
         self._unknown = None
-        if kind == _IS_WAITING:
+        if kind == IS_WAITING:
             self._waiting += 1
         else:
             self._remembered += 1
@@ -283,7 +240,7 @@ class DiskStore:
         """An entry was added whose record has so many bytes; removed, where it is negative."""
         self._file.count(value >> 1, size)
         amount = 1 if size > 0 else -1
-        if value & 1 == _IS_WAITING:
+        if value & 1 == IS_WAITING:
             self._waiting += amount
         else:
             self._remembered += amount
@@ -330,7 +287,7 @@ class DiskStore:
         """Copy what still matters to the end of the file, so that the segment can be used again."""
         for place, record in self._file.records(segment):
             kind = record[0]
-            key = self._hash(_name_in(record).decode("utf-8", "surrogatepass"))
+            key = self._hash(name_in(record).decode("utf-8", "surrogatepass"))
             value = place * 2 + kind
             if value in self._table.find(key):
                 new = self._file.append(record) * 2 + kind
