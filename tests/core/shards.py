@@ -14,6 +14,7 @@ from millstream.core.outputs import Source
 from millstream.core.records import Outcome, Output, Record
 from millstream.core.shard import Era, Plan, Shard
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
+from millstream.core.waiting import MemoryStore, WaitingStore
 from millstream.errors import DeadLetter
 
 LINEAR = "preprocessing.StandardScaler() | linear_model.LogisticRegression()"
@@ -72,6 +73,16 @@ def decoded(outputs: Iterable[Output]) -> list[dict[str, Any]]:
     return [orjson.loads(output.value or b"null") for output in outputs]
 
 
+class Stores:
+    """Where the predictions of a late shard wait, for whoever runs the same tests on several."""
+
+    def __init__(self) -> None:
+        self.make: Callable[[], WaitingStore] = MemoryStore
+
+
+stores = Stores()
+
+
 class Run:
     """A late shard with all that it has written so far."""
 
@@ -101,6 +112,7 @@ class Run:
         self.examples += outcome.examples
         self.dead_letters += outcome.dead_letters
         self.positions.update(outcome.positions)
+        self.shard.committed()
         for key, amount in outcome.counts.items():
             self.counts[key] = self.counts.get(key, 0) + amount
         return outcome
@@ -119,7 +131,7 @@ class Run:
 
 def late_run(**options: Any) -> Run:
     """A new late shard."""
-    return Run(LateShard(plan(**options)))
+    return Run(LateShard(plan(**options), store=stores.make()))
 
 
 def restored(
@@ -131,13 +143,14 @@ def restored(
     **options: Any,
 ) -> LateShard:
     """A shard made of its logs, as a runner restores it."""
-    shard = LateShard(plan(**options))
+    shard = LateShard(plan(**options), store=stores.make())
     fold = LateFold(shard, committed, owners)  # type: ignore[arg-type]
     for offset, output in enumerate(examples):
         fold.example(Record(offset, 0, output.key, output.value, output.headers))
     for offset, output in enumerate(predictions):
         fold.prediction(Record(offset, 0, output.key, output.value, output.headers))
     fold.finish()
+    shard.committed()
     shard.owner = fold.owner
     return shard
 

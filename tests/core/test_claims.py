@@ -1,10 +1,13 @@
 """Who owns a partition at least once, where no transaction fences the owner before."""
 
+import pytest
 from tests.core.shards import Run, event, label, late_run, plan, record, restored
 
 from millstream.core.fold import Claims
 from millstream.core.late import LateShard, owner_record
 from millstream.core.records import Output, Record
+
+pytestmark = pytest.mark.usefixtures("each_store")
 
 
 def claims(*outputs: Output) -> Claims:

@@ -20,6 +20,8 @@ from millstream.core.late import LateShard, owner_record
 from millstream.core.records import Output
 from millstream.errors import Restore, Stop
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 MONTH = 30 * 24 * HOUR
 NOW = 2 * MONTH
 YEAR_2099 = 4_070_908_800_000
@@ -514,8 +516,8 @@ def test_memory_stays_bounded_where_labels_never_come() -> None:
     for i in range(5000):
         run.feed(i * 100, events=[event(i, i * 100, i)])
     assert run.shard.waiting() < 50
-    assert len(run.shard.join._waiting_by_time) < 1200
-    assert len(run.shard.join._resolved) < 50
+    assert run.shard.join.store.queued() < 2500
+    assert run.shard.join.store.remembered() < 50
 
 
 def test_at_least_once_an_event_that_the_model_refused_has_its_dead_letter_written_first() -> None:

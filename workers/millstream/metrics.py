@@ -30,7 +30,7 @@ STAGES: Final[tuple[Stage, ...]] = (
     "snapshot",
 )
 SKIPS: Final = ("tombstone", "duplicate_label", "replayed")
-EXPIRIES: Final = ("drop", "assume")
+EXPIRIES: Final = ("drop", "assume", "early")
 
 _STAGE_SECONDS: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600,
@@ -152,7 +152,8 @@ class Metrics:
             ),
             **family(
                 "expired",
-                "Predictions whose label never came, by what was done: drop, or learn the assumed.",
+                "Predictions whose label did not come, by what was done: drop, learn the assumed "
+                "one, or give up early to make room (labels.at_max).",
                 ("outcome",),
                 [(outcome,) for outcome in EXPIRIES],
             ),

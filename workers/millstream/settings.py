@@ -61,6 +61,20 @@ class BatchSettings(Spec):
     max_age: Milliseconds = 150
 
 
+class WaitingSettings(Spec):
+    """Where predictions wait for their labels; what comes out is the same."""
+
+    store: Literal["memory", "disk"] = "memory"
+    directory: Path | None = None
+    """Folder for the file of `disk`; None: where the system keeps temporary files."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.directory is not None and self.store != "disk":
+            raise ValueError("waiting.directory only means something with waiting.store: disk")
+        return self
+
+
 class BreakerSettings(Spec):
     """When too many records are bad, the worker stops rather than dead-letter a whole topic."""
 
@@ -139,6 +153,7 @@ class Settings(BaseSettings):
     predictions: PredictionSettings = PredictionSettings()
     topics: TopicNames = TopicNames()
     batch: BatchSettings = BatchSettings()
+    waiting: WaitingSettings = WaitingSettings()
     dead_letters: BreakerSettings = BreakerSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
     recovery: RecoverySettings = RecoverySettings()

@@ -164,6 +164,9 @@ def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
         if isinstance(section, dict) and isinstance(section.get("path"), str):
             refuse_nul(section["path"], f"{origin}: model.{name}.path")
             section["path"] = str((folder / section["path"]).absolute())
+    waiting = document.get("waiting")
+    if isinstance(waiting, dict) and isinstance(waiting.get("directory"), str):
+        waiting["directory"] = str((folder / waiting["directory"]).absolute())
 
 
 def refuse_nul(path: str, what: str) -> None:

@@ -6,8 +6,9 @@ never by id: a record that stands twice in a log (at least once only) counts onc
 an owner that a later one has replaced do not count at all.
 """
 
+from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,6 +18,7 @@ from millstream.core.late import LateShard
 from millstream.core.letters import our_headers
 from millstream.core.marks import Marks
 from millstream.core.notes import Rebuilt
+from millstream.core.offsets import OffsetSet
 from millstream.core.records import Record, Side
 from millstream.core.snapshot import About
 from millstream.errors import Stop
@@ -97,6 +99,23 @@ class Claims:
         return owners
 
 
+class Known(NamedTuple):
+    """Which part of the logs is in a store of waiting predictions.
+
+    It holds the state after one certain commit, and that commit lies behind all of these.
+    """
+
+    events: int = 0
+    """Predictions on events below this source offset, and no others, are in it."""
+    predictions: int = 0
+    """The log of predictions has nothing else below this offset."""
+    examples: int = 0
+    """The log of examples has nothing below this offset that would change it."""
+
+
+NOTHING = Known()
+
+
 class LateFold:
     """Fills a new `LateShard`: first from `examples`, then from `predictions`.
 
@@ -111,18 +130,22 @@ class LateFold:
         owners: Container[int] | None = None,
         snapshot: About | None = None,
         rebuilt: Rebuilt | None = None,
+        known: Known = NOTHING,
     ) -> None:
         """`committed`: the group's committed offsets, None where there are none.
 
         `owners`: those whose records count (see `Claims`); None: all. `snapshot`: what `shard` was
         made of, if anything; its learner holds the state, nothing else of it is set. `rebuilt`: of
-        what the model was made anew, if it was.
+        what the model was made anew, if it was. `known`: what is in the shard's store of waiting
+        predictions already.
         """
         self._shard = shard
         self._owners = owners
         self._committed = committed
-        self._resolved: set[int] = set()
-        self._predicted_by: dict[int, int] = {}
+        self._known = known
+        self._resolved = OffsetSet()
+        self._predicted = OffsetSet()
+        self._predicted_by: defaultdict[int, OffsetSet] = defaultdict(OffsetSet)
         self.owner = 0
         self.positions = Positions(shard.source.events, shard.source.labels)
         self._rebuilt = rebuilt
@@ -135,6 +158,8 @@ class LateFold:
             self._events_floor = snapshot.marks[0][0]
             for side in shard.sides:
                 self.positions.saw(side, snapshot.positions[side] - 1)
+        if known.events:
+            self.positions.saw("events", known.events - 1)
 
     def examples(self, records: Sequence[Record]) -> None:
         """Take in some records of examples."""
@@ -173,7 +198,11 @@ class LateFold:
         if held is not None and label_source and held.record.offset == label_source["offset"]:
             join.take_held(held.id)
         expired = "label_source" not in example
-        join.resolve(example["id"], example["time"], example["written_at"], expired=expired)
+        if offset >= self._known.examples:
+            join.store.discard(str(example["id"]), source)
+            join.resolve(example["id"], example["time"], example["written_at"], expired=expired)
+        else:
+            join.resolutions += 1  # and still remembered, where it was
         if example["kind"] == "failed" or example["label"] is None:
             return
         if not self._is_to_learn(offset, example["learned"]):
@@ -226,13 +255,17 @@ class LateFold:
         beyond = committed is not None and offset >= committed
         if beyond:
             self._shard.predicted_offsets.add(offset)
-        if not document.get("waits") or offset in self._resolved:
+        if not document.get("waits") or offset in self._resolved or offset < self._known.events:
             return
         # Only an owner that was replaced can have predicted the same event as well: not its word
         # counts, whichever of the two stands first.
-        if self._predicted_by.get(offset, -1) >= document["owner"]:
+        owner = document["owner"]
+        if offset in self._predicted and any(
+            offset in theirs for by, theirs in self._predicted_by.items() if by >= owner
+        ):
             return
-        self._predicted_by[offset] = document["owner"]
+        self._predicted.add(offset)
+        self._predicted_by[owner].add(offset)
         example = {
             name: document[name]
             for name in ("features", "prediction", "probabilities", "score", "transformed")
@@ -245,6 +278,7 @@ class LateFold:
         if beyond:
             self._shard.predicted_already[offset] = waiting
         else:
+            self._shard.join.take_waiting(waiting.id)  # that of an owner that was replaced
             self._shard.join.await_label(waiting)
 
     def finish(self) -> None:

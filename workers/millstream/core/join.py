@@ -10,31 +10,25 @@ The rules, all on the clock of the stream (message times, see `merge`), never on
 - A prediction is due when a record of a later time than its deadline (event time + wait) is taken
   while a label is at hand; or, with the labels topic at its end, by the clock. So is a held label,
   with events and labels exchanged.
+- At most `most` predictions wait, as many labels are held, as many resolved ids remembered. What
+  happens at the first two bounds is the shard's to say (`full`, `held_full`); of the ids, the one
+  resolved first is forgotten.
 """
 
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import NamedTuple
 
 from millstream.core.models.learner import Label
 from millstream.core.records import Record, Side
+from millstream.core.waiting import MemoryStore, Resolved, Waiting, WaitingStore
 
-MAX_STALE = 1_000
-"""How many entries of a heap may be stale, besides as many as there are others."""
+__all__ = ["Held", "Join", "Resolved", "Waiting"]
 
-
-class Waiting(NamedTuple):
-    """A prediction that waits for its label."""
-
-    id: str | int
-    offset: int
-    """Source offset of the event."""
-    time: int
-    """Event time, ms."""
-    predicted_at: int
-    """When it was predicted by the worker's clock, ms."""
-    key: bytes | None
-    example: dict[str, Any]
-    """What the example will say of it: features (as they were), transformed, prediction."""
+MOST = 1_000_000
+"""Of each kind, unless said otherwise."""
+FOREVER = 2**63 - 1
+"""Later than any time, ms."""
 
 
 class Held(NamedTuple):
@@ -50,28 +44,17 @@ class Held(NamedTuple):
     """The message itself, for the dead letter if its event never comes."""
 
 
-class Resolved(NamedTuple):
-    """An id that no longer waits."""
-
-    time: int
-    """Stream time when it was resolved, ms."""
-    at: int
-    """The same on the worker's clock, ms."""
-    expired: bool
-
-
 class Join:
     """The state machine of the join; knows nothing of models or topics."""
 
-    def __init__(self, wait: int) -> None:
-        """`wait` in milliseconds."""
+    def __init__(self, wait: int, store: WaitingStore | None = None, most: int = MOST) -> None:
+        """`wait` in milliseconds; `store` is empty, and this join's alone (None: in memory)."""
         self._wait = wait
+        self._most = most
+        self.store: WaitingStore = MemoryStore() if store is None else store
         # In the order of their arrival, which is that of the clock.
-        self.waiting: dict[str, Waiting] = {}
         self.held: dict[str, Held] = {}
-        self._resolved: dict[str, Resolved] = {}
-        # (time, offset, id) by time; entries that no longer wait are passed over when met.
-        self._waiting_by_time: list[tuple[int, int, str]] = []
+        # (time, offset, id) by time; entries that are no longer held are passed over when met.
         self._held_by_time: list[tuple[int, int, str]] = []
         self.resolutions = 0
         """How many ids were ever resolved."""
@@ -79,28 +62,53 @@ class Join:
         """So many of them at least, the first ones, are remembered no more."""
 
     def oldest_waiting(self) -> int | None:
-        """Source offset of the prediction that waits longest."""
-        return next((each.offset for each in self.waiting.values()), None)
+        """Source offset of the event whose prediction waits longest."""
+        waiting = self.store.oldest()
+        return None if waiting is None else waiting.offset
 
     def oldest_held(self) -> int | None:
         """Offset of the label that is held longest."""
         return next((each.record.offset for each in self.held.values()), None)
 
+    # -- predictions ----------------------------------------------------------------------------
+
     def is_repeat(self, identity: str | int, time: int) -> bool:
         """Whether an event of this id at this time does not wait for a label of its own."""
         name = str(identity)
-        return name in self.waiting or self._lately_resolved(name, time) is not None
+        return name in self.store or self._lately_resolved(name, time) is not None
+
+    def full(self) -> bool:
+        """Whether as many predictions wait as may."""
+        return len(self.store) >= self._most
 
     def await_label(self, prediction: Waiting) -> None:
-        """Let a prediction wait."""
-        name = str(prediction.id)
-        self.waiting[name] = prediction
-        heappush(self._waiting_by_time, (prediction.time, prediction.offset, name))
-        if len(self._waiting_by_time) > 2 * len(self.waiting) + MAX_STALE:
-            # What expired by the clock is still in here, and only labels would take it out.
-            self._waiting_by_time = sorted(
-                (each.time, each.offset, each_name) for each_name, each in self.waiting.items()
-            )
+        """Let a prediction wait, room or not: a log may hold more than may wait today."""
+        self.store.add(prediction)
+
+    def take_waiting(self, identity: str | int) -> Waiting | None:
+        """The prediction that waits under an id, which waits no longer."""
+        return self.store.take(str(identity))
+
+    def take_first_deadline(self) -> Waiting | None:
+        """The prediction that would be the first to expire on the stream; it waits no longer."""
+        return self.store.take_due(FOREVER)
+
+    def due(self, before: int) -> Waiting | None:
+        """The prediction of the earliest deadline that lies before a time of the stream."""
+        return self.store.take_due(before - self._wait)
+
+    def due_by_clock(self, now: int) -> Waiting | None:
+        """The prediction that waits longest, if it has waited long enough by the clock."""
+        found = self.store.oldest()
+        if found is None or max(found.time, found.predicted_at) + self._wait >= now:
+            return None
+        return self.store.take(str(found.id))
+
+    # -- early labels ---------------------------------------------------------------------------
+
+    def held_full(self) -> bool:
+        """Whether as many labels are held as may be."""
+        return len(self.held) >= self._most
 
     def hold(self, label: Held) -> None:
         """Keep an early label."""
@@ -108,60 +116,13 @@ class Join:
         self.held[name] = label
         heappush(self._held_by_time, (label.time, label.record.offset, name))
 
-    def take_waiting(self, identity: str | int) -> Waiting | None:
-        """The prediction that waits under an id, which waits no longer."""
-        return self.waiting.pop(str(identity), None)
-
     def take_held(self, identity: str | int) -> Held | None:
         """The label held under an id, which is held no longer."""
         return self.held.pop(str(identity), None)
 
-    def resolve(self, identity: str | int, time: int, now: int, *, expired: bool) -> None:
-        """Remember that an id was resolved at a time of the stream, and of the clock."""
-        name = str(identity)
-        # Taken out first, so that the order of the memory is that of resolution.
-        self._resolved.pop(name, None)
-        self.resolutions += 1
-        self._resolved[name] = Resolved(time, now, expired)
-
-    def unmatched_as(self, identity: str | int, time: int) -> str | None:
-        """What a label without a waiting prediction is: `duplicate`, `late`, or None for early."""
-        name = str(identity)
-        if name in self.held:
-            return "duplicate"
-        resolved = self._lately_resolved(name, time)
-        if resolved is None:
-            return None
-        return "late" if resolved.expired else "duplicate"
-
-    def due(self, before: int) -> Waiting | None:
-        """The prediction of the earliest deadline that lies before a time of the stream."""
-        heap = self._waiting_by_time
-        while heap and heap[0][0] + self._wait < before:
-            _, offset, name = heappop(heap)
-            found = self.waiting.get(name)
-            if found is not None and found.offset == offset:
-                return self.waiting.pop(name)
-        return None
-
-    def due_by_clock(self, now: int) -> Waiting | None:
-        """The prediction that waits longest, if it has waited long enough by the clock."""
-        for name, found in self.waiting.items():
-            if max(found.time, found.predicted_at) + self._wait < now:
-                return self.waiting.pop(name)
-            break
-        return None
-
-    def overdue(self, now: int) -> list[Side]:
-        """The sides on which an absence lets something expire by the clock: labels, events."""
-        sides: list[Side] = []
-        waiting = next(iter(self.waiting.values()), None)
-        if waiting and max(waiting.time, waiting.predicted_at) + self._wait < now:
-            sides.append("labels")
-        held = next(iter(self.held.values()), None)
-        if held and max(held.time, held.held_at) + self._wait < now:
-            sides.append("events")
-        return sides
+    def take_first_held_deadline(self) -> Held | None:
+        """The held label that would be the first to be given up; it is held no longer."""
+        return self.held_due(FOREVER)
 
     def held_due(self, before: int) -> Held | None:
         """As `due`, for held labels."""
@@ -175,14 +136,34 @@ class Join:
 
     def held_due_by_clock(self, now: int) -> Held | None:
         """As `due_by_clock`, for held labels."""
-        for name, found in self.held.items():
+        for name, found in islice(self.held.items(), 1):
             if max(found.time, found.held_at) + self._wait < now:
                 return self.held.pop(name)
-            break
         return None
 
+    # -- resolved ids ---------------------------------------------------------------------------
+
+    def resolve(self, identity: str | int, time: int, now: int, *, expired: bool) -> None:
+        """Remember that an id was resolved at a time of the stream, and of the clock."""
+        store = self.store
+        store.remember(str(identity), Resolved(time, now, expired))
+        self.resolutions += 1
+        if store.remembered() > self._most:
+            store.forget_oldest()
+            self.forgotten += 1
+
+    def unmatched_as(self, identity: str | int, time: int) -> str | None:
+        """What a label without a waiting prediction is: `duplicate`, `late`, or None for early."""
+        name = str(identity)
+        if name in self.held:
+            return "duplicate"
+        resolved = self._lately_resolved(name, time)
+        if resolved is None:
+            return None
+        return "late" if resolved.expired else "duplicate"
+
     def _lately_resolved(self, name: str, time: int) -> Resolved | None:
-        resolved = self._resolved.get(name)
+        resolved = self.store.recall(name)
         return resolved if resolved is not None and resolved.time + self._wait >= time else None
 
     def forget(self, time: int, now: int) -> None:
@@ -190,9 +171,22 @@ class Join:
 
         Memory stays bounded by what is resolved within one wait, as the stream or the clock has it.
         """
-        while self._resolved:
-            name, oldest = next(iter(self._resolved.items()))
+        store = self.store
+        while (oldest := store.oldest_resolved()) is not None:
             if oldest.time + self._wait >= time and oldest.at + self._wait >= now:
                 return
-            del self._resolved[name]
+            store.forget_oldest()
             self.forgotten += 1
+
+    # -- the clock ------------------------------------------------------------------------------
+
+    def overdue(self, now: int) -> list[Side]:
+        """The sides on which an absence lets something expire by the clock: labels, events."""
+        sides: list[Side] = []
+        waiting = self.store.oldest()
+        if waiting and max(waiting.time, waiting.predicted_at) + self._wait < now:
+            sides.append("labels")
+        held = next(iter(self.held.values()), None)
+        if held and max(held.time, held.held_at) + self._wait < now:
+            sides.append("events")
+        return sides

@@ -13,6 +13,7 @@ So nothing here lives in memory alone, and no replay ever asks a clock.
 from typing import Any, Final
 
 from millstream.core import outputs
+from millstream.core.at_max import AtMax
 from millstream.core.events import Event
 from millstream.core.join import Held, Join, Waiting
 from millstream.core.labels import LabelMessage, LabelReader, assumed_label
@@ -21,6 +22,7 @@ from millstream.core.merge import Item, Merge
 from millstream.core.models.learner import Features, Label
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
 from millstream.core.shard import Confirmed, Ends, Plan, Records, Shard
+from millstream.core.waiting import WaitingStore
 from millstream.errors import DeadLetter, Restore
 
 # What an example holds besides the features, transformed features and answer of its prediction,
@@ -33,13 +35,18 @@ class LateShard(Shard):
 
     sides = ("events", "labels")
 
-    def __init__(self, plan: Plan, owner: int = 0) -> None:
-        """A shard before its first record; `owner` is the epoch that its outputs carry."""
+    def __init__(self, plan: Plan, owner: int = 0, store: WaitingStore | None = None) -> None:
+        """A shard before its first record; `owner` is the epoch that its outputs carry.
+
+        `store` is where predictions wait, and holds what the fold is not to fill in (None: an
+        empty one in memory).
+        """
         super().__init__(plan)
         labels = plan.eras[-1].labels
         if labels.wait is None:
             raise ValueError("labels from a topic have a wait: LabelsSpec sees to it")
-        self.join = Join(labels.wait)
+        self.join = Join(labels.wait, store, labels.max_waiting)
+        self._at_max = AtMax(labels, plan.source.partition)
         self.merge = Merge(labels.max_idle)
         self.owner = owner
         self.marks = Marks()
@@ -64,9 +71,13 @@ class LateShard(Shard):
         self.labels_floor = 0
         """Labels below were worked off before, whatever the committed offset says."""
 
+    def committed(self) -> None:
+        """All outcomes so far are committed."""
+        self.join.store.commit()
+
     def waiting(self) -> int:
         """How many predictions wait for their label."""
-        return len(self.join.waiting)
+        return len(self.join.store)
 
     def held(self) -> int:
         """How many early labels wait for their event."""
@@ -103,6 +114,14 @@ class LateShard(Shard):
             if side_now is None:
                 self._let_expire_by_clock(now, confirmed, out)
                 break
+            item = self.merge.queues[side_now][0]
+            self._let_expire_before(item, now, out)
+            if self._at_max.stops and self._at_max.needs_room(item, self.join):
+                self._let_expire_by_clock(now, confirmed, out)
+                if self._at_max.needs_room(item, self.join):
+                    if self._will_expire_by_clock(side_now, now):
+                        break
+                    raise self._at_max.stop(side_now)
             self._take(side_now, now, out)
         self.join.forget(0, now)
         return out
@@ -116,6 +135,11 @@ class LateShard(Shard):
         if self.merge.absent("events", now):
             while (held := self.join.held_due_by_clock(known.get("events", 0))) is not None:
                 self._give_up(held, now, out)
+
+    def _will_expire_by_clock(self, side: Side, now: int) -> bool:
+        """Whether room for a record of this side comes when the broker confirms an absence."""
+        other: Side = "labels" if side == "events" else "events"
+        return other in self.join.overdue(now) and self.merge.absent(other, now)
 
     def overdue(self, now: int) -> list[Side]:
         """The sides whose end has to be confirmed, because something is due by the clock."""
@@ -147,16 +171,19 @@ class LateShard(Shard):
             raise DeadLetter("headers", "a header's name is not UTF-8")
         return None if record.value is None else self._label_reader.read(record.value)
 
-    def _take(self, side: Side, now: int, out: Outcome) -> None:
-        labels_at_hand = bool(self.merge.queues["labels"])
-        events_at_hand = bool(self.merge.queues["events"])
-        item = self.merge.queues[side].popleft()
-        if labels_at_hand and item.tells_time:
+    def _let_expire_before(self, item: Item[object], now: int, out: Outcome) -> None:
+        """What is due on the stream when this record is taken."""
+        if not item.tells_time:
+            return
+        if self.merge.queues["labels"]:
             while (waiting := self.join.due(item.time)) is not None:
                 self._expire(waiting, waiting.time + self._wait, now, out)
-        if events_at_hand and item.tells_time:
+        if self.merge.queues["events"]:
             while (held := self.join.held_due(item.time)) is not None:
                 self._give_up(held, now, out)
+
+    def _take(self, side: Side, now: int, out: Outcome) -> None:
+        item = self.merge.queues[side].popleft()
         if side == "labels" and item.tells_time:
             self.join.forget(item.time, now)
         out.taken += 1
@@ -193,6 +220,8 @@ class LateShard(Shard):
             self._give_up(held, now, out, "late")
             held = None
         if held is None:
+            while self.join.full() and (given_up := self.join.take_first_deadline()) is not None:
+                self._expire_early(given_up, item.time, now, out)
             self.join.await_label(waiting)
             return
         # The label was there before: predict first, learn at once.
@@ -258,6 +287,8 @@ class LateShard(Shard):
         if size + EXAMPLE_ROOM > self.source.max_bytes:
             self.bury("labels", held.record, DeadLetter("too_large", "to be held"), out)
             return
+        while self.join.held_full() and (first := self.join.take_first_held_deadline()) is not None:
+            self._give_up(first, now, out, early=held.time)
         self.join.hold(held)
         out.count("held")
         self._write(out, held.record.key, {
@@ -266,13 +297,20 @@ class LateShard(Shard):
             "message": message, "time": held.time, "written_at": now,
         })  # fmt: skip
 
-    def _give_up(self, held: Held, now: int, out: Outcome, why: str = "unmatched") -> None:
-        """A label whose event did not come, or came with a deadline before it."""
+    def _give_up(
+        self, held: Held, now: int, out: Outcome, why: str = "unmatched",
+        early: int | None = None,
+    ) -> None:  # fmt: skip
+        """A label whose event did not come, or came with a deadline before it.
+
+        `early`: when on the stream, where it has to make room before its time.
+        """
         self.bury("labels", held.record, DeadLetter(why), out)
         self._write(out, held.record.key, {
             "kind": "unmatched", "id": held.id, "label": held.label,
             "label_source": {"offset": held.record.offset, "time": held.time},
             "time": held.time + self._wait, "written_at": now,
+            **({} if early is None else {"early": True, "time": early}),
         })  # fmt: skip
 
     # -- examples -----------------------------------------------------------------------------
@@ -289,6 +327,18 @@ class LateShard(Shard):
         self.join.resolve(waiting.id, deadline, now, expired=True)
         self._write(out, waiting.key, {
             **self._example(kind, waiting, label), "time": deadline, "written_at": now,
+        })  # fmt: skip
+
+    def _expire_early(self, waiting: Waiting, time: int, now: int, out: Outcome) -> None:
+        """A prediction that makes room for another one.
+
+        Its label may still come, so nothing is assumed of it.
+        """
+        out.count("expired", "early")
+        self.join.resolve(waiting.id, time, now, expired=True)
+        self._write(out, waiting.key, {
+            **self._example("expired", waiting, None), "early": True, "time": time,
+            "written_at": now,
         })  # fmt: skip
 
     def _learn_example(

@@ -108,6 +108,9 @@ class Shard:
         """Write these with the first outcome: what a later replay needs to know."""
         self._notes.extend(notes)
 
+    def committed(self) -> None:
+        """All outcomes so far are committed."""
+
     def waiting(self) -> int:
         """How many predictions wait for their label."""
         return 0

@@ -115,6 +115,12 @@ class LabelsSpec(Spec):
     as it is now; or as the pipeline transformed them when the prediction was made."""
     max_idle: Milliseconds = 0
     """How long an empty side (events or labels) is waited for before the other one goes on."""
+    max_waiting: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
+    """How many predictions of a partition wait at the most; as many early labels are held, and as
+    many resolved ids remembered."""
+    at_max: Literal["stop", "expire_oldest"] = "stop"
+    """What happens when one more would wait: the worker stops and says so, or the one whose wait
+    ends first is given up early."""
     values: dict[str, Scalar] = {}
     """Label as it comes (as text) to the label that the model learns: `{"yes": true}`."""
     missing: Literal["dead_letter", "predict"] = "dead_letter"
@@ -133,7 +139,7 @@ class LabelsSpec(Spec):
         else:
             only_late = (
                 "topic", "id", "label", "timestamp", "timestamp_unit", "wait", "on_timeout",
-                "learn_from", "max_idle",
+                "learn_from", "max_idle", "max_waiting", "at_max",
             )  # fmt: skip
             fields = type(self).model_fields
             given = {name for name in only_late if getattr(self, name) != fields[name].default}

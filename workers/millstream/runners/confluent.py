@@ -51,6 +51,7 @@ from millstream.runners.topics import (
 )
 from millstream.runners.watch import Watch
 from millstream.settings import Settings
+from millstream.stores import new_store
 from millstream.stores.snapshot_files import SnapshotFiles
 
 log = logging.getLogger(__name__)
@@ -149,6 +150,7 @@ class Worker:
         restorer = Restorer(
             settings, self._build_learner, admin, reader_config(settings),
             publisher if isinstance(publisher, AtLeastOnce) else None, told, self._metrics,
+            lambda: new_store(settings.waiting.store, settings.waiting.directory),
         )  # fmt: skip
         self._consumer = Consumer(consumer_config(settings))
         self._membership = Membership(self._consumer, restorer, self._metrics)
@@ -281,6 +283,7 @@ class Worker:
         self._pace.committed()
         for share in batch.shares():
             share.partition.skips.clear()
+            share.partition.committed()
             if share.counts.get(("learned",)):
                 self._broken_in_a_row = 0
         self._watch.after_commit(batch)

@@ -22,6 +22,7 @@ from millstream.errors import DeadLetter, Stop
 from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.committed import OWNER, committed_offsets
+from millstream.runners.kept import KeptStore
 from millstream.runners.logs_reader import HOPELESS, to_record
 from millstream.runners.publish import Aborted, commit_offsets
 from millstream.runners.restore import ShardRestore
@@ -45,6 +46,8 @@ class Partition:
     shard: Shard | None = None
     """None while it is restored."""
     restore: ShardRestore | None = None
+    kept: KeptStore | None = None
+    """Where its predictions wait; None before its first restore."""
     skips: Skips = field(default_factory=dict)
     positions: dict[Side, int] = field(default_factory=dict)
     """Per side, the offset after the last record that a commit accounts for."""
@@ -61,6 +64,13 @@ class Partition:
     """What its last restore began from."""
     committed_at: float = 0.0
     """When its offsets were last committed, on the monotonic clock."""
+
+    def committed(self) -> None:
+        """All that it was worked off to is committed."""
+        if self.shard is not None:
+            self.shard.committed()
+        if self.kept is not None:
+            self.kept.committed(self.positions["events"])
 
 
 class Membership:
@@ -144,8 +154,12 @@ class Membership:
         if partition in self._queue:
             self._queue.remove(partition)
         shard = partition.shard
-        if shard is None:
-            return
+        if shard is not None:
+            self._log_release(partition, shard)
+        if partition.kept is not None:
+            partition.kept.close()
+
+    def _log_release(self, partition: Partition, shard: Shard) -> None:
         log.info(
             "shard released",
             extra={
@@ -206,11 +220,14 @@ class Membership:
 
     def _restore_step(self, partition: Partition, timeout: float) -> None:
         if partition.restore is None:
+            if partition.kept is None:
+                partition.kept = self._restorer.new_store()
             partition.restore = ShardRestore(
                 self._restorer,
                 partition.number,
                 *committed_offsets(self._consumer, self._topics, partition.number),
                 partition.skips,
+                partition.kept,
             )
         partition.restore.step(timeout)
         if partition.restore.shard is not None:

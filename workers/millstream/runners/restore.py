@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
-from millstream.core.fold import Claims, LateFold, Positions
+from millstream.core.fold import NOTHING, Claims, Known, LateFold, Positions
 from millstream.core.late import LateShard
 from millstream.core.models.learner import Learner
 from millstream.core.notes import Notes
@@ -17,6 +17,7 @@ from millstream.core.shard import Era, Plan, Shard
 from millstream.core.snapshot_log import SnapshotLog, is_snapshot
 from millstream.errors import DeadLetter, Restore, Stop
 from millstream.runners import failpoints
+from millstream.runners.kept import KeptStore
 from millstream.runners.logs_reader import Stretch, log_bounds
 from millstream.runners.restore_snapshot import Found, Search
 from millstream.runners.restorer import Restored, Restorer
@@ -41,12 +42,17 @@ class ShardRestore:
         committed: Mapping[Side, int | None],
         committed_by: int | None,
         new_skips: Mapping[tuple[str, int], tuple[DeadLetter, Output | None]],
+        kept: KeptStore | None = None,
     ) -> None:
         """Begin with what the group has committed.
 
         `committed`: its offsets, None where there are none; `committed_by`: which owner they name;
-        `new_skips`: what the last try broke on, with the note that is to say so.
+        `new_skips`: what the last try broke on, with the note that is to say so; `kept`: what is
+        left from before the last batch was aborted.
         """
+        self._kept = restorer.new_store() if kept is None else kept
+        self._known = NOTHING
+        self._log_ends: dict[str, int] = {}
         self._restorer = restorer
         self._settings = restorer.settings
         self.partition = partition
@@ -138,6 +144,7 @@ class ShardRestore:
         if low > start > 0:
             self._lost(topic, start, low, "the state of the last snapshot")
         start = max(low, start)
+        self._log_ends[topic] = end
 
         def take(records: Sequence[Record]) -> None:
             for record in records:
@@ -176,9 +183,12 @@ class ShardRestore:
 
     def _new_fold(self) -> None:
         about = self._found.about if self._found else None
-        shard = LateShard(self._shard_plan((self._today(0),)))
+        self._known = self._kept.begin_restore(self._committed.get("events"))
+        shard = LateShard(self._shard_plan((self._today(0),)), store=self._kept.store)
         self._made = shard
-        self._fold = LateFold(shard, self._committed, self._owners, about, self._notes.rebuilt)
+        self._fold = LateFold(
+            shard, self._committed, self._owners, about, self._notes.rebuilt, self._known
+        )
         self._positions = self._fold.positions
 
     def _log_start(self, which: Literal["predictions", "examples"]) -> int:
@@ -207,7 +217,7 @@ class ShardRestore:
         self._owners = owners | {owner}
 
     def _read_predictions(self) -> None:
-        start = self._log_start("predictions")
+        start = max(self._log_start("predictions"), self._known.predictions)
         self._open(self._settings.topic("predictions"), self._late_fold().prediction, start)
 
     def _read_predicted_positions(self) -> None:
@@ -324,6 +334,16 @@ class ShardRestore:
             )
         return position
 
+    def _what_is_known(self, shard: LateShard) -> Known:
+        known = Known(
+            self.positions["events"],
+            predictions=self._log_ends[self._settings.topic("predictions")],
+            examples=self._log_ends[self._settings.topic("examples")],
+        )
+        # What was predicted beyond the committed offset is not in the store, but in the shard: the
+        # next restore has to read of it again.
+        return known._replace(predictions=0) if shard.predicted_offsets else known
+
     def _finish(self) -> None:
         shard = self._made
         if shard is None:
@@ -338,6 +358,7 @@ class ShardRestore:
             }  # fmt: skip
             self.positions = {side: self._position(side, topics[side]) for side in shard.sides}
             _, notes = self._eras(self.positions["events"])
+            self._kept.restored(self._what_is_known(shard))
         else:
             notes = self._pending_notes
         shard.source = self._source
@@ -364,6 +385,7 @@ class ShardRestore:
                 "positions": dict(self.positions),
                 "learned": shard.learned,
                 "waiting": shard.waiting(),
+                "waiting_kept": self._known != NOTHING,
                 "snapshot": self.restored.learned if self._found else None,
                 "replayed": replayed,
                 "seconds": round(seconds, 3),

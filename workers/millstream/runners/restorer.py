@@ -10,7 +10,9 @@ from millstream.core.attempts import Attempt
 from millstream.core.models.build import definition_digest
 from millstream.core.models.learner import Learner
 from millstream.core.outputs import Source
+from millstream.core.waiting import MemoryStore, WaitingStore
 from millstream.metrics import Metrics
+from millstream.runners.kept import KeptStore
 from millstream.runners.logs_reader import LogReader
 from millstream.runners.restore_snapshot import Opener
 from millstream.runners.snapshot_writer import Kept
@@ -67,13 +69,18 @@ class Restorer:
         owner_log: OwnerLog | None,
         told: Told,
         metrics: Metrics,
+        build_store: Callable[[], WaitingStore] = MemoryStore,
     ) -> None:
-        """`owner_log` is None where transactions fence the old owner, and for who only looks."""
+        """`owner_log` is None where transactions fence the old owner, and for who only looks.
+
+        `build_store` makes the place where a partition's predictions wait.
+        """
         self.settings = settings
         self.build_learner = build_learner
         self.admin = admin
         self.owner_log = owner_log
         self.claims = owner_log is not None
+        self._build_store = build_store
         self.told = told
         self.reader = LogReader(reader_config)
         self.late = settings.labels.source == "topic" and settings.model.learn
@@ -89,6 +96,10 @@ class Restorer:
     def close(self) -> None:
         """Let go of the broker."""
         self.reader.close()
+
+    def new_store(self) -> KeptStore:
+        """Where the predictions of one partition wait."""
+        return KeptStore(self._build_store(), fenced=not self.claims)
 
     def logs(self) -> list[str]:
         """The topics that a shard's state belongs to."""

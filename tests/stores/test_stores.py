@@ -1,0 +1,222 @@
+"""The store on disk answers as the one in memory does, whatever was asked of it before."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from millstream.core.waiting import MemoryStore, Resolved, Waiting
+from millstream.errors import Stop
+from millstream.stores import new_store, runs, segments
+from millstream.stores.disk import DiskStore
+
+NAMES = st.sampled_from(["a", "b", "7", 7, "id with ü", "", "😀" * 40, -3])
+TIMES = st.integers(-5, 40)
+
+
+class Stores(RuleBasedStateMachine):
+    """Both stores, asked the same; few hashes, small segments and short runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(segments, "SEGMENT", 2000)
+        self.patch.setattr(segments, "BUFFER", 300)
+        self.patch.setattr(segments, "GUESS", 100)
+        self.patch.setattr(runs, "RUN", 4)
+        self.patch.setattr("millstream.stores.disk.MAX_STALE", 3)
+        self.disk = DiskStore(None, make_hash=len)
+        self.memory = MemoryStore()
+        self.committed: MemoryStore | None = None
+        self.offset = 0
+
+    def teardown(self) -> None:
+        self.check()
+        self.disk.close()
+        self.patch.undo()
+
+    @initialize(first_commit=st.booleans())
+    def begin(self, first_commit: bool) -> None:  # noqa: FBT001 - a strategy's value
+        if first_commit:
+            self.commit()
+
+    @rule(name=NAMES, time=TIMES, key=st.sampled_from([None, b"", b"k"]), size=st.integers(0, 900))
+    def add(self, name: str | int, time: int, key: bytes | None, size: int) -> None:
+        if str(name) in self.memory:
+            return
+        example = {"features": {"x": time * 0.1, "y": "z" * size}, "prediction": True}
+        waiting = Waiting(name, self.offset, time, time + 3, key, example)
+        self.offset += 1
+        for store in (self.disk, self.memory):
+            store.add(waiting)
+
+    @rule(name=NAMES)
+    def take(self, name: str | int) -> None:
+        assert (str(name) in self.disk) == (str(name) in self.memory)
+        assert self.disk.take(str(name)) == self.memory.take(str(name))
+
+    @rule(before=TIMES)
+    def take_due(self, before: int) -> None:
+        assert self.disk.take_due(before) == self.memory.take_due(before)
+
+    @rule()
+    def take_oldest(self) -> None:
+        oldest = self.memory.oldest()
+        assert self.disk.oldest() == oldest
+        if oldest is not None:
+            assert self.disk.take(str(oldest.id)) == self.memory.take(str(oldest.id))
+
+    @rule(name=NAMES, back=st.integers(0, 3))
+    def discard(self, name: str | int, back: int) -> None:
+        for store in (self.disk, self.memory):
+            store.discard(str(name), self.offset - back)
+
+    @rule(name=NAMES, time=TIMES, at=TIMES, expired=st.booleans())
+    def remember(self, name: str | int, time: int, at: int, expired: bool) -> None:  # noqa: FBT001
+        for store in (self.disk, self.memory):
+            store.remember(str(name), Resolved(time, at, expired))
+
+    @rule(name=NAMES)
+    def recall(self, name: str | int) -> None:
+        assert self.disk.recall(str(name)) == self.memory.recall(str(name))
+
+    @rule()
+    def forget_oldest(self) -> None:
+        assert self.disk.oldest_resolved() == self.memory.oldest_resolved()
+        if self.memory.remembered():
+            self.disk.forget_oldest()
+            self.memory.forget_oldest()
+
+    @rule()
+    def commit(self) -> None:
+        self.disk.commit()
+        self.committed = copy.deepcopy(self.memory)
+
+    @precondition(lambda self: self.committed is not None)
+    @rule()
+    def rollback(self) -> None:
+        assert self.disk.rollback()
+        assert self.committed is not None
+        self.memory = copy.deepcopy(self.committed)
+        self.check()
+
+    @precondition(lambda self: self.committed is None)
+    @rule()
+    def rollback_without_a_commit(self) -> None:
+        assert not self.disk.rollback()
+
+    @rule()
+    def clear(self) -> None:
+        self.disk.clear()
+        self.memory.clear()
+        self.committed = None
+
+    def check(self) -> None:
+        assert len(self.disk) == len(self.memory)
+        assert self.disk.remembered() == self.memory.remembered()
+        assert self.disk.oldest() == self.memory.oldest()
+        assert self.disk.oldest_resolved() == self.memory.oldest_resolved()
+
+
+Stores.TestCase.settings = settings(max_examples=300, stateful_step_count=80, deadline=None)
+TestBothStoresAnswerTheSame = Stores.TestCase
+
+
+def waiting(number: int, **parts: Any) -> Waiting:
+    """A prediction of nine features."""
+    features = {f"feature_{i}": number / (i + 1) for i in range(9)}
+    example = {"features": features, "probabilities": {False: 0.25, True: 0.75}}
+    return Waiting(parts.get("id", f"id-{number}"), number, number, number, None, example)
+
+
+def test_what_is_taken_is_as_it_would_be_written_to_the_log() -> None:
+    store = DiskStore()
+    store.add(waiting(3))
+    found = store.take("id-3")
+    assert found is not None
+    assert found.example["probabilities"] == {"false": 0.25, "true": 0.75}
+    assert list(found.example["features"].items()) == list(waiting(3).example["features"].items())
+
+
+def test_an_id_stays_the_number_or_the_text_that_it_was() -> None:
+    store = DiskStore()
+    for name in (7, "8", -9, 2**63, "7.0"):
+        store.add(waiting(1, id=name))
+        found = store.take(str(name))
+        assert found is not None
+        assert (found.id, type(found.id)) == (name, type(name))
+
+
+def test_disk_space_is_used_again_while_one_prediction_after_the_other_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT", 20_000)
+    store = DiskStore()
+    sizes = []
+    for number in range(20_000):
+        store.add(waiting(number))
+        if number >= 100:
+            assert store.take(f"id-{number - 100}") is not None
+        if number % 50 == 0:
+            store.commit()
+            sizes.append(store.disk_bytes())
+    assert len(store) == 100
+    assert max(sizes) < 8 * 20_000
+
+
+def test_disk_space_is_used_again_though_a_few_predictions_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT", 20_000)
+    store = DiskStore()
+    for number in range(20_000):
+        store.add(waiting(number))
+        if number % 100:
+            assert store.take(f"id-{number}") is not None
+        if number % 50 == 0:
+            store.commit()
+    assert len(store) == 200
+    assert store.disk_bytes() < 15 * 20_000
+    for number in range(0, 20_000, 100):
+        assert store.take(f"id-{number}") == waiting(number)._replace(
+            example={**waiting(number).example, "probabilities": {"false": 0.25, "true": 0.75}}
+        )
+
+
+def test_what_expired_by_the_clock_does_not_stay_in_the_queues() -> None:
+    store = DiskStore()
+    for number in range(20_000):
+        store.add(waiting(number))
+        if number >= 10:
+            oldest = store.oldest()
+            assert oldest is not None
+            store.take(str(oldest.id))
+        store.commit()
+    assert store.queued() < 5_000
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_in_a_sentence(tmp_path: Any) -> None:
+    with pytest.raises(Stop, match=r"kept in .*missing: No such file.*waiting\.directory"):
+        new_store("disk", tmp_path / "missing")
+
+
+def test_a_disk_that_is_full_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    store = DiskStore()
+    monkeypatch.setattr(segments.os, "pwrite", full)
+    monkeypatch.setattr(segments, "BUFFER", 1)
+    with pytest.raises(Stop, match="No space left on device; make room there"):
+        store.add(waiting(1))
+
+
+def test_no_file_is_left_in_the_folder(tmp_path: Any) -> None:
+    store = DiskStore(tmp_path)
+    for number in range(5_000):
+        store.add(waiting(number))
+    assert store.disk_bytes() > 0
+    assert list(tmp_path.iterdir()) == []

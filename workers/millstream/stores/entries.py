@@ -1,0 +1,65 @@
+"""A waiting prediction, or an id that was resolved, as bytes."""
+
+from struct import Struct
+
+import orjson
+
+from millstream.core.outputs import encode
+from millstream.core.waiting import Resolved, Waiting
+
+_HEAD = Struct("<BBqqqII")
+"""Kind; flag; for a prediction its offset, time, predicted_at, for a resolved id its number, time,
+at; bytes of the id; bytes of the key and one more (0: there is none)."""
+_NAME_AT = _HEAD.size
+IS_WAITING, IS_RESOLVED = 0, 1
+
+
+def pack(name: bytes, waiting: Waiting) -> bytes:
+    """The bytes of a prediction that waits."""
+    identity, offset, time, predicted_at, key, example = waiting
+    number, size = isinstance(identity, int), 0 if key is None else len(key) + 1
+    head = _HEAD.pack(IS_WAITING, number, offset, time, predicted_at, len(name), size)
+    return b"".join((head, name, key or b"", encode(example)))
+
+
+def unpack(record: bytes) -> Waiting:
+    """The prediction in its bytes."""
+    _, number, offset, time, predicted_at, name_size, key_size = _HEAD.unpack_from(record)
+    at = _NAME_AT + name_size
+    name = record[_NAME_AT:at].decode("utf-8", "surrogatepass")
+    key = None
+    if key_size:
+        key = record[at : at + key_size - 1]
+        at += key_size - 1
+    example = orjson.loads(record[at:])
+    return Waiting(int(name) if number else name, offset, time, predicted_at, key, example)
+
+
+def pack_resolved(name: bytes, number: int, resolved: Resolved) -> bytes:
+    """The bytes of an id that was resolved as the `number`th."""
+    head = _HEAD.pack(
+        IS_RESOLVED, resolved.expired, number, resolved.time, resolved.at, len(name), 0
+    )
+    return head + name
+
+
+def unpack_resolved(record: bytes) -> Resolved:
+    """What is remembered, in its bytes."""
+    _, expired, _, time, at, _, _ = _HEAD.unpack_from(record)
+    return Resolved(time, at, bool(expired))
+
+
+def number_in(record: bytes) -> int:
+    """Offset of a prediction, number of a resolved id."""
+    number: int = _HEAD.unpack_from(record)[2]
+    return number
+
+
+def name_in(record: bytes) -> bytes:
+    """The id in the bytes of either, as UTF-8."""
+    return record[_NAME_AT : _NAME_AT + _HEAD.unpack_from(record)[5]]
+
+
+def to_bytes(name: str) -> bytes:
+    """An id as UTF-8; what JSON lets through that is none, too."""
+    return name.encode("utf-8", "surrogatepass")

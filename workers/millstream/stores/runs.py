@@ -1,0 +1,82 @@
+"""A queue of millions of small rows of numbers, smallest first, in 8 bytes a number."""
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+RUN = 16_384
+Row = tuple[int, ...]
+
+
+class RunQueue:
+    """Like a heap; but only the latest rows are Python's, the others lie in sorted arrays.
+
+    Rows that come nearly in order, as those of a stream do, cost nothing to sort; rows that do not
+    only cost more runs to choose from.
+    """
+
+    def __init__(self) -> None:
+        self._recent: list[Row] = []
+        self._runs: dict[int, npt.NDArray[np.int64]] = {}
+        self._next_run = 0
+        # The first row not yet taken of each run, with the run's number and the row's.
+        self._heads: list[tuple[Row, int, int]] = []
+        self._rows = 0
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return self._rows
+
+    def push(self, row: Row) -> None:
+        """Add a row."""
+        heappush(self._recent, row)
+        self._rows += 1
+        if len(self._recent) > RUN:
+            self._recent.sort()
+            numbers = np.fromiter(chain.from_iterable(self._recent), np.int64)
+            rows = numbers.reshape(len(self._recent), len(row))
+            self._recent.clear()
+            self._add_run(rows)
+
+    def peek(self) -> Row | None:
+        """The smallest row."""
+        if self._heads and (not self._recent or self._heads[0][0] < self._recent[0]):
+            return self._heads[0][0]
+        return self._recent[0] if self._recent else None
+
+    def pop(self) -> Row:
+        """Take the smallest row, of at least one."""
+        self._rows -= 1
+        if not self._heads or (self._recent and self._recent[0] < self._heads[0][0]):
+            return heappop(self._recent)
+        row, number, at = heappop(self._heads)
+        run = self._runs[number]
+        if at + 1 < len(run):
+            heappush(self._heads, (tuple(run[at + 1].tolist()), number, at + 1))
+        else:
+            del self._runs[number]
+        return row
+
+    def keep(self, wanted: Callable[[Row], bool]) -> None:
+        """Drop all other rows."""
+        left = [
+            run[at:][[wanted(tuple(row)) for row in run[at:].tolist()]]
+            for run, at in ((self._runs[number], at) for _, number, at in self._heads)
+        ]
+        self._recent = [row for row in self._recent if wanted(row)]
+        heapify(self._recent)
+        self._runs, self._heads, self._rows = {}, [], len(self._recent)
+        rows = np.concatenate(left) if left else np.empty((0, 1), np.int64)
+        del left
+        if len(rows):
+            rows = rows[np.lexsort(rows.T[::-1])]
+            self._rows += len(rows)
+            self._add_run(rows)
+
+    def _add_run(self, rows: npt.NDArray[np.int64]) -> None:
+        self._runs[self._next_run] = rows
+        heappush(self._heads, (tuple(rows[0].tolist()), self._next_run, 0))
+        self._next_run += 1

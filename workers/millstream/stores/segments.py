@@ -1,0 +1,145 @@
+"""Records in a file without a name: appended, read at random, and its stretches used again.
+
+The file is gone when the process is, however it ends: there is nothing to clean up, and nothing
+half-written that anyone could read.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+
+from millstream.errors import Stop
+
+SEGMENT = 16 * 2**20
+"""Bytes that are used again together; no record is larger."""
+BUFFER = 256 * 2**10
+"""Bytes that are written at once."""
+GUESS = 768
+"""Bytes that are read for a record before its length is known."""
+_LENGTH = Struct("<I")
+LENGTH = _LENGTH.size
+
+
+class SegmentFile:
+    """The file, and which parts of it matter; a record's place is its offset."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """In a folder that is there (None: where the system keeps temporary files)."""
+        self._folder = folder
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `close`
+        except OSError as error:
+            raise self._stop(error) from error
+        self._number = self._file.fileno()
+        self._active = 0
+        self._used = [0]
+        """Bytes written of each segment."""
+        self._live = [0]
+        """Bytes of each segment that still matter."""
+        self._free: list[int] = []
+        self._tail = bytearray()
+        self._tail_at = 0
+
+    def append(self, record: bytes) -> int:
+        """Write a record; returns its place."""
+        size = len(record) + LENGTH
+        if size > SEGMENT:
+            raise Stop(
+                f"a prediction that waits has {len(record):,} bytes, and on disk may have "
+                f"{SEGMENT:,}: set waiting.store to memory"
+            )
+        if self._used[self._active] + size > SEGMENT:
+            self._begin_segment()
+        place = self._tail_at + len(self._tail)
+        self._tail += _LENGTH.pack(len(record))
+        self._tail += record
+        self._used[self._active] += size
+        self._live[self._active] += len(record)
+        if len(self._tail) >= BUFFER:
+            self._flush()
+        return place
+
+    def read(self, place: int) -> bytes:
+        """The record at a place."""
+        start = place - self._tail_at
+        if 0 <= start < len(self._tail):
+            begin = start + LENGTH
+            return bytes(self._tail[begin : begin + _LENGTH.unpack_from(self._tail, start)[0]])
+        piece = os.pread(self._number, GUESS, place)
+        size = _LENGTH.unpack_from(piece)[0] + LENGTH
+        if size > len(piece):
+            piece = os.pread(self._number, size, place)
+        return piece[LENGTH:size]
+
+    def count(self, place: int, size: int) -> None:
+        """A record of so many bytes matters from now on; where negative, it no longer does.
+
+        The bytes of one that does not stay where they are until `free_empty`.
+        """
+        self._live[place // SEGMENT] += size
+
+    def size(self) -> int:
+        """Bytes that the file has."""
+        return len(self._used) * SEGMENT
+
+    def free_empty(self) -> None:
+        """Let segments be used again in which nothing matters."""
+        for number, live in enumerate(self._live):
+            if live == 0 and self._used[number] and number != self._active:
+                self._used[number] = 0
+                self._free.append(number)
+
+    def sparsest(self) -> int | None:
+        """The segment to be emptied next; None while more than half of the file matters."""
+        in_use = len(self._used) - len(self._free)
+        if in_use < 4 or in_use * SEGMENT < 2 * sum(self._live):
+            return None
+        return min(
+            (number for number, used in enumerate(self._used) if used and number != self._active),
+            key=self._live.__getitem__,
+            default=None,
+        )
+
+    def records(self, segment: int) -> Iterator[tuple[int, bytes]]:
+        """Places and records of a segment, those that no longer matter included."""
+        start = segment * SEGMENT
+        data = os.pread(self._number, self._used[segment], start)
+        at = 0
+        while at < len(data):
+            size = _LENGTH.unpack_from(data, at)[0]
+            yield start + at, data[at + LENGTH : at + LENGTH + size]
+            at += LENGTH + size
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._file.close()
+
+    def _begin_segment(self) -> None:
+        self._flush()
+        if self._free:
+            self._active = self._free.pop()
+        else:
+            self._active = len(self._used)
+            self._used.append(0)
+            self._live.append(0)
+        self._tail_at = self._active * SEGMENT
+
+    def _flush(self) -> None:
+        view = memoryview(self._tail)
+        try:
+            while view:
+                written = os.pwrite(self._number, view, self._tail_at)
+                self._tail_at += written
+                view = view[written:]
+        except OSError as error:
+            raise self._stop(error) from error
+        self._tail = bytearray()
+
+    def _stop(self, error: OSError) -> Stop:
+        folder = self._folder or tempfile.gettempdir()
+        return Stop(
+            f"predictions that wait cannot be kept in {folder}: {error.strerror}; make room there, "
+            "or name another folder with waiting.directory"
+        )
