@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from tests.faults.fault import BOTH, Fault
-from tests.faults.scene import Scene
+from tests.faults.scene import OFTEN, Scene
 
 POINTS = (
     "after_poll",
@@ -192,6 +192,16 @@ _STATIC = {"kafka": {"group.instance.id": "twin"}}
 
 FAULTS = [
     *_DEATHS,
+    Fault(
+        "SIGKILL mid snapshot",
+        partial(die_at, point="mid_snapshot"),
+        scene={"snapshots": OFTEN},
+    ),
+    Fault(
+        "SIGKILL between snapshot and pointer",
+        partial(die_at, point="before_pointer"),
+        scene={"snapshots": OFTEN},
+    ),
     Fault("SIGKILL mid restore", partial(die_while_restoring, point="mid_restore")),
     Fault(
         "SIGKILL after claim",
