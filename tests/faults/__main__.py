@@ -15,6 +15,9 @@ from tests.faults.scene import Variant
 from tests.faults.soak import soak_fault
 from tests.faults.table import table
 
+MOST_SHOWN = 20
+"""Violations of a cell; one that is lost makes all that follow it wrong."""
+
 
 def main() -> int:
     """Run what was chosen; 1 where an invariant did not hold."""
@@ -71,8 +74,10 @@ def _run(fault: Fault, variant: Variant, clusters: Clusters, seed: int) -> Resul
     if result.good:
         shutil.rmtree(folder)
         return result
-    for violation in result.violations:
+    for violation in result.violations[:MOST_SHOWN]:
         print(f"     {violation}", flush=True)
+    if len(result.violations) > MOST_SHOWN:
+        print(f"     ... and {len(result.violations) - MOST_SHOWN} more", flush=True)
     if result.error:
         print(f"     {result.error.strip()}", flush=True)
     print(f"     seed {seed}; settings and logs are in {folder}", flush=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.faults.fault import Fault
-from tests.faults.proxy import END_TRANSACTION, OFFSET_COMMIT, Proxy
+from tests.faults.proxy import END_TRANSACTION, LIST_OFFSETS, OFFSET_COMMIT, Proxy
 from tests.faults.scene import Scene
 
 
@@ -62,6 +62,26 @@ def slow(scene: Scene) -> None:
     scene.recover("the network is fast again")
 
 
+def late_offsets(scene: Scene) -> None:
+    """Answers to where logs begin and end are late, while partitions come and go.
+
+    librdkafka asks once more, half a second later, where such an answer came too late to count; if
+    it has been told meanwhile where to read, the second answer is not to change that.
+    """
+    network = scene.cluster.network
+    network.late = {LIST_OFFSETS: 0.3}
+    try:
+        for _ in range(3):
+            worker = scene.start()
+            if not scene.feed.sent:
+                scene.begin_feed()
+            scene.progress()
+            assert worker.stop() == 0
+    finally:
+        network.heal()
+    scene.verify_at_death()
+
+
 def swallowed_commit(scene: Scene) -> None:
     """The broker commits, and its answer is lost, several times."""
     scene.start()
@@ -104,6 +124,12 @@ FAULTS = [
     Fault("half-open connections 6 s", partial(half_open, seconds=6), "one", scene=_IMPATIENT),
     Fault("everything 5 s late, short session", slow, "one", scene=_PROXIED),
     Fault("everything 5 s late, long session", slow, "one", scene=_LONG_SESSION),
+    Fault(
+        "offsets of logs told late",
+        late_offsets,
+        "one",
+        scene={**_PROXIED, "partitions": 6, "per_second": 300},
+    ),
     Fault("the commit's answer is lost", swallowed_commit, "one", scene=_PROXIED),
     Fault(
         "the commit's answer is lost, SIGKILL", swallowed_commit_and_death, "one", scene=_PROXIED

@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from tests.faults.fault import BOTH, Fault
-from tests.faults.scene import Scene
+from tests.faults.scene import OFTEN, Scene
 
 POINTS = (
     "after_poll",
@@ -159,19 +159,18 @@ def same_transactional_id(scene: Scene) -> None:
 
 
 def same_instance_id(scene: Scene) -> None:
-    """Two static members of one name: the group keeps one, and nothing is done twice."""
+    """Two static members of one name: one says so and ends, the other goes on.
+
+    In the classic protocol the newcomer takes the name, in the new one it is refused.
+    """
     scene.start(0)
     scene.begin_feed()
     scene.progress()
     scene.start(1)
-    if scene.variant.protocol == "classic":
-        # The newcomer takes the name; the one that had it is fenced and ends.
-        scene.wait_until(lambda: len(scene.alive()) < 2, "one of the twins gives up")
-    else:
-        # The newcomer is refused for as long as the name is taken.
-        scene.workers[1].wait_for_log("serving")
-        scene.progress()
-        scene.workers[0].sigkill()
+    scene.wait_until(lambda: len(scene.alive()) < 2, "one of the twins gives up")
+    (ended,) = [worker for worker in scene.workers.values() if not worker.running]
+    assert ended.wait() == 1
+    assert "instance" in ended.log_text().splitlines()[-1], ended.log_text()[-2000:]
     scene.recover("the end of the twin")
 
 
@@ -192,6 +191,16 @@ _STATIC = {"kafka": {"group.instance.id": "twin"}}
 
 FAULTS = [
     *_DEATHS,
+    Fault(
+        "SIGKILL mid snapshot",
+        partial(die_at, point="mid_snapshot"),
+        scene={"snapshots": OFTEN},
+    ),
+    Fault(
+        "SIGKILL between snapshot and pointer",
+        partial(die_at, point="before_pointer"),
+        scene={"snapshots": OFTEN},
+    ),
     Fault("SIGKILL mid restore", partial(die_while_restoring, point="mid_restore")),
     Fault(
         "SIGKILL after claim",

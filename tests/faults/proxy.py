@@ -12,6 +12,8 @@ from typing import Any, Final, Self
 OFFSET_COMMIT: Final = 8
 END_TRANSACTION: Final = 26
 """Kafka's keys of the requests that a commit is made of, at least once and exactly once."""
+LIST_OFFSETS: Final = 2
+"""Kafka's key of the request for a log's beginning or end."""
 
 
 class Proxy:
@@ -31,6 +33,8 @@ class Proxy:
         self.swallow: int | None = None
         """Key of a request: the next answer to one is lost, and its connection with it."""
         self.swallowed = 0
+        self.late: dict[int, float] = {}
+        """Key of a request to the seconds by which its answers are late."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -71,7 +75,7 @@ class Proxy:
 
     def heal(self) -> None:
         """No delay, no silence; connections that were silenced are reset."""
-        self.delay, self.swallow = 0.0, None
+        self.delay, self.swallow, self.late = 0.0, None, {}
         if self.silent:
             self.silent = False
             self.reset()
@@ -120,6 +124,8 @@ class _Connection:
         self._client, self._broker = client, broker
         self._watched: set[int] = set()
         """Correlation ids of requests whose answer is to be lost."""
+        self._slow: dict[int, float] = {}
+        """Correlation ids of requests whose answer is to be late, by so many seconds."""
 
     async def run(self) -> None:
         """Forward until either end closes."""
@@ -147,6 +153,8 @@ class _Connection:
                     await asyncio.sleep(self._proxy.delay)
                 if not passes(frame):
                     return
+                if passes == self._answer:
+                    await asyncio.sleep(self._slow.pop(struct.unpack_from(">i", frame)[0], 0))
                 while self._proxy.silent:
                     await asyncio.sleep(0.05)
                 sink.write(size + frame)
@@ -156,6 +164,8 @@ class _Connection:
         key, _version, correlation = struct.unpack_from(">hhi", frame)
         if key == self._proxy.swallow:
             self._watched.add(correlation)
+        if key in self._proxy.late:
+            self._slow[correlation] = self._proxy.late[key]
         return True
 
     def _answer(self, frame: bytes) -> bool:

@@ -33,6 +33,9 @@ SHORT_SESSION = 2.0
 BROKERS_SESSION = 6.0
 """Seconds; in the new one the broker does, and the worker's transactions have its own default."""
 DEFAULT_TRANSACTION = 10.0
+OFTEN: dict[str, Any] = {"examples": 100}
+NEVER: dict[str, Any] = {"enabled": False}
+"""Of snapshots: restores begin from one in the runs of odd seeds, else they read whole logs."""
 KEYS = 16
 SENTINEL = 1_000_000
 """Ids from here on are sentinels: sent last, to each partition."""
@@ -103,7 +106,7 @@ class Scene:
             self.kafka, folder, name="faults", partitions=partitions,
             labels=late if variant.late else None,
             processing_guarantee=variant.guarantee,
-            **{"batch": {"max_records": 50}, **settings},
+            **{"batch": {"max_records": 50}, "snapshots": OFTEN if seed % 2 else NEVER, **settings},
         )  # fmt: skip
         self.app.write_settings(kafka={**properties, **(kafka or {})})
         self._group = Group(self.kafka, self.app.name)
