@@ -16,7 +16,7 @@ from millstream.core import outputs
 from millstream.core.join import Held, Waiting
 from millstream.core.late import LateShard
 from millstream.core.letters import our_headers
-from millstream.core.marks import Marks
+from millstream.core.marks import Mark, Marks
 from millstream.core.notes import Rebuilt
 from millstream.core.offsets import OffsetSet
 from millstream.core.records import Record, Side
@@ -154,8 +154,10 @@ class LateFold:
         if snapshot is not None:
             shard.learned = snapshot.learned
             shard.marks = Marks(snapshot.marks)
+            oldest = Mark(*snapshot.marks[0])
+            shard.join.latest = (oldest.stream, oldest.clock)
             # All events below were answered, and nothing of them waits.
-            self._events_floor = snapshot.marks[0][0]
+            self._events_floor = oldest.events
             for side in shard.sides:
                 self.positions.saw(side, snapshot.positions[side] - 1)
         if known.events:
@@ -202,7 +204,8 @@ class LateFold:
             join.store.discard(str(example["id"]), source)
             join.resolve(example["id"], example["time"], example["written_at"], expired=expired)
         else:
-            join.resolutions += 1  # and still remembered, where it was
+            # And still remembered, where it was.
+            join.count_resolution(example["time"], example["written_at"])
         if example["kind"] == "failed" or example["label"] is None:
             return
         if not self._is_to_learn(offset, example["learned"]):
@@ -255,7 +258,7 @@ class LateFold:
         beyond = committed is not None and offset >= committed
         if beyond:
             self._shard.predicted_offsets.add(offset)
-        if not document.get("waits") or offset in self._resolved or offset < self._known.events:
+        if offset in self._resolved or offset < self._known.events:
             return
         # Only an owner that was replaced can have predicted the same event as well: not its word
         # counts, whichever of the two stands first.
@@ -266,6 +269,9 @@ class LateFold:
             return
         self._predicted.add(offset)
         self._predicted_by[owner].add(offset)
+        self._take_back(offset, document["id"])
+        if not document["waits"]:
+            return
         example = {
             name: document[name]
             for name in ("features", "prediction", "probabilities", "score", "transformed")
@@ -281,7 +287,14 @@ class LateFold:
             self._shard.join.take_waiting(waiting.id)  # that of an owner that was replaced
             self._shard.join.await_label(waiting)
 
+    def _take_back(self, offset: int, identity: str | int) -> None:
+        """Let the prediction on an event that was taken in already wait no longer."""
+        shard = self._shard
+        shard.predicted_already.pop(offset, None)
+        shard.join.store.discard(str(identity), offset)
+
     def finish(self) -> None:
         """All logs are read: the shard knows what it must not do again."""
         self._shard.marks.folded(self._shard.join)
         self._shard.labels_floor = self.positions.next["labels"]
+        self._shard.events_floor = max(self._shard.predicted_offsets, default=-1) + 1

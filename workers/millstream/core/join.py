@@ -7,6 +7,8 @@ The rules, all on the clock of the stream (message times, see `merge`), never on
 - A label joins the prediction that waits under its id; from then on the id is *resolved*.
 - A label whose id was resolved by a label less than one wait ago is a *duplicate*; by expiry, it
   is *late*. Any other label is early: it is *held*, and joins its event when that comes.
+- What lies one wait behind the latest resolution is forgotten. Every resolution is a record of the
+  log, so a shard that was restored from anywhere in it has forgotten the same.
 - A prediction is due when a record of a later time than its deadline (event time + wait) is taken
   while a label is at hand; or, with the labels topic at its end, by the clock. So is a held label,
   with events and labels exchanged.
@@ -56,6 +58,8 @@ class Join:
         self.held: dict[str, Held] = {}
         # (time, offset, id) by time; entries that are no longer held are passed over when met.
         self._held_by_time: list[tuple[int, int, str]] = []
+        self.latest = (0, 0)
+        """The latest times at which an id was resolved: of the stream, and by the clock, ms."""
         self.resolutions = 0
         """How many ids were ever resolved."""
         self.forgotten = 0
@@ -145,12 +149,20 @@ class Join:
 
     def resolve(self, identity: str | int, time: int, now: int, *, expired: bool) -> None:
         """Remember that an id was resolved at a time of the stream, and of the clock."""
-        store = self.store
-        store.remember(str(identity), Resolved(time, now, expired))
+        store, name = self.store, str(identity)
+        before = store.recall(name)
+        if before is not None and before is store.oldest_resolved():
+            self.forgotten += 1  # its first resolution; a store on disk may not tell, and need not
+        store.remember(name, Resolved(time, now, expired))
+        self.count_resolution(time, now)
+        self._forget()
+
+    def count_resolution(self, time: int, now: int) -> None:
+        """An id was resolved at a time of the stream, and of the clock."""
         self.resolutions += 1
-        if store.remembered() > self._most:
-            store.forget_oldest()
-            self.forgotten += 1
+        # A message that tells no time counts as one of this moment, and says nothing of the stream.
+        stream, clock = self.latest
+        self.latest = (max(stream, time if time < now else 0), max(clock, now))
 
     def unmatched_as(self, identity: str | int, time: int) -> str | None:
         """What a label without a waiting prediction is: `duplicate`, `late`, or None for early."""
@@ -164,16 +176,20 @@ class Join:
 
     def _lately_resolved(self, name: str, time: int) -> Resolved | None:
         resolved = self.store.recall(name)
-        return resolved if resolved is not None and resolved.time + self._wait >= time else None
+        if resolved is None or self._is_past(resolved) or resolved.time + self._wait < time:
+            return None
+        return resolved
 
-    def forget(self, time: int, now: int) -> None:
-        """Drop memories of ids that no label meets any more, at this time of the stream or clock.
+    def _is_past(self, resolved: Resolved) -> bool:
+        """Whether an id was resolved more than one wait ago, as the stream or the clock has it."""
+        stream, clock = self.latest
+        return resolved.time + self._wait < stream or resolved.at + self._wait < clock
 
-        Memory stays bounded by what is resolved within one wait, as the stream or the clock has it.
-        """
+    def _forget(self) -> None:
+        """Drop what is past, so that memory is bounded by what is resolved within one wait."""
         store = self.store
         while (oldest := store.oldest_resolved()) is not None:
-            if oldest.time + self._wait >= time and oldest.at + self._wait >= now:
+            if not self._is_past(oldest) and store.remembered() <= self._most:
                 return
             store.forget_oldest()
             self.forgotten += 1

@@ -10,6 +10,7 @@ So nothing here lives in memory alone, and no replay ever asks a clock.
     labels --+                    +-- dead letters
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from millstream.core import outputs
@@ -17,7 +18,7 @@ from millstream.core.at_max import AtMax
 from millstream.core.events import Event
 from millstream.core.join import Held, Join, Waiting
 from millstream.core.labels import LabelMessage, LabelReader, assumed_label
-from millstream.core.marks import Marks
+from millstream.core.marks import Mark, Marks
 from millstream.core.merge import Item, Merge
 from millstream.core.models.learner import Features, Label
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
@@ -70,6 +71,8 @@ class LateShard(Shard):
         below the highest: a broker may have taken one prediction and refused the one before.)"""
         self.labels_floor = 0
         """Labels below were worked off before, whatever the committed offset says."""
+        self.events_floor = 0
+        """At or above it, no event has a prediction yet."""
 
     def committed(self) -> None:
         """All outcomes so far are committed."""
@@ -86,6 +89,19 @@ class LateShard(Shard):
     def backlog(self, side: Side) -> int:
         """How many fetched records of a side are not yet taken."""
         return len(self.merge.queues[side])
+
+    def mark(self, positions: Mapping[Side, int], predictions: int, examples: int) -> None:
+        """Remember where the logs ended a moment ago, and how far the inputs are taken now.
+
+        Not while it goes over what it did before a crash, or before somebody moved the offsets
+        back: outputs of inputs that are still to come stand in the logs already then.
+        """
+        events, labels = positions["events"], positions["labels"]
+        if events >= self.events_floor and labels >= self.labels_floor:
+            join = self.join
+            self.marks.add(
+                Mark(events, labels, predictions, examples, join.resolutions, *join.latest)
+            )
 
     # -- the order of things ------------------------------------------------------------------
 
@@ -123,7 +139,6 @@ class LateShard(Shard):
                         break
                     raise self._at_max.stop(side_now)
             self._take(side_now, now, out)
-        self.join.forget(0, now)
         return out
 
     def _let_expire_by_clock(self, now: int, confirmed: Confirmed | None, out: Outcome) -> None:
@@ -184,8 +199,6 @@ class LateShard(Shard):
 
     def _take(self, side: Side, now: int, out: Outcome) -> None:
         item = self.merge.queues[side].popleft()
-        if side == "labels" and item.tells_time:
-            self.join.forget(item.time, now)
         out.taken += 1
         out.count("consumed", side)
         self.advance(side, item.record.offset, out)
@@ -203,10 +216,14 @@ class LateShard(Shard):
 
     def _take_event(self, item: Item[object], event: Event, now: int, out: Outcome) -> None:
         offset = item.record.offset
-        if offset in self.predicted_offsets:
+        already = offset in self.predicted_offsets
+        self.predicted_offsets.discard(offset)
+        waiting = self.predicted_already.pop(offset, None)
+        # Who predicted it before may have known less, or more, of its id: then ours counts.
+        if waiting is not None and self.join.is_repeat(waiting.id, item.time):
+            already = False
+        if already:
             out.count("skipped", "replayed")
-            self.predicted_offsets.discard(offset)
-            waiting = self.predicted_already.pop(offset, None)
         else:
             try:
                 waiting = self._predict(item, event, now, out)

@@ -27,12 +27,19 @@ class Mark(NamedTuple):
     examples: int
     resolved: int
     """How many ids had been resolved: see `Join.resolutions`."""
+    stream: int = 0
+    """See `Join.latest`; likewise `clock`."""
+    clock: int = 0
+
+
+START = Mark(0, 0, 0, 0, 0)
+"""The beginning of all logs."""
 
 
 class Marks:
     """The marks that still matter, oldest first; there is always one."""
 
-    def __init__(self, marks: Iterable[Sequence[int]] = ((0, 0, 0, 0, 0),)) -> None:
+    def __init__(self, marks: Iterable[Sequence[int]] = (START,)) -> None:
         """Those of a snapshot, or that of a shard that begins with its logs."""
         self._marks = deque(Mark(*mark) for mark in marks)
         # A fold counts resolutions anew, from the oldest mark on.

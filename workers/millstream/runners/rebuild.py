@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from millstream.core.fold import Claims, LateFold
 from millstream.core.late import LateShard
+from millstream.core.marks import START
 from millstream.core.models.build import described
 from millstream.core.models.codecs import capture
 from millstream.core.notes import Notes, Rebuilt
@@ -235,7 +236,7 @@ class Rebuild:
                 model=described(settings.model),
                 versions=restorer.versions,
                 created_at=self._now(),
-                marks=[[0, 0, 0, 0, 0]] if late else [],
+                marks=[list(START)] if late else [],
                 claims=claims.chain(shard.owner) if isinstance(shard, LateShard) else {},
             )
             self._writer.write(capture(shard.learner), about, shard.latest, kept)

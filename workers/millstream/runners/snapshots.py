@@ -14,7 +14,6 @@ from typing import Final
 from confluent_kafka import KafkaException
 
 from millstream.core.late import LateShard
-from millstream.core.marks import Mark
 from millstream.core.models.build import described
 from millstream.core.models.codecs import CannotCaptureError, capture
 from millstream.core.shard import Shard
@@ -149,7 +148,8 @@ class Snapshots:
                 return
             asked, track.ends = track.ends, None
             try:
-                self._mark(partition, shard, asked.result())
+                # Asked for a moment ago: what is written from now on is not below them.
+                shard.mark(partition.positions, *asked.result())
             except KafkaException as error:
                 self._failed(partition.number, track, error)
                 return
@@ -160,11 +160,6 @@ class Snapshots:
         _, predictions = log_bounds(admin, settings.topic("predictions"), partition)
         _, examples = log_bounds(admin, settings.topic("examples"), partition)
         return predictions, examples
-
-    def _mark(self, partition: Partition, shard: LateShard, ends: tuple[int, int]) -> None:
-        """The ends were asked for a moment ago: what is written from now on is not below them."""
-        at = partition.positions
-        shard.marks.add(Mark(at["events"], at["labels"], *ends, shard.join.resolutions))
 
     # -- one snapshot -----------------------------------------------------------------------------
 
