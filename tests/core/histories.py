@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
+from tests.core.shards import event, label, plan
+
 from millstream.core.fold import Claims, LateFold
 from millstream.core.late import LateShard, owner_record
 from millstream.core.models.codecs import capture
 from millstream.core.records import Outcome, Output, Record, Side
 from millstream.core.shard import Plan
 from millstream.core.snapshot import About, Snapshot, finish, load, unseal
-from tests.core.shards import event, label, plan
 
 VERSION = "0123456789ab"
 LIBRARIES = {"python": "3"}

@@ -4,10 +4,10 @@ import random
 from typing import Any
 
 import pytest
-
-from millstream.core.records import Side
 from tests.core.histories import History
 from tests.core.shards import WAIT, decoded
+
+from millstream.core.records import Side
 
 SIDES: tuple[Side, Side] = ("events", "labels")
 ASSUME = {"on_timeout": {"assume": False}}
@@ -38,7 +38,7 @@ def fault(dice: random.Random, *, fenced: bool) -> tuple[Any, ...]:
     return dice.choice(faults)
 
 
-def do(history: History, what: tuple[Any, ...]) -> None:
+def do(history: History, what: tuple[Any, ...]) -> None:  # noqa: C901 - a case for each thing
     match what:
         case ("events" | "labels" as side, identity, age):
             history.send(side, identity, age)
@@ -104,7 +104,7 @@ def forks(history: History) -> tuple[History, list[History]]:
 def test_from_any_snapshot_a_shard_is_what_it_is_from_the_start_and_goes_on_likewise(
     seed: int,
 ) -> None:
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
     fenced = seed % 2 == 0
     history = History(fenced=fenced, **(ASSUME if seed % 3 == 0 else {}))
     ids = dice.choice([3, 8, 20])
