@@ -10,6 +10,7 @@ import pytest
 
 from millstream.core.digest import digest
 from millstream.core.snapshot import unseal
+from millstream.runners.snapshot_shelf import Shelf, Stored
 from tests.cli.conftest import Millstream, Result, millstream  # noqa: F401 - a fixture
 from tests.kafka.app import PHISHING, App, bare_digest, event_of, label_of, released_digests
 from tests.kafka.cluster import Kafka
@@ -247,3 +248,25 @@ def test_missing_topics_are_named_with_the_command_that_creates_them(
     assert result.exit_code == 1
     assert "topic nowhere (models) does not exist" in result.err
     assert f"millstream topics create {app.file}" in result.err
+
+
+def test_a_snapshot_that_a_worker_lets_go_of_meanwhile_is_not_bad(
+    kafka: Kafka,
+    tmp_path: Path,
+    millstream: Millstream,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = App(kafka, tmp_path, snapshots=RARELY)
+    several_snapshots(app, 1)
+    (name,) = names(app)
+    stored = Shelf.stored
+
+    def delete_once_it_is_listed(shelf: Shelf) -> list[Stored]:
+        listed = stored(shelf)
+        shelf.delete(listed)
+        shelf._open = None
+        return listed
+
+    monkeypatch.setattr(Shelf, "stored", delete_once_it_is_listed)
+    (line,) = lines(millstream("snapshots", "verify", app.file, "--json"))
+    assert (line["name"], line["good"], line["verdict"]) == (name, True, "gone meanwhile")
