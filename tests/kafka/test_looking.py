@@ -77,7 +77,9 @@ def test_state_counts_what_waits_and_is_held_and_writes_nothing(
     millstream: Millstream,  # noqa: F811
     guarantee: str,
 ) -> None:
-    app = App(kafka, tmp_path, labels=LATE, processing_guarantee=guarantee)
+    (tmp_path / "waiting").mkdir()
+    waiting = {"store": "disk", "directory": str(tmp_path / "waiting")}
+    app = App(kafka, tmp_path, labels=LATE, waiting=waiting, processing_guarantee=guarantee)
     app.send(app.events, (event_of(i, label=False) for i in range(100)))
     app.send(app.labels, [*(label_of(i) for i in range(70)), label_of(500)])
     with app.worker() as worker:
