@@ -10,6 +10,7 @@ import pytest
 
 from millstream.core.digest import digest
 from millstream.core.snapshot import unseal
+from millstream.runners.snapshot_shelf import Shelf, Stored
 from tests.cli.conftest import Millstream, Result, millstream  # noqa: F401 - a fixture
 from tests.kafka.app import PHISHING, App, bare_digest, event_of, label_of, released_digests
 from tests.kafka.cluster import Kafka
@@ -76,7 +77,9 @@ def test_state_counts_what_waits_and_is_held_and_writes_nothing(
     millstream: Millstream,  # noqa: F811
     guarantee: str,
 ) -> None:
-    app = App(kafka, tmp_path, labels=LATE, processing_guarantee=guarantee)
+    (tmp_path / "waiting").mkdir()
+    waiting = {"store": "disk", "directory": str(tmp_path / "waiting")}
+    app = App(kafka, tmp_path, labels=LATE, waiting=waiting, processing_guarantee=guarantee)
     app.send(app.events, (event_of(i, label=False) for i in range(100)))
     app.send(app.labels, [*(label_of(i) for i in range(70)), label_of(500)])
     with app.worker() as worker:
@@ -247,3 +250,25 @@ def test_missing_topics_are_named_with_the_command_that_creates_them(
     assert result.exit_code == 1
     assert "topic nowhere (models) does not exist" in result.err
     assert f"millstream topics create {app.file}" in result.err
+
+
+def test_a_snapshot_that_a_worker_lets_go_of_meanwhile_is_not_bad(
+    kafka: Kafka,
+    tmp_path: Path,
+    millstream: Millstream,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = App(kafka, tmp_path, snapshots=RARELY)
+    several_snapshots(app, 1)
+    (name,) = names(app)
+    stored = Shelf.stored
+
+    def delete_once_it_is_listed(shelf: Shelf) -> list[Stored]:
+        listed = stored(shelf)
+        shelf.delete(listed)
+        shelf._open = None
+        return listed
+
+    monkeypatch.setattr(Shelf, "stored", delete_once_it_is_listed)
+    (line,) = lines(millstream("snapshots", "verify", app.file, "--json"))
+    assert (line["name"], line["good"], line["verdict"]) == (name, True, "gone meanwhile")

@@ -1,6 +1,5 @@
 """`millstream dead-letters`: what failed, why, and back with it."""
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ import orjson
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from millstream.cli.common import Json, SettingsFile, console, load_for_command
+from millstream.cli.common import Json, SettingsFile, console, is_terminal, load_for_command
 from millstream.cli.dead_letters_replay import (
     Rules,
     make_plan,
@@ -199,11 +198,6 @@ def replay(  # noqa: PLR0913, PLR0917 - typer makes options of them
             console.print(f"replayed {messages(replayer.written)}", soft_wrap=True)
     if as_json:
         typer.echo(orjson.dumps(plan_as_object(plan, dry_run=dry_run)).decode())
-
-
-def is_terminal() -> bool:
-    """Whether somebody sits there to be asked."""
-    return sys.stdin.isatty() and console.is_terminal
 
 
 def make_filter(

@@ -43,6 +43,8 @@ Names = Annotated[
 ]
 _GOOD: Final = "good"
 _OTHER: Final = "intact, of another model"
+_GONE: Final = "gone meanwhile"
+_NOT_BAD: Final = frozenset({_GOOD, _OTHER, _GONE})
 
 
 class Format(Enum):
@@ -78,13 +80,13 @@ def verify(settings_file: SettingsFile, names: Names = None, as_json: Json = Fal
         verdicts = [(each, _verdict(shelf, each)) for each in chosen]
     for each, verdict in verdicts:
         if as_json:
-            good = verdict in {_GOOD, _OTHER}
+            good = verdict in _NOT_BAD
             line = {**_as_object(each), "good": good, "verdict": verdict}
             typer.echo(orjson.dumps(line).decode())
         else:
             place = f"partition {each.pointer.partition}  {each.pointer.name}  "
             console.print(Text(place + verdict), soft_wrap=True)
-    bad = sum(verdict not in {_GOOD, _OTHER} for _, verdict in verdicts)
+    bad = sum(verdict not in _NOT_BAD for _, verdict in verdicts)
     if not as_json:
         console.print(f"{_snapshots(len(verdicts))}, {bad} bad" if verdicts else "no snapshots yet")
     if bad:
@@ -119,12 +121,13 @@ def export(
             content = shelf.blob(stored) if kind is Format.SNAPSHOT else _dumped(shelf, stored)
         except BadSnapshot as bad:
             raise Stop(f"snapshot {name} cannot be exported: {bad}") from bad
+    # Beside it and renamed, so that nobody loads half a model.
+    temporary = file.with_name(f"{file.name}.tmp")
     try:
-        # Beside it and renamed, so that nobody loads half a model.
-        temporary = file.with_name(f"{file.name}.tmp")
         temporary.write_bytes(content)
         temporary.replace(file)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise Stop(f"{file} cannot be written: {error.strerror}") from error
     digest = hashlib.sha256(content).hexdigest()
     if as_json:
@@ -195,7 +198,7 @@ def _verdict(shelf: Shelf, stored: Stored) -> str:
     try:
         shelf.check(stored)
     except BadSnapshot as bad:
-        return f"bad: {bad}"
+        return f"bad: {bad}" if shelf.still_there(stored) else _GONE
     return _GOOD if stored.current else _OTHER
 
 

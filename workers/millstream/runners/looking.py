@@ -1,7 +1,8 @@
 """What commands share that look at an app's state beside its workers, or without any."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException
@@ -21,6 +22,7 @@ from millstream.runners.restore import ShardRestore
 from millstream.runners.restorer import Restorer, Told
 from millstream.runners.topics import needed_topics, reason, require_topics, topic_ids
 from millstream.settings import Settings
+from millstream.stores import new_store
 
 STEP_SECONDS: Final = 0.5
 
@@ -34,7 +36,10 @@ def looking_restorer(
     """
     partitions = require_topics(settings, admin)
     told = Told(partitions, topic_ids(admin, needed_topics(settings).values()), sys.maxsize)
-    return Restorer(settings, build_learner, admin, reader_config(settings), None, told, Metrics())
+    return Restorer(
+        settings, build_learner, admin, reader_config(settings), None, told, Metrics(),
+        lambda: new_store(settings.waiting.store, settings.waiting.directory),
+    )  # fmt: skip
 
 
 def input_topics(restorer: Restorer) -> dict[Side, str]:
@@ -63,12 +68,16 @@ def read_models(settings: Settings, admin: AdminClient, partition: int) -> Model
     return models
 
 
-def restore_now(restorer: Restorer, partition: int, committed: Committed) -> Shard:
+@contextmanager
+def restored_now(restorer: Restorer, partition: int, committed: Committed) -> Generator[Shard]:
     """The shard at the committed offsets, by the restore of the worker. Raises `Stop`."""
+    kept = restorer.new_store()
     try:
-        restore = ShardRestore(restorer, partition, *committed, {})
+        restore = ShardRestore(restorer, partition, *committed, {}, kept)
         while restore.shard is None:
             restore.step(STEP_SECONDS)
+        yield restore.shard
     except KafkaException as error:
         raise Stop(f"partition {partition} cannot be restored: {reason(error)}") from error
-    return restore.shard
+    finally:
+        kept.close()

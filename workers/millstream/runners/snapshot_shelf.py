@@ -30,22 +30,29 @@ class Shelf:
     def __init__(self, restorer: Restorer, admin: AdminClient) -> None:
         self._restorer = restorer
         self._settings = restorer.settings
-        self._models: dict[int, Models] = {
-            partition: read_models(restorer.settings, admin, partition)
-            for partition in range(restorer.told.partitions)
-        }
+        self._admin = admin
+        # Of one partition at a time: the models topic may hold all of the snapshots' bytes.
+        self._open: tuple[int, Models] | None = None
+        self._stored: list[Stored] | None = None
 
-    def version(self, partition: int) -> str:
+    def _models(self, partition: int) -> Models:
+        if self._open is None or self._open[0] != partition:
+            self._open = partition, read_models(self._settings, self._admin, partition)
+        return self._open[1]
+
+    def _version(self, partition: int) -> str:
         """Version of the model in the settings, with its lineage in this partition."""
-        return self._models[partition].notes.version(self._restorer.version)
+        return self._models(partition).notes.version(self._restorer.version)
 
     def stored(self) -> list[Stored]:
         """By partition, the newest first."""
-        return [
-            Stored(pointer, pointer.model_version == self.version(partition))
-            for partition, models in self._models.items()
-            for pointer in models.snapshots.pointers()
-        ]
+        if self._stored is None:
+            self._stored = [
+                Stored(pointer, pointer.model_version == self._version(partition))
+                for partition in range(self._restorer.told.partitions)
+                for pointer in self._models(partition).snapshots.pointers()
+            ]
+        return self._stored
 
     def named(self, name: str) -> Stored:
         """The snapshot of a name. Raises `Stop` where there is none."""
@@ -57,6 +64,12 @@ class Shelf:
             "shows their names"
         )
 
+    def still_there(self, stored: Stored) -> bool:
+        """Whether the models topic still points to a snapshot; a worker may have let go of it."""
+        self._open = None
+        pointers = self._models(stored.pointer.partition).snapshots.pointers()
+        return any(pointer.name == stored.pointer.name for pointer in pointers)
+
     def check(self, stored: Stored) -> None:
         """Prove a snapshot as a restore would. Raises BadSnapshot.
 
@@ -64,7 +77,7 @@ class Shelf:
         written, and signed where there is a key.
         """
         pointer = stored.pointer
-        snapshot = self._restorer.opener.open(pointer, self._models[pointer.partition].snapshots)
+        snapshot = self._restorer.opener.open(pointer, self._models(pointer.partition).snapshots)
         if snapshot.proof.digest != pointer.digest or snapshot.about.learned != pointer.learned:
             raise BadSnapshot("it is not the one that the models topic points to")
         if stored.current:
@@ -74,13 +87,13 @@ class Shelf:
         """The learner that a snapshot of today's model holds, proved. Raises BadSnapshot."""
         pointer = stored.pointer
         opener = self._restorer.opener
-        snapshot = opener.open(pointer, self._models[pointer.partition].snapshots)
-        return opener.load(snapshot, self.version(pointer.partition))
+        snapshot = opener.open(pointer, self._models(pointer.partition).snapshots)
+        return opener.load(snapshot, self._version(pointer.partition))
 
     def blob(self, stored: Stored) -> bytes:
         """A snapshot's sealed bytes. Raises BadSnapshot where they are damaged."""
         pointer = stored.pointer
-        blob = self._restorer.opener.read(pointer, self._models[pointer.partition].snapshots)
+        blob = self._restorer.opener.read(pointer, self._models(pointer.partition).snapshots)
         unseal(blob)
         return blob
 

@@ -7,9 +7,9 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.core.records import Side
 from millstream.core.snapshot_log import Pointer
-from millstream.runners.group_offsets import GroupOffsets
+from millstream.runners.group_offsets import Committed, GroupOffsets
 from millstream.runners.log_tail import bounds
-from millstream.runners.looking import input_topics, read_models, restore_now
+from millstream.runners.looking import input_topics, read_models, restored_now
 from millstream.runners.restorer import Restorer
 
 
@@ -81,16 +81,19 @@ class StateReader:
             None if newest is None else max(0, time.time_ns() // 1_000_000 - newest.created_at),
         )  # fmt: skip
         if replay:
-            shard = restore_now(self._restorer, partition, committed)
+            state.replayed = self._replay(partition, committed)
+        return state
+
+    def _replay(self, partition: int, committed: Committed) -> Replayed:
+        with restored_now(self._restorer, partition, committed) as shard:
             learner = shard.learner
-            state.replayed = Replayed(
+            return Replayed(
                 shard.learned,
                 learner.digest() if learner.learns else None,
                 shard.waiting(),
                 shard.held(),
                 self._offsets.of(partition) != committed,
             )
-        return state
 
     def close(self) -> None:
         """Let go of the broker."""
