@@ -137,7 +137,9 @@ def test_a_broker_away_for_longer_than_the_limit_ends_the_worker_with_one_senten
         assert "no broker has answered for" in worker.log_text().splitlines()[-1]
         assert "Traceback" not in worker.log_text()
         worker.start()
-        worker.wait_until(lambda: app.handled() == feed.sent, timeout=120)
+        worker.wait_until(
+            lambda: kafka.committed(app.name, app.events, 0) == feed.sent, timeout=120
+        )
         assert worker.stop() == 0
     assert_each_event_has_one_prediction(app, feed.sent, repeats=guarantee == "at_least_once")
 

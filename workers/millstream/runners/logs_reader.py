@@ -143,8 +143,6 @@ def log_bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int
     # is refused ("leader epoch is older"), and it would not ask again by itself.
     admin.list_topics(topic, timeout=BROKER_TIMEOUT_SECONDS)
     where = TopicPartition(topic, partition)
-    # librdkafka would wait a minute for a connection that is dead.
-    limit = {"request_timeout": BROKER_TIMEOUT_SECONDS}
-    earliest = admin.list_offsets({where: OffsetSpec.earliest()}, **limit)[where]
-    latest = admin.list_offsets({where: OffsetSpec.latest()}, **limit)[where]
+    earliest = admin.list_offsets({where: OffsetSpec.earliest()})[where]
+    latest = admin.list_offsets({where: OffsetSpec.latest()})[where]
     return earliest.result().offset, latest.result().offset
