@@ -354,6 +354,22 @@ def test_a_shard_folded_from_its_logs_at_any_moment_goes_on_like_one_that_never_
     assert second.shard.learner.digest() == whole.shard.learner.digest()
 
 
+def test_a_label_that_was_skipped_is_no_early_one_after_a_crash() -> None:
+    """It left no record, and the label that it repeated is no longer held."""
+    steps = [
+        ("events", 0, 0), ("events", 0, 0), ("labels", 0, 0), ("labels", 7, 0), ("labels", 1, 0),
+        ("events", 0, 313), ("labels", 1, 313), ("events", 1, 375),
+    ]  # fmt: skip
+    stream = as_records(in_time_order(steps))
+    whole = live(stream)
+    again = Run(restored(whole.predictions, whole.examples, {"events": 0, "labels": 0}))
+    for side, message, time in stream:
+        again.feed(time)
+        again.feed(time, **{side: [message]})  # type: ignore[arg-type]
+    assert not again.examples
+    assert again.shard.learned == whole.shard.learned
+
+
 @settings(max_examples=200, deadline=None)
 @given(STREAM, st.integers(0, 59), st.integers(1, 20), st.data())
 def test_at_least_once_a_crash_between_outputs_and_offsets_learns_nothing_twice(

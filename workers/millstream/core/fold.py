@@ -178,8 +178,7 @@ class LateFold:
         if owner < self.owner or (self._owners is not None and owner not in self._owners):
             return
         self.owner = owner
-        if "label_source" in example:
-            self.positions.saw("labels", example["label_source"]["offset"])
+        self.positions.saw("labels", example.get("labels_taken", 0) - 1)  # not in an owner record
         match example["kind"]:
             case "learned" | "expired" | "failed":
                 self._resolve(record.offset, example)
@@ -296,5 +295,5 @@ class LateFold:
     def finish(self) -> None:
         """All logs are read: the shard knows what it must not do again."""
         self._shard.marks.folded(self._shard.join)
-        self._shard.labels_floor = self.positions.next["labels"]
+        self._shard.labels_floor = self._shard.labels_taken = self.positions.next["labels"]
         self._shard.events_floor = max(self._shard.predicted_offsets, default=-1) + 1

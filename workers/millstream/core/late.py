@@ -71,6 +71,8 @@ class LateShard(Shard):
         below the highest: a broker may have taken one prediction and refused the one before.)"""
         self.labels_floor = 0
         """Labels below were worked off before, whatever the committed offset says."""
+        self.labels_taken = 0
+        """Offset after the last label that was ever taken."""
         self.events_floor = 0
         """At or above it, no event has a prediction yet."""
 
@@ -199,6 +201,8 @@ class LateShard(Shard):
 
     def _take(self, side: Side, now: int, out: Outcome) -> None:
         item = self.merge.queues[side].popleft()
+        if side == "labels":
+            self.labels_taken = max(self.labels_taken, item.record.offset + 1)
         out.taken += 1
         out.count("consumed", side)
         self.advance(side, item.record.offset, out)
@@ -406,6 +410,9 @@ class LateShard(Shard):
 
     def _write(self, out: Outcome, key: bytes | None, example: dict[str, Any]) -> None:
         example["owner"] = self.owner
+        # A label that is skipped leaves no record of its own, and what comes after may make another
+        # thing of it, if it came again.
+        example["labels_taken"] = self.labels_taken
         out.examples.append(Output(key, outputs.encode(example), None))
 
 
