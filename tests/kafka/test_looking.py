@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from millstream.core.digest import digest
-from millstream.core.snapshot import unseal
+from millstream.core.snapshot import seal, unseal
 from millstream.runners.snapshot_shelf import Shelf, Stored
 from tests.cli.conftest import Millstream, Result, millstream  # noqa: F401 - a fixture
 from tests.kafka.app import PHISHING, App, bare_digest, event_of, label_of, released_digests
@@ -136,14 +136,18 @@ def test_snapshots_in_a_folder_are_found_bad_and_deleted_there(
     millstream: Millstream,  # noqa: F811
 ) -> None:
     store = tmp_path / "store"
-    app = App(kafka, tmp_path, snapshots={**RARELY, "store": str(store)})
-    several_snapshots(app)
-    gone, broken, good = names(app)
+    app = App(kafka, tmp_path, snapshots={**RARELY, "store": str(store), "keep": 4})
+    several_snapshots(app, 4)
+    gone, broken, forged, good = names(app)
     (file,) = store.rglob(f"{broken}.snapshot")
     content = bytearray(file.read_bytes())
     content[-10] ^= 1
     file.write_bytes(content)
     next(store.rglob(f"{gone}.snapshot")).unlink()
+    # Whole, and sealed anew, but with the weights of another one.
+    (file,), (other,) = store.rglob(f"{forged}.snapshot"), store.rglob(f"{good}.snapshot")
+    says, holds = unseal(file.read_bytes()), unseal(other.read_bytes())
+    file.write_bytes(seal(says.about, says.proof, holds.payload))
     result = millstream("snapshots", "verify", app.file, "--json")
     assert result.exit_code == 1
     verdicts = {
@@ -152,13 +156,15 @@ def test_snapshots_in_a_folder_are_found_bad_and_deleted_there(
     assert verdicts[good] == "good"
     assert verdicts[broken] == "bad: it is damaged: its payload is not what was written"
     assert "cannot be read" in verdicts[gone]
+    assert verdicts[forged] == "bad: the weights that it gives are not those that were written"
     assert millstream("snapshots", "verify", app.file, good).exit_code == 0
     refused = millstream("snapshots", "export", app.file, broken, tmp_path / "x")
     assert refused.exit_code == 1
     assert refused.err.startswith(
         f"millstream: snapshot {broken} cannot be exported: it is damaged"
     )
-    assert millstream("snapshots", "delete", app.file, good, gone, "--yes").exit_code == 0
+    done = millstream("snapshots", "delete", app.file, good, gone, forged, "--yes")
+    assert done.exit_code == 0, done
     assert [path.stem for path in store.rglob("*.snapshot")] == names(app) == [broken]
 
 
