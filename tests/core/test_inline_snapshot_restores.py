@@ -68,10 +68,8 @@ def shard(made: Plan, dice: random.Random) -> Shard:
         Era(starts[0], renamed, first.labels),
         Era(starts[1], first.events, first.labels),
     )
-    skips = {
-        ("events", dice.randrange(EVENTS)): DeadLetter("learn_error"),
-        ("events", dice.randrange(EVENTS)): DeadLetter("too_large"),
-    }
+    left_out = dice.sample(range(EVENTS), 2)
+    skips = {("events", offset): DeadLetter("learn_error") for offset in left_out}
     return Shard(replace(made, eras=eras, skips=skips))
 
 
