@@ -46,11 +46,12 @@ def plan(
     skips: dict[tuple[str, int], DeadLetter] | None = None,
     make: Callable[[], object] | None = None,
     source: Source = SOURCE,
+    classes: tuple[bool, ...] | None = None,
     events: dict[str, Any] | None = None,
     **labels: Any,
 ) -> Plan:
     """A plan over events `{id, a, b}`; labels from a topic unless said otherwise."""
-    spec = ModelSpec(river=model)
+    spec = ModelSpec(river=model, classes=classes)
     wanted = {"from": "topic", "topic": "labels", "wait": WAIT, **labels}
     if wanted["from"] != "topic":
         wanted = {"from": wanted["from"]}

@@ -97,6 +97,12 @@ class SnapshotSettings(Spec):
     """A folder, or a URL that fsspec knows (s3://bucket/path); None: the models topic."""
     key: SecretStr | None = None
     """Signs snapshots (HMAC-SHA256); with it, none is read that is not signed by it."""
+
+    @property
+    def key_bytes(self) -> bytes | None:
+        """The key as it signs."""
+        return None if self.key is None else self.key.get_secret_value().encode()
+
     allow_version_change: bool = False
     """Read pickled models that were written with other versions of the libraries."""
     trust: tuple[str, ...] = ()
@@ -203,6 +209,7 @@ class Settings(BaseSettings):
             *rules.class_problems(self.labels, self.model),
             *rules.topic_problems(names),
             *rules.note_problems(self.events, self.labels, self.model),
+            *rules.snapshot_problems(self.snapshots.key_bytes),
         ]
         if self.labels.source == "topic" and not self.predictions.features:
             problems.append("predictions.features cannot be false with labels.from: topic: a "
@@ -260,6 +267,9 @@ def _environment() -> dict[str, Any]:
         ) from error
     if isinstance(values.get("kafka"), dict):
         values["kafka"] = dotted(values["kafka"])
+    snapshots = values.get("snapshots")
+    if isinstance(snapshots, dict) and "key_file" in snapshots:
+        snapshots["key"] = {"file": snapshots.pop("key_file")}
     for name in source.env_vars:
         section, _, key = name.removeprefix(f"{PREFIX}labels__".lower()).partition("__")
         labels = values.get("labels", {}).get(section) if section in _OF_LABELS else None

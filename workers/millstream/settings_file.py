@@ -151,6 +151,10 @@ def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
         if isinstance(key, dict) and set(key) == {"file"}:
             content = _content(folder / str(key["file"]), f"{origin}: snapshots.key")
             snapshots["key"] = content.rstrip("\r\n")
+        store = snapshots.get("store")
+        if isinstance(store, str) and "://" not in store:
+            refuse_nul(store, f"{origin}: snapshots.store")
+            snapshots["store"] = str((folder / store).absolute())
     events = document.get("events")
     if isinstance(events, dict) and isinstance(events.get("schema"), str):
         path = folder / events["schema"]

@@ -11,6 +11,7 @@ from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec, Scalar, deci
 from millstream.runners.properties import OWNED, WHOLE_NUMBERS, is_of_python
 
 MAX_NOTE_BYTES: Final = 900_000
+MIN_KEY_BYTES: Final = 16
 
 
 def kafka_problems(kafka: Mapping[str, Any]) -> Iterator[str]:
@@ -137,3 +138,12 @@ def note_problems(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> I
         if type(spec).model_validate(back[name]) != spec:
             yield f"{name} holds a value that JSON cannot hold exactly"
             return
+
+
+def snapshot_problems(key: bytes | None) -> Iterator[str]:
+    """A key that could be guessed."""
+    if key is not None and len(key) < MIN_KEY_BYTES:
+        yield (
+            f"snapshots.key has {len(key)} bytes, which could be guessed: take {MIN_KEY_BYTES} or "
+            "more, such as openssl rand -hex 32 gives"
+        )

@@ -18,6 +18,7 @@ from millstream.runners.findings import Finding, Level
 from millstream.runners.key_checks import check_keys
 from millstream.runners.note_checks import check_notes
 from millstream.runners.sample_checks import check_samples
+from millstream.runners.snapshot_checks import check_snapshot_store
 from millstream.runners.topic_checks import check_topics
 from millstream.runners.topics import (
     ADMIN_TIMEOUT_SECONDS,
@@ -49,6 +50,7 @@ def check(settings_file: SettingsFile, as_json: Json = False) -> None:
     findings = [
         Finding("ok", "settings", f"{settings_file} is well-formed"),
         *_check_model(settings, learner),
+        *check_snapshot_store(settings, learns=learner.learns),
         *_check_kafka(settings, learner),
     ]
     findings = [each._replace(text=without_secrets(each.text)) for each in findings]

@@ -19,10 +19,10 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from millstream.core.models.codecs import (
     BadStateError,
@@ -72,7 +72,7 @@ class About(_Part):
     """Library to its version; python, river, scikit-learn and numpy are compared on reading."""
     created_at: int
     """Milliseconds since 1970."""
-    marks: list[list[int]] = []
+    marks: list[Annotated[list[int], Field(min_length=5, max_length=7)]] = []
     """Late labels: see `core.marks`."""
     claims: dict[str, int] = {}
     """Late labels, at least once: owner to the owner before, see `fold.Claims`."""
@@ -126,17 +126,19 @@ def finish(
     it, such as those of the latest event; None if there was none yet.
     Raises BadSnapshot where the state could not be read back.
     """
-    payload = captured.to_bytes()
     try:
+        payload = captured.to_bytes()
         restore_into(fresh, captured.codec, payload, trusted_modules)
+        proof = Proof(
+            codec=captured.codec,
+            portable=captured.portable,
+            digest=fresh.digest(),
+            probe=None if probe is None else _ask(fresh, plain_to_json(dict(probe))),
+        )
     except BadStateError as error:
         raise BadSnapshot(f"the model cannot be written so that it reads back: {error}") from error
-    proof = Proof(
-        codec=captured.codec,
-        portable=captured.portable,
-        digest=fresh.digest(),
-        probe=None if probe is None else _ask(fresh, plain_to_json(dict(probe))),
-    )
+    except Exception as error:  # a model's own code
+        raise BadSnapshot(f"the model cannot be written: {_named(error)}") from error
     return seal(about, proof, payload, key)
 
 
@@ -161,10 +163,14 @@ def load(
         learner = build_learner()
         try:
             restore_into(learner, snapshot.proof.codec, snapshot.payload, trusted_modules)
+            if not proved:
+                verify(snapshot, learner, versions)
         except BadStateError as error:
             raise BadSnapshot(str(error)) from error
-        if not proved:
-            verify(snapshot, learner, versions)
+        except BadSnapshot:
+            raise
+        except Exception as error:  # a model's own code, on a state that may fit it badly
+            raise BadSnapshot(f"the model breaks on it: {_named(error)}") from error
     return learner
 
 
@@ -195,6 +201,13 @@ def check_usable(
         )
     if proof.probe is None:
         raise BadSnapshot(f"it was written with {changed}, and holds no probe to prove it by")
+
+
+def probed(snapshot: Snapshot) -> Features | None:
+    """The features of a snapshot's probe, once `load` has proved it."""
+    probe = snapshot.proof.probe
+    features: Features | None = None if probe is None else plain_from_json(probe.features)
+    return features
 
 
 def verify(snapshot: Snapshot, learner: Learner, versions: Mapping[str, str]) -> None:
@@ -280,6 +293,10 @@ def _ask(learner: Learner, features: Any) -> Probe:
         return Probe(features=features, answer=plain_to_json(answer))
     except BadStateError as error:
         raise BadSnapshot(f"its probe cannot be used: {error}") from error
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _same(one: Any, other: Any, tolerance: float) -> bool:

@@ -3,16 +3,21 @@
 A pointer is written once all of its snapshot is stored, so what has no pointer is no snapshot.
 """
 
-from typing import Any, Literal, NamedTuple
+import re
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from millstream.core.records import Output, Record
 from millstream.core.snapshot import BadSnapshot
 from millstream.core.snapshot_chunks import assemble, chunks
 
 CHUNK_BYTES = 500_000
+_NAME: Final = "[0-9]{1,16}-[0-9a-f]{8}"
+_OURS: Final = re.compile(rb"[0-9]+/snapshot/")
+_KEY: Final = re.compile(f"[0-9]+/snapshot/({_NAME})(?:/([0-9]{{1,6}}))?".encode())
 
 
 class Pointer(BaseModel):
@@ -22,12 +27,13 @@ class Pointer(BaseModel):
 
     kind: Literal["snapshot"] = "snapshot"
     partition: int
-    name: str
+    name: str = Field(pattern=f"^{_NAME}$")
+    """When it was taken (ms since 1970), and something that no other has."""
     store: str
     """`topic`: its chunks stand in the models topic; else the URL of the store that holds it."""
     bytes: int
     chunks: int
-    """How many there are in the topic; 0 in another store."""
+    """How many there are in the topic; for another store, one that announces it."""
     positions: dict[str, int]
     learned: int
     digest: str
@@ -51,16 +57,20 @@ def chunk_records(partition: int, name: str, blob: bytes) -> list[Output]:
     return [Output(_key(partition, name, i), piece, None) for i, piece in enumerate(pieces)]
 
 
-def deletions(pointer: Pointer) -> list[Output]:
+def deletions(partition: int, name: str, chunks: Iterable[int]) -> list[Output]:
     """Records that take a snapshot out of the models topic, the pointer first."""
-    partition, name = pointer.partition, pointer.name
-    keys = [_key(partition, name), *(_key(partition, name, i) for i in range(pointer.chunks))]
+    keys = [_key(partition, name), *(_key(partition, name, i) for i in chunks)]
     return [Output(key, None, None) for key in keys]
+
+
+def taken_at(name: str) -> int:
+    """When a snapshot was taken, by its name: ms since 1970."""
+    return int(name.partition("-")[0])
 
 
 def is_snapshot(record: Record) -> bool:
     """Whether a record of the models topic is a pointer or a chunk."""
-    return _place(record) is not None
+    return _OURS.match(record.key or b"") is not None
 
 
 def _key(partition: int, name: str, chunk: int | None = None) -> bytes:
@@ -68,34 +78,46 @@ def _key(partition: int, name: str, chunk: int | None = None) -> bytes:
 
 
 def _place(record: Record) -> _Place | None:
-    parts = (record.key or b"").split(b"/")
-    if len(parts) < 3 or parts[1] != b"snapshot":
+    match = _KEY.fullmatch(record.key or b"")
+    if match is None:
         return None
-    return _Place(parts[2].decode("utf-8", "replace"), int(parts[3]) if len(parts) > 3 else None)
+    return _Place(match[1].decode(), None if match[2] is None else int(match[2]))
 
 
 class SnapshotLog:
     """What one partition of the models topic holds of snapshots."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition: int) -> None:
+        """Snapshots of another partition, which somebody has copied here, are none of this one."""
+        self.partition = partition
         self._pointers: dict[str, Pointer] = {}
         self._chunks: dict[str, dict[int, bytes]] = {}
+        self.unreadable: dict[str, str] = {}
+        """Names of pointers that cannot be read, and why."""
 
     def add(self, record: Record) -> None:
         """Take in a record for which `is_snapshot` holds."""
         place = _place(record)
         if place is None:
-            raise ValueError("is_snapshot says which records are snapshots")
+            return  # of a later version: a reader ignores what it does not know
         if place.chunk is not None:
             self._add_chunk(place.name, place.chunk, record.value)
             return
         self._pointers.pop(place.name, None)
+        self.unreadable.pop(place.name, None)
         if record.value is not None:
-            try:
-                pointer = Pointer.model_validate(orjson.loads(record.value))
-            except (orjson.JSONDecodeError, ValidationError):
-                return  # of a later version, or damaged: no snapshot for this one
-            self._pointers[place.name] = pointer
+            self._add_pointer(place.name, record.value)
+
+    def _add_pointer(self, name: str, value: bytes) -> None:
+        try:
+            pointer = Pointer.model_validate(orjson.loads(value))
+        except (orjson.JSONDecodeError, ValidationError):
+            self.unreadable[name] = "its pointer is damaged, or of a later version"
+            return
+        if (pointer.partition, pointer.name) == (self.partition, name):
+            self._pointers[name] = pointer
+        else:
+            self.unreadable[name] = "its pointer is that of another snapshot"
 
     def _add_chunk(self, name: str, index: int, value: bytes | None) -> None:
         there = self._chunks.setdefault(name, {})
@@ -114,12 +136,24 @@ class SnapshotLog:
         """The snapshot of this name that the topic itself holds. Raises BadSnapshot."""
         return assemble(self._chunks.get(name, {}).values())
 
-    def orphans(self) -> dict[str, Any]:
-        """Names of chunks without a pointer, with their numbers: what a crash left behind."""
+    def orphans(self) -> dict[str, list[int]]:
+        """Snapshots without a pointer, with the numbers of their chunks.
+
+        A crash leaves them behind; likewise those whose pointer cannot be read.
+        """
+        names = self._chunks.keys() | self.unreadable.keys()
         return {
-            name: sorted(there) for name, there in self._chunks.items()
-            if name not in self._pointers
-        }  # fmt: skip
+            name: sorted(self._chunks.get(name, ()))
+            for name in sorted(names - self._pointers.keys())
+        }
 
 
-__all__ = ["BadSnapshot", "Pointer", "SnapshotLog", "chunk_records", "deletions", "is_snapshot"]
+__all__ = [
+    "BadSnapshot",
+    "Pointer",
+    "SnapshotLog",
+    "chunk_records",
+    "deletions",
+    "is_snapshot",
+    "taken_at",
+]

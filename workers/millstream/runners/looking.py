@@ -59,7 +59,7 @@ class Models(NamedTuple):
 
 def read_models(settings: Settings, admin: AdminClient, partition: int) -> Models:
     """Read a partition of the models topic to its end."""
-    models = Models(Notes(), SnapshotLog())
+    models = Models(Notes(), SnapshotLog(partition))
     topic = settings.topic("models")
     start, end = bounds(admin, topic, partition)
     for records in read_stretch(settings, topic, partition, start, end):

@@ -141,7 +141,7 @@ class Rebuild:
     # -- what there is ----------------------------------------------------------------------------
 
     def _read_notes(self, number: int) -> tuple[Notes, SnapshotLog]:
-        notes, snapshots = Notes(), SnapshotLog()
+        notes, snapshots = Notes(), SnapshotLog(number)
 
         def take(records: Sequence[Record]) -> None:
             for record in records:

@@ -65,7 +65,7 @@ class ShardRestore:
         self._new_skips = new_skips
         self._source = restorer.source(partition)
         self._notes = Notes()
-        self._snapshots = SnapshotLog()
+        self._snapshots = SnapshotLog(partition)
         self._search: Search | None = None
         self._found: Found | None = None
         self._positions = Positions(self._source.events, self._source.labels)
@@ -143,6 +143,13 @@ class ShardRestore:
         low, end = log_bounds(self._restorer.admin, topic, self.partition)
         if low > start > 0:
             self._lost(topic, start, low, "the state of the last snapshot")
+        if start > end:
+            raise Stop(
+                f"{topic} partition {self.partition} ends at offset {end}, but it had come to "
+                f"{start} when the last snapshot was taken: the brokers have lost what lay "
+                "between; delete the snapshots (millstream snapshots delete) to begin from what is "
+                "there, or give the app a new name to start afresh"
+            )
         start = max(low, start)
         self._log_ends[topic] = end
 
@@ -362,6 +369,8 @@ class ShardRestore:
         else:
             notes = self._pending_notes
         shard.source = self._source
+        if self._found and shard.latest is None:
+            shard.latest = self._found.probed
         about = self._found.about if self._found else None
         self.restored = Restored(
             about.learned if about else 0,

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
-from millstream.core.models.learner import Learner
+from millstream.core.models.learner import Features, Learner
 from millstream.core.records import Side
-from millstream.core.snapshot import About, BadSnapshot, Snapshot, load, unseal
+from millstream.core.snapshot import About, BadSnapshot, Snapshot, load, probed, unseal
 from millstream.core.snapshot_log import Pointer, SnapshotLog
 from millstream.errors import SettingsError
 from millstream.metrics import Metrics
@@ -22,6 +22,8 @@ class Found(NamedTuple):
 
     about: About
     learner: Learner
+    probed: Features | None
+    """The features that it was probed with: good enough for the next one's."""
 
 
 class Opener:
@@ -51,13 +53,13 @@ class Opener:
 
     def open(self, pointer: Pointer, chunks: SnapshotLog) -> Snapshot:
         """Read a snapshot. Raises BadSnapshot where it is not there, damaged, or not signed."""
-        key = self._settings.snapshots.key
-        snapshot = unseal(
-            self.read(pointer, chunks), None if key is None else key.get_secret_value().encode()
-        )
+        snapshot = unseal(self.read(pointer, chunks), self._settings.snapshots.key_bytes)
         about = snapshot.about
         if (about.app, about.partition) != (self._settings.app, pointer.partition):
             raise BadSnapshot(f"it is of app {about.app}, partition {about.partition}")
+        # A pointer is not signed, and it decides what is opened at all.
+        if (about.positions, about.learned) != (pointer.positions, pointer.learned):
+            raise BadSnapshot("it is not the one that its pointer tells of")
         return snapshot
 
     def load(self, snapshot: Snapshot, version: str) -> Learner:
@@ -101,14 +103,17 @@ class Search:
 
     def done(self, timeout: float) -> bool:
         """Whether the search has ended; waits for at most `timeout` seconds."""
-        try:
-            self._job.result(timeout)
-        except TimeoutError:
+        if not wait([self._job], timeout).done:
             return False
+        self._job.result()
         return True
 
     def _run(self) -> None:
-        for pointer in self._chunks.pointers() if self._opener.enabled else ():
+        if not self._opener.enabled:
+            return
+        for name, why in self._chunks.unreadable.items():
+            self._pass_over(name, why)
+        for pointer in self._chunks.pointers():
             if self._usable(pointer):
                 self._try(pointer)
             if self.found is not None:
@@ -124,12 +129,16 @@ class Search:
     def _try(self, pointer: Pointer) -> None:
         try:
             snapshot = self._opener.open(pointer, self._chunks)
-            self.found = Found(snapshot.about, self._opener.load(snapshot, self._version))
+            self.found = Found(
+                snapshot.about, self._opener.load(snapshot, self._version), probed(snapshot)
+            )
         except BadSnapshot as bad:
-            self.rejected = str(bad)
-            self._metrics.count_snapshot("rejected")
-            log.warning(
-                "snapshot passed over",
-                extra={"partition": pointer.partition, "snapshot": pointer.name,
-                       "reason": str(bad)},
-            )  # fmt: skip
+            self._pass_over(pointer.name, str(bad))
+
+    def _pass_over(self, name: str, why: str) -> None:
+        self.rejected = why
+        self._metrics.count_snapshot("rejected")
+        log.warning(
+            "snapshot passed over",
+            extra={"partition": self._chunks.partition, "snapshot": name, "reason": why},
+        )

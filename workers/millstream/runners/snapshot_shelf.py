@@ -108,7 +108,10 @@ class Shelf:
 
     def _delete(self, pointer: Pointer, topic: ModelsTopic) -> None:
         try:
-            topic.write(pointer.partition, deletions(pointer))
+            topic.write(
+                pointer.partition,
+                deletions(pointer.partition, pointer.name, range(pointer.chunks)),
+            )
             if pointer.store != TOPIC:
                 files = SnapshotFiles(pointer.store, self._settings.app)
                 files.delete(pointer.partition, pointer.name)

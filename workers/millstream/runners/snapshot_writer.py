@@ -1,20 +1,32 @@
 """Seals and stores one snapshot; runs in a thread beside the loop."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from secrets import token_hex
+from typing import Final
 
 from millstream.core.models.codecs import Captured
 from millstream.core.models.learner import Features, Learner
 from millstream.core.snapshot import About, finish, unseal
-from millstream.core.snapshot_log import Pointer, SnapshotLog, chunk_records, deletions
+from millstream.core.snapshot_log import (
+    Pointer,
+    SnapshotLog,
+    chunk_records,
+    deletions,
+    taken_at,
+)
 from millstream.runners import failpoints
-from millstream.runners.snapshot_topic import ModelsTopic
+from millstream.runners.snapshot_topic import ModelsTopic, NotWritten
 from millstream.settings import SnapshotSettings
 from millstream.stores.snapshot_files import SnapshotFiles
 
 TOPIC = "topic"
+ORPHAN_MS: Final = 60_000
+"""So old a snapshot without a pointer will never have one."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -23,7 +35,7 @@ class Kept:
 
     pointers: list[Pointer] = field(default_factory=list)
     orphans: dict[str, list[int]] = field(default_factory=dict)
-    """Chunks that a crash left without a pointer."""
+    """What a crash left without a pointer: names, and the numbers of their chunks."""
 
     @classmethod
     def of(cls, log: SnapshotLog) -> "Kept":
@@ -55,10 +67,9 @@ class SnapshotWriter:
         Returns the pointer and the seconds it took. Raises BadSnapshot, NotWritten, OSError.
         """
         began = time.monotonic()
-        key = self._settings.key
         blob = finish(
             captured, about, self._build_learner(), probe,
-            None if key is None else key.get_secret_value().encode(), self._settings.trust,
+            self._settings.key_bytes, self._settings.trust,
         )  # fmt: skip
         name = f"{about.created_at}-{token_hex(4)}"
         chunks = self._store(about.partition, name, blob)
@@ -77,15 +88,24 @@ class SnapshotWriter:
         )
         self._topic.write(about.partition, [pointer.record()])
         kept.pointers.append(pointer)
-        self._prune(about.partition, kept)
+        try:
+            self._prune(about.partition, kept)
+        except (NotWritten, OSError) as error:
+            # This one is stored all the same; what is too old is tried again with the next.
+            log.warning(
+                "old snapshots could not be deleted",
+                extra={"partition": about.partition, "reason": str(error)},
+            )
         return pointer, time.monotonic() - began
 
     def _store(self, partition: int, name: str, blob: bytes) -> int:
         """Write the bytes; returns how many chunks there are in the topic."""
         if self._files is not None:
+            # A chunk that only says so, that what a crash leaves in the store is known of.
+            self._topic.write(partition, chunk_records(partition, name, b""))
             failpoints.reach("mid_snapshot")
             self._files.write(partition, name, blob)
-            return 0
+            return 1
         records = chunk_records(partition, name, blob)
         self._topic.write(partition, records[: len(records) // 2])
         failpoints.reach("mid_snapshot")
@@ -93,17 +113,22 @@ class SnapshotWriter:
         return len(records)
 
     def _prune(self, partition: int, kept: Kept) -> None:
-        for name, chunks in kept.orphans.items():
-            orphan = kept.pointers[-1].model_copy(update={"name": name, "chunks": max(chunks) + 1})
-            self._topic.write(partition, deletions(orphan))
-        kept.orphans.clear()
+        newest = kept.pointers[-1]
+        for name, chunks in list(kept.orphans.items()):
+            # A younger one may be on its way still, from the worker that had the partition before.
+            if newest.created_at - taken_at(name) > ORPHAN_MS:
+                self._topic.write(partition, deletions(partition, name, chunks))
+                if self._files is not None:
+                    self._files.delete(partition, name)
+                del kept.orphans[name]
         while len(kept.pointers) > self._settings.keep:
             self.delete(kept.pointers[0])
             del kept.pointers[0]
 
     def delete(self, pointer: Pointer) -> None:
         """Remove a snapshot, its pointer first. Raises NotWritten, OSError."""
-        self._topic.write(pointer.partition, deletions(pointer))
+        gone = deletions(pointer.partition, pointer.name, range(pointer.chunks))
+        self._topic.write(pointer.partition, gone)
         if self._files is not None and pointer.store == self._files.url:
             self._files.delete(pointer.partition, pointer.name)
 
