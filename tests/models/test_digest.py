@@ -8,7 +8,6 @@ import math
 import os
 import pickle
 import random
-import re
 import subprocess
 import sys
 from typing import Any
@@ -181,7 +180,7 @@ DIFFERENT: list[tuple[Any, Any]] = [
 
 def named(value: object) -> str:
     """A name for a test, the same in every process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", ascii(value))[:40]
+    return type(value).__name__
 
 
 @pytest.mark.parametrize(("one", "other"), EQUAL, ids=named)
