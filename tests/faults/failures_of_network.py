@@ -71,7 +71,7 @@ def late_offsets(scene: Scene) -> None:
     network = scene.cluster.network
     network.late = {LIST_OFFSETS: 0.3}
     try:
-        for _ in range(3):
+        for _ in range(2):
             worker = scene.start()
             if not scene.feed.sent:
                 scene.begin_feed()
@@ -128,7 +128,7 @@ FAULTS = [
         "offsets of logs told late",
         late_offsets,
         "one",
-        scene={**_PROXIED, "partitions": 6, "per_second": 300},
+        scene={**_PROXIED, "partitions": 6, "per_second": 200},
     ),
     Fault("the commit's answer is lost", swallowed_commit, "one", scene=_PROXIED),
     Fault(
