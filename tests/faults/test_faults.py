@@ -33,3 +33,13 @@ def test_every_invariant_holds_after(
     result = run_cell(fault, variant, clusters, tmp_path, SEED)
     assert result.error is None, f"{result.error}\n{result.story}"
     assert result.violations == [], result.story
+
+
+def test_no_event_is_passed_over_where_the_ends_of_logs_are_told_late(
+    clusters: Clusters, tmp_path: Path
+) -> None:
+    """Found by the random mix: a seek that librdkafka forgot, and events that nobody ever read."""
+    ((fault, variant),) = choose(FAULTS, ["told late", "inline, exactly once"])
+    result = run_cell(fault, variant, clusters, tmp_path, SEED)
+    assert result.error is None, result.error
+    assert result.violations == []

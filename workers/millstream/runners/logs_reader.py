@@ -1,14 +1,17 @@
 """Reads a stretch of one partition to its end, a piece at a time."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from millstream.core.records import UNREADABLE_HEADERS, Headers, Record
 from millstream.errors import Stop
+
+log = logging.getLogger(__name__)
 
 READ_COUNT = 5_000
 BROKER_TIMEOUT_SECONDS = 10.0
@@ -146,3 +149,28 @@ def log_bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int
     earliest = admin.list_offsets({where: OffsetSpec.earliest()})[where]
     latest = admin.list_offsets({where: OffsetSpec.latest()})[where]
     return earliest.result().offset, latest.result().offset
+
+
+def log_ends(admin: AdminClient, places: Sequence[TopicPartition]) -> list[TopicPartition]:
+    """The same places with the offset after the last record, or 0 where no broker tells.
+
+    For a consumer that is assigned them, paused, and sought to where it is to read later. It must
+    not be assigned their end by that name: it would have to ask where that is, again half a second
+    later if something was changed meanwhile, and librdkafka (2.16 at least) goes to the second
+    answer even if it was sought elsewhere in between: what lies between is never read.
+    """
+    if not places:
+        return []
+    try:
+        # For the leaders of now, as in `log_bounds`.
+        admin.list_topics(timeout=BROKER_TIMEOUT_SECONDS)
+        asked = admin.list_offsets(
+            {TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in places},
+            request_timeout=BROKER_TIMEOUT_SECONDS,
+        )
+        return [TopicPartition(p.topic, p.partition, asked[p].result().offset) for p in places]
+    except KafkaException as error:
+        # Any number will do, as long as nothing is fetched from there, and who does not answer
+        # this does not answer a fetch either.
+        log.warning("the ends of logs are not known", extra={"reason": str(error)})
+        return [TopicPartition(p.topic, p.partition, 0) for p in places]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from millstream.core.late import LateShard
 from millstream.core.records import Output, Record, Side
@@ -23,7 +23,7 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.committed import OWNER, committed_offsets
 from millstream.runners.kept import KeptStore
-from millstream.runners.logs_reader import HOPELESS, to_record
+from millstream.runners.logs_reader import HOPELESS, log_ends, to_record
 from millstream.runners.publish import Aborted, commit_offsets
 from millstream.runners.restore import ShardRestore
 from millstream.runners.restorer import NOTHING_RESTORED, Restored, Restorer
@@ -112,13 +112,11 @@ class Membership:
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         self._metrics.count_rebalance("assigned")
         log.info("partitions assigned", extra={"partitions": [a.partition for a in assigned]})
-        # The true position is known after the restore; until then nothing is fetched. The end is
-        # there whatever a retention has deleted.
-        places = [
-            TopicPartition(topic, each.partition, OFFSET_END)
-            for each in assigned
-            for topic in self._topics.values()
-        ]
+        # The true position is known after the restore; until then nothing is fetched.
+        places = log_ends(
+            self._restorer.admin,
+            [TopicPartition(t, each.partition) for each in assigned for t in self._topics.values()],
+        )
         consumer.incremental_assign(places)
         consumer.pause(places)
         for each in assigned:
