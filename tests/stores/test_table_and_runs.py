@@ -54,6 +54,7 @@ ROWS = st.tuples(st.integers(-3, 8), st.integers(0, 3), st.integers(1, 2**63 - 1
 def test_a_queue_gives_its_rows_in_order(steps: list[tuple[int, int, int] | str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "RUN", 5)
+        patch.setattr(runs, "BLOCK", 2)
         queue, model = RunQueue(), list[tuple[int, int, int]]()
         for step in steps:
             if step == "keep":

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 RUN = 16_384
+BLOCK = 64
 Row = tuple[int, ...]
 
 
@@ -21,6 +22,8 @@ class RunQueue:
     def __init__(self) -> None:
         self._recent: list[Row] = []
         self._runs: dict[int, npt.NDArray[np.int64]] = {}
+        # Of each run the rows around its head, as Python's, because one at a time is dear.
+        self._blocks: dict[int, list[Row]] = {}
         self._next_run = 0
         # The first row not yet taken of each run, with the run's number and the row's.
         self._heads: list[tuple[Row, int, int]] = []
@@ -53,11 +56,7 @@ class RunQueue:
         if not self._heads or (self._recent and self._recent[0] < self._heads[0][0]):
             return heappop(self._recent)
         row, number, at = heappop(self._heads)
-        run = self._runs[number]
-        if at + 1 < len(run):
-            heappush(self._heads, (tuple(run[at + 1].tolist()), number, at + 1))
-        else:
-            del self._runs[number]
+        self._push_head(number, at + 1)
         return row
 
     def keep(self, wanted: Callable[[Row], bool]) -> None:
@@ -68,7 +67,8 @@ class RunQueue:
         ]
         self._recent = [row for row in self._recent if wanted(row)]
         heapify(self._recent)
-        self._runs, self._heads, self._rows = {}, [], len(self._recent)
+        self._runs, self._blocks, self._heads = {}, {}, []
+        self._rows = len(self._recent)
         rows = np.concatenate(left) if left else np.empty((0, 1), np.int64)
         del left
         if len(rows):
@@ -78,5 +78,14 @@ class RunQueue:
 
     def _add_run(self, rows: npt.NDArray[np.int64]) -> None:
         self._runs[self._next_run] = rows
-        heappush(self._heads, (tuple(rows[0].tolist()), self._next_run, 0))
+        self._push_head(self._next_run, 0)
         self._next_run += 1
+
+    def _push_head(self, number: int, at: int) -> None:
+        run = self._runs[number]
+        if at >= len(run):
+            del self._runs[number], self._blocks[number]
+            return
+        if at % BLOCK == 0:
+            self._blocks[number] = list(map(tuple, run[at : at + BLOCK].tolist()))
+        heappush(self._heads, (self._blocks[number][at % BLOCK], number, at))
