@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -237,16 +236,16 @@ def _print_chosen(stored: list[Stored], chosen: list[Stored]) -> None:
 
 def _table(stored: list[Stored]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("partition", "name", "taken (UTC)", "age", "learned", "events", "labels", "size",
-                  "store", "model"):  # fmt: skip
+    for title in ("partition", "name", "age", "learned", "events", "labels", "size", "store",
+                  "model"):  # fmt: skip
         right = title in {"partition", "age", "learned", "events", "labels", "size"}
-        table.add_column(title, justify="right" if right else "left", overflow="fold")
+        # A name is there to be copied.
+        table.add_column(title, justify="right" if right else "left", overflow="fold",
+                         no_wrap=title == "name")  # fmt: skip
     for pointer, current in stored:
-        taken = datetime.fromtimestamp(pointer.created_at / 1000, UTC)
         cells = (
             str(pointer.partition),
             pointer.name,
-            f"{taken:%Y-%m-%d %H:%M:%S}",
             duration(_age(pointer.created_at)),
             f"{pointer.learned:,}",
             *(f"{pointer.positions[s]:,}" if s in pointer.positions else "-"

@@ -128,7 +128,7 @@ def _learned(shard: ShardState) -> tuple[str, str]:
 def _snapshot(shard: ShardState) -> str:
     if shard.snapshot is None or shard.age is None:
         return "none"
-    return f"{duration(shard.age)} ago, of {shard.snapshot.learned:,}"
+    return f"{duration(shard.age)} ago"
 
 
 def _size(shard: ShardState) -> str:
