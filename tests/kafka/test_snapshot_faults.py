@@ -1,0 +1,155 @@
+"""Snapshots that are damaged, forged or cannot be stored: a restart passes over them, loudly."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream.core.snapshot_chunks import Chunk, chunks
+from tests.kafka.app import PHISHING, App, bare_digest, event_of, released_digests
+from tests.kafka.cluster import Kafka
+from tests.kafka.test_snapshots import restored
+from tests.kafka.worker import WorkerProcess
+
+pytestmark = pytest.mark.kafka
+KEY = "a key that nobody has guessed yet"
+
+
+def pieces(app: App, worker: WorkerProcess, count: int) -> Iterator[int]:
+    """Send a hundred events, so often, each time after the snapshot of those before."""
+    begin = app.handled()
+    for number in range(1, count + 1):
+        app.send(app.events, (event_of(i) for i in range(begin, begin + 100)))
+        begin += 100
+        worker.wait_until(
+            lambda wanted=begin: any(p["learned"] == wanted for p in app.snapshots()),
+            message=f"a snapshot of {begin} examples",
+        )
+        yield number
+
+
+def app_with_snapshots(kafka: Kafka, folder: Path, count: int, **snapshots: Any) -> App:
+    """An app that has so many, of 100, 200 ... examples."""
+    app = App(kafka, folder, snapshots={"examples": 100, "every": "1h", "keep": 5, **snapshots})
+    with app.worker() as worker:
+        list(pieces(app, worker, count))
+        assert worker.stop() == 0
+    return app
+
+
+def chunk_of(app: App, pointer: dict[str, Any]) -> tuple[bytes, Chunk]:
+    """The one chunk of a small snapshot, and its key."""
+    key = f"0/snapshot/{pointer['name']}/0".encode()
+    values = [m.value for m in app.kafka.read(app.topic("models")) if m.key == key]
+    return key, Chunk.from_bytes(values[-1] or b"")
+
+
+def put(app: App, key: bytes, value: bytes | None) -> None:
+    app.kafka.produce(app.topic("models"), [(key.decode(), value, None, None, 0)])
+
+
+def replaced(app: App, pointer: dict[str, Any], change: Callable[[bytes], bytes]) -> None:
+    """Change the bytes of a snapshot, as chunks that are in order by themselves."""
+    key, chunk = chunk_of(app, pointer)
+    (value,) = chunks(chunk.snapshot, change(chunk.data), 10**6)
+    put(app, key, value)
+
+
+def passed_over(worker: WorkerProcess) -> list[str]:
+    return re.findall(r"snapshot passed over \(.*?reason=(.*?)\)?\n", worker.log_text())
+
+
+def restarted(app: App, events: int) -> WorkerProcess:
+    """Work once more; the weights have to be those of one worker that never stopped."""
+    begin = app.handled()
+    app.send(app.events, (event_of(i) for i in range(begin, begin + events)))
+    app.file.with_suffix(".0.log").unlink(missing_ok=True)
+    with app.worker() as worker:
+        worker.wait_until(lambda: app.handled() == begin + events)
+        assert worker.stop() == 0
+    assert released_digests(worker) == {0: bare_digest(PHISHING[: begin + events])}
+    return worker
+
+
+def test_of_damaged_snapshots_a_restart_takes_the_newest_good_one_and_says_what_it_passes_over(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    app = app_with_snapshots(kafka, tmp_path, 5)
+    *_, torn, cut, other_format, flipped = app.snapshots()
+    key, chunk = chunk_of(app, flipped)
+    damaged = bytearray(chunk.to_bytes())
+    damaged[-40] ^= 1
+    put(app, key, bytes(damaged))
+    replaced(app, other_format, lambda blob: blob.replace(b"snapshot 1\n", b"snapshot 2\n", 1))
+    replaced(app, cut, lambda blob: blob[:-10])
+    put(app, chunk_of(app, torn)[0], None)
+    # What crashes and others have left: chunks without a pointer, a pointer that is none.
+    put(app, b"0/snapshot/1500000000000-00000000/0", b"?")
+    put(app, b"0/snapshot/1500000000000-00000001", b"{}")
+    worker = restarted(app, 50)
+    assert restored(worker)["snapshot"] == 100
+    told = passed_over(worker)
+    for words in (
+        "pointer is damaged",
+        "chunk of it is damaged",
+        "format 2",
+        "of payload",
+        "no ch",
+    ):
+        assert len([reason for reason in told if words in reason]) == 1, words
+    assert len(told) == 5
+    # What was replayed is stored again at once, and what had no pointer is cleared away.
+    assert [p["learned"] for p in app.snapshots()] == [300, 400, 500, 500, 550]
+    standing = {m.key: m.value for m in kafka.read(app.topic("models"))}
+    assert not [k for k, v in standing.items() if v is not None and b"/1500000000000" in (k or b"")]
+
+
+def test_where_there_is_a_key_only_what_it_signed_is_read(kafka: Kafka, tmp_path: Path) -> None:
+    app = app_with_snapshots(kafka, tmp_path, 1)
+    app.write_settings(snapshots={**app.settings["snapshots"], "key": KEY})
+    first = restarted(app, 50)
+    assert restored(first)["snapshot"] is None
+    assert passed_over(first) == ["it is not signed, but the settings have a key"]
+    assert restored(restarted(app, 50))["snapshot"] == 150
+    # Weights of somebody else's, in order by themselves and signed by another key.
+    app.write_settings(snapshots={**app.settings["snapshots"], "key": KEY[::-1]})
+    last = restarted(app, 50)
+    assert restored(last)["snapshot"] is None
+    assert set(passed_over(last)) == {
+        "it is not signed with the key in the settings",
+        "it is not signed, but the settings have a key",
+    }
+    for text in (first.log_text(), last.log_text()):
+        assert KEY not in text
+        assert KEY[::-1] not in text
+
+
+def test_a_worker_whose_store_fails_goes_on_and_says_so(kafka: Kafka, tmp_path: Path) -> None:
+    folder = tmp_path / "snaps"
+    app = App(kafka, tmp_path, snapshots={"examples": 100, "keep": 2, "store": "snaps"})
+    with app.worker() as worker:
+        list(pieces(app, worker, 3))
+        files = sorted((folder / app.name / "0").iterdir())
+        assert [f"{p['name']}.snapshot" for p in app.snapshots()] == [f.name for f in files]
+        assert len(files) == 2, "the oldest are let go of"
+        # A file where the folder was: nothing can be stored there, whoever tries.
+        (folder / app.name).rename(tmp_path / "aside")
+        (folder / app.name).write_text("in the way")
+        app.send(app.events, (event_of(i) for i in range(300, 400)))
+        worker.wait_for_log("snapshot failed")
+        app.send(app.events, (event_of(i) for i in range(400, 450)))
+        worker.wait_until(lambda: app.handled() == 450)
+        assert worker.stop() == 0
+    assert "cannot be written" in worker.log_text()
+    without = restarted(app, 50)
+    assert restored(without)["snapshot"] is None
+    assert len(passed_over(without)) == 2
+    (folder / app.name).unlink()
+    (tmp_path / "aside").rename(folder / app.name)
+    newest = files[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    again = restarted(app, 50)
+    assert restored(again)["snapshot"] == 200
+    assert len(passed_over(again)) == 1
