@@ -144,8 +144,8 @@ def _check_retention(
         else "set retention.ms=-1"
     )
     when = (
-        "by a restore that can use no snapshot (lost, or of another version of a library), and by a "
-        "rebuild"
+        "by a restore that can use no snapshot (lost, or of another version of a library), and "
+        "by a rebuild"
         if settings.snapshots.enabled
         else "by each restore"
     )
