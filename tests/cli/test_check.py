@@ -14,6 +14,7 @@ from river import linear_model
 from millstream.core.models.build import definition_digest
 from millstream.core.outputs import settings_note
 from millstream.core.spec import deciding
+from millstream.runners.topics import MODELS_CONFIG
 from tests.cli.conftest import UNREACHABLE, Millstream, build, delayed, inline
 from tests.cli.test_main import Write
 from tests.kafka.cluster import Kafka
@@ -44,7 +45,7 @@ def make_topics(
         "verdicts": {},
         "predictions": {"retention.ms": "-1"},
         "examples": {"retention.ms": "-1"},
-        "models": {"cleanup.policy": "compact"},
+        "models": MODELS_CONFIG,
         "dead-letters": {},
     }
     for name, config in good.items():
@@ -92,10 +93,13 @@ def test_an_unreachable_broker_is_an_error_and_the_model_is_checked_all_the_same
         ("predictions", {"cleanup.policy": "compact,delete"}, "error", "is compacted"),
         ("dead-letters", {"cleanup.policy": "compact"}, "error", "without a key is refused"),
         ("predictions", {"retention.ms": "86400000"}, "error", "less than labels.wait (7 days)"),
-        ("predictions", {"retention.ms": "864000000"}, "warning", "replay will need it"),
-        ("examples", {"retention.ms": "604800000"}, "warning", "replay will need it"),
+        ("predictions", {"retention.ms": "864000000"}, "warning", "can use no snapshot"),
+        # A week is the wait alone, and a snapshot is up to five minutes old.
+        ("examples", {"retention.ms": "604800000"}, "error", "twice snapshots.every (5 minutes)"),
+        ("examples", {"retention.ms": "864000000"}, "warning", "can use no snapshot"),
         ("examples", {"retention.ms": "-1", "retention.bytes": "1000000"}, "warning", "bytes="),
         ("models", {}, "warning", "is not compacted"),
+        ("models", {"cleanup.policy": "compact"}, "warning", "keeps old snapshots for long"),
         ("sites", {"message.timestamp.type": "LogAppendTime"}, "warning", "stamps messages"),
         ("verdicts", {"message.timestamp.type": "LogAppendTime"}, "warning", "stamps messages"),
     ],
@@ -119,7 +123,8 @@ def test_a_topic_that_would_lose_something_later_is_found(
 @pytest.mark.parametrize(
     ("config", "level", "words"),
     [
-        ({"retention.ms": "604800000"}, "warning", "replay will need it"),
+        ({"retention.ms": "604800000"}, "warning", "can use no snapshot"),
+        ({"retention.ms": "599999"}, "error", "less than twice snapshots.every (5 minutes)"),
         ({"cleanup.policy": "compact"}, "error", "a restore has to replay vanish"),
     ],
 )
@@ -399,3 +404,30 @@ def test_events_that_nothing_is_learned_from_may_expire(
     check = Check(millstream, write(settings))
     assert check.texts("warning") + check.texts("error") == ""
     assert "it does not learn" in check.texts("ok", "model")
+
+
+@pytest.mark.parametrize("where", ["store", "nowhere"])
+def test_old_snapshots_matter_only_where_the_models_topic_holds_them(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path, where: str
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app, {"models": {"cleanup.policy": "compact"}})
+    snapshots = {"store": str(tmp_path / "snaps")} if where == "store" else {"enabled": False}
+    check = Check(millstream, write(inline(app, kafka.bootstrap) | {"snapshots": snapshots}))
+    assert check.texts("warning") + check.texts("error") == ""
+    assert bool(check.texts("ok", "snapshots")) == (where == "store")
+
+
+def test_a_store_of_snapshots_that_cannot_be_written_is_found(
+    millstream: Millstream, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.runners.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    (tmp_path / "snaps").write_text("a file")
+    settings = inline("a", UNREACHABLE) | {"snapshots": {"store": str(tmp_path / "snaps")}}
+    check = Check(millstream, write(settings))
+    assert "cannot be written (Not a directory)" in check.texts("error", "snapshots")
+    settings["snapshots"] = {"store": "nosuch://bucket"}
+    result = millstream("check", write(settings))
+    assert result.exit_code == 2
+    assert "snapshots.store: nosuch://bucket" in result.err
+    assert "Traceback" not in result.err

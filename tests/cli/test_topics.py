@@ -4,21 +4,32 @@ import hashlib
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource
 from river import linear_model
 
-from millstream.runners.topics import TopicsNotReady, describe, require_topics
+from millstream.runners.topics import MODELS_CONFIG, TopicsNotReady, describe, require_topics
 from tests.cli.conftest import Millstream, build, delayed, inline
 from tests.cli.test_main import Write
-from tests.kafka.cluster import Kafka
+from tests.kafka.cluster import Kafka, wait_until
 
 
 def config_of(kafka: Kafka, topic: str) -> dict[str, str]:
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    entries = kafka.admin.describe_configs([resource])[resource].result()
+    # Right after a topic was made, a broker may say that it does not know it.
+    entries = wait_until(lambda: _answered(kafka, resource))
     return {name: entry.value for name, entry in entries.items()}
+
+
+def _answered(kafka: Kafka, resource: ConfigResource) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = kafka.admin.describe_configs([resource])[resource].result()
+    except KafkaException:
+        return {}
+    return answer
 
 
 def test_missing_topics_are_created_as_they_have_to_be(
@@ -35,7 +46,8 @@ def test_missing_topics_are_created_as_they_have_to_be(
     for name in ("predictions", "examples"):
         config = config_of(kafka, f"{app}.{name}")
         assert (config["cleanup.policy"], config["retention.ms"]) == ("delete", "-1")
-    assert config_of(kafka, f"{app}.models")["cleanup.policy"] == "compact"
+    models = config_of(kafka, f"{app}.models")
+    assert {name: models[name] for name in MODELS_CONFIG} == MODELS_CONFIG
     assert config_of(kafka, f"{app}.dead-letters")["retention.ms"] == str(30 * 86_400_000)
 
     again = millstream("topics", "create", path, "--json")

@@ -133,6 +133,8 @@ class App:
             if re.fullmatch(rb"\d+/snapshot/[^/]+", key):
                 pointers.pop(key, None)
                 pointers[key] = message.json if message.value is not None else None
+                if pointers[key]:
+                    validate("snapshot", pointers[key])
         return [pointer for pointer in pointers.values() if pointer is not None]
 
     def predictions(self, *, committed: bool = True) -> list[dict[str, Any]]:

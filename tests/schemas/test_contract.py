@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import orjson
 import pytest
+from pydantic import ValidationError
 
 from millstream.core.records import REASONS
+from millstream.core.snapshot_log import Pointer
 from tests.schemas.validators import KINDS, SCHEMAS, errors_of, load, validate, validate_dead_letter
 
 VALID = sorted((SCHEMAS / "examples" / "valid").glob("*.json"))
@@ -92,6 +95,27 @@ def test_schema_and_program_know_the_same_reasons_and_stages_of_dead_letters() -
     assert set(headers["millstream-reason"]["enum"]) == set(REASONS)
     assert set(headers["millstream-stage"]["enum"]) == {stage for stage, _ in REASONS.values()}
     assert set(load(SCHEMAS / "model-note.json")["properties"]["reason"]["enum"]) == set(REASONS)
+
+
+def test_schema_and_program_know_the_same_fields_of_a_snapshots_pointer() -> None:
+    schema = load(SCHEMAS / "snapshot.json")
+    assert set(schema["required"]) == set(schema["properties"]) == set(Pointer.model_fields)
+    for path in VALID:
+        if kind_of(path) == "snapshot":
+            assert Pointer.model_validate(load(path)).model_dump() == load(path)
+
+
+def test_what_the_program_writes_of_a_snapshot_is_a_pointer_of_the_contract() -> None:
+    example = load(SCHEMAS / "examples" / "valid" / "snapshot-in-the-topic.json")
+    written = orjson.loads(Pointer.model_validate(example).record().value or b"")
+    validate("snapshot", written)
+
+
+@pytest.mark.parametrize("example", INVALID, ids=stem)
+def test_a_pointer_that_breaks_the_contract_is_none_to_the_program(example: Path) -> None:
+    if kind_of(example) == "snapshot":
+        with pytest.raises(ValidationError):
+            Pointer.model_validate(load(example))
 
 
 def test_headers_are_checked_as_bytes() -> None:

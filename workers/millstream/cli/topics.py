@@ -11,6 +11,7 @@ from millstream.cli.common import Json, SettingsFile, console, load_for_command
 from millstream.errors import Stop
 from millstream.loading import model_learns
 from millstream.runners.topics import (
+    MODELS_CONFIG,
     TopicInfo,
     connect,
     is_replayed,
@@ -94,7 +95,7 @@ def _config(settings: Settings, role: str, *, learns: bool) -> dict[str, str]:
     if is_replayed(settings, role, learns=learns) or role == "predictions":
         return {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     if role == "models":
-        return {"cleanup.policy": "compact"}
+        return MODELS_CONFIG
     if role == "dead-letters":
         return {"cleanup.policy": "delete", "retention.ms": str(_DEAD_LETTERS_MS)}
     return {}

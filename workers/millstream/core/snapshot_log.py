@@ -5,10 +5,17 @@ A pointer is written once all of its snapshot is stored, so what has no pointer 
 
 import re
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+)
 
 from millstream.core.records import Output, Record
 from millstream.core.snapshot import BadSnapshot
@@ -20,25 +27,31 @@ _OURS: Final = re.compile(rb"[0-9]+/snapshot/")
 _KEY: Final = re.compile(f"[0-9]+/snapshot/({_NAME})(?:/([0-9]{{1,6}}))?".encode())
 
 
+def _with_events(positions: dict[str, int]) -> dict[str, int]:
+    if "events" not in positions:
+        raise ValueError("a snapshot stands for an offset of events")
+    return positions
+
+
 class Pointer(BaseModel):
     """What the models topic says of a snapshot."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     kind: Literal["snapshot"] = "snapshot"
-    partition: int
+    partition: NonNegativeInt
     name: str = Field(pattern=f"^{_NAME}$")
     """When it was taken (ms since 1970), and something that no other has."""
     store: str
     """`topic`: its chunks stand in the models topic; else the URL of the store that holds it."""
-    bytes: int
-    chunks: int
+    bytes: NonNegativeInt
+    chunks: NonNegativeInt
     """How many there are in the topic; for another store, one that announces it."""
-    positions: dict[str, int]
-    learned: int
+    positions: Annotated[dict[str, NonNegativeInt], AfterValidator(_with_events)]
+    learned: NonNegativeInt
     digest: str
     model_version: str
-    created_at: int
+    created_at: NonNegativeInt
     """Milliseconds since 1970."""
 
     def record(self) -> Output:

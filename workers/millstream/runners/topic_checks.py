@@ -7,6 +7,7 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.runners.findings import Finding
 from millstream.runners.topics import (
+    MODELS_CONFIG,
     TopicInfo,
     describe,
     is_replayed,
@@ -15,7 +16,10 @@ from millstream.runners.topics import (
 )
 from millstream.settings import Settings
 
-_DAY_MS: Final = 86_400_000
+_MINUTE_MS: Final = 60_000
+_DAY_MS: Final = 1_440 * _MINUTE_MS
+_SLOW: Final = {"max.compaction.lag.ms": _DAY_MS, "segment.bytes": 2**28}
+"""Beyond these, a restore reads needlessly much."""
 _LOST_BY_COMPACTION: Final = {
     "predictions": "all but the last prediction under a key vanish",
     "examples": "all but the last example under a key vanish",
@@ -54,14 +58,15 @@ def check_topics(settings: Settings, admin: AdminClient, *, learns: bool) -> lis
     for role, name in needed.items():
         if name in known:
             log = is_replayed(settings, role, learns=learns)
-            found += _check_one(settings, role, name, known[name], log=log)
+            found += _check_one(settings, role, name, known[name], log=log, learns=learns)
     return found
 
 
 def _check_one(
-    settings: Settings, role: str, name: str, info: TopicInfo, *, log: bool
+    settings: Settings, role: str, name: str, info: TopicInfo, *, log: bool, learns: bool
 ) -> Iterator[Finding]:
     about = f"topic {name}"
+    log_of_snapshots = learns and settings.snapshots.enabled and settings.snapshots.store is None
     if not info.configs:
         yield Finding(
             "warning",
@@ -81,6 +86,8 @@ def _check_one(
             "is not compacted, so what a replay needs expires with its retention: set "
             "cleanup.policy=compact",
         )
+    if role == "models" and compacted and log_of_snapshots:
+        yield from _check_compaction(about, info)
     if log and not compacted:
         yield from _check_retention(settings, role, about, info)
     stamped_on_append = info.configs.get("message.timestamp.type") == "LogAppendTime"
@@ -90,6 +97,23 @@ def _check_one(
             about,
             "stamps messages on arrival, so a backfill is ordered by when it was sent rather than "
             "by when it happened: map a timestamp field, or set message.timestamp.type=CreateTime",
+        )
+
+
+def _check_compaction(about: str, info: TopicInfo) -> Iterator[Finding]:
+    """Whether old snapshots are gone soon: a restore reads what is there of them."""
+    slow = [
+        f"{name}={info.configs[name]}"
+        for name in ("max.compaction.lag.ms", "segment.bytes")
+        if int(info.configs.get(name, 0)) > _SLOW[name]
+    ]
+    if slow:
+        wanted = ", ".join(f"{name}={value}" for name, value in MODELS_CONFIG.items())
+        yield Finding(
+            "warning",
+            about,
+            f"keeps old snapshots for long ({', '.join(slow)}), and a restore reads them all: set "
+            f"{wanted}",
         )
 
 
@@ -105,13 +129,13 @@ def _check_retention(
     if not limits:
         return
     limit = " and ".join(limits)
-    wait = settings.labels.wait or 0
-    if role == "predictions" and 0 <= kept_ms < wait:
+    needed_ms, words = _needed(settings, role)
+    if 0 <= kept_ms < needed_ms:
         yield Finding(
             "error",
             about,
-            f"is kept by {limit}, less than labels.wait ({wait / _DAY_MS:g} days): predictions "
-            "would be gone before their labels come; set retention.ms=-1",
+            f"is kept by {limit}, less than {words}: a restore would stop for what is gone; set "
+            "retention.ms=-1",
         )
         return
     remedy = (
@@ -119,9 +143,32 @@ def _check_retention(
         if role == "events"
         else "set retention.ms=-1"
     )
+    when = (
+        "by a restore that can use no snapshot (lost, or of another version of a library), and "
+        "by a rebuild"
+        if settings.snapshots.enabled
+        else "by each restore"
+    )
     yield Finding(
         "warning",
         about,
-        f"is kept by {limit}, but replay will need it: what the model learned from records that "
-        f"are gone is lost at the next restore; {remedy}",
+        f"is kept by {limit}, but all of it is needed {when}: what the model learned from records "
+        f"that are gone is lost to it; {remedy}",
     )
+
+
+def _needed(settings: Settings, role: str) -> tuple[int, str]:
+    """For how long a restore from a snapshot needs a log, in ms, and in words.
+
+    What waits, and what was resolved within a wait, is read again from the logs, from a mark before
+    the last snapshot but one.
+    """
+    needed, words = 0, []
+    wait = settings.labels.wait or 0
+    if role in {"predictions", "examples"}:
+        needed += wait
+        words.append(f"labels.wait ({wait / _DAY_MS:g} days)")
+    if settings.snapshots.enabled:
+        needed += 2 * settings.snapshots.every
+        words.append(f"twice snapshots.every ({settings.snapshots.every / _MINUTE_MS:g} minutes)")
+    return needed, " and ".join(words)

@@ -56,6 +56,17 @@ def is_replayed(settings: Settings, role: str, *, learns: bool) -> bool:
     return role == "events"
 
 
+MODELS_CONFIG: Final = {
+    "cleanup.policy": "compact",
+    # A restore reads all of the topic, and the brokers compact no segment that they still write to:
+    # by default one of 1 GB or a week.
+    "segment.bytes": str(32 * 1024 * 1024),
+    "max.compaction.lag.ms": str(60 * 60 * 1000),
+    "min.cleanable.dirty.ratio": "0.1",
+}
+"""What the models topic is created with."""
+
+
 def topic_ids(admin: AdminClient, names: Iterable[str]) -> dict[str, str]:
     """Topic to its id, which another topic of the same name would not have.
 
