@@ -11,8 +11,9 @@ from typing import Any
 from tests.core.shards import event, label, plan
 
 from millstream.core.fold import Claims, LateFold
-from millstream.core.late import LateShard, owner_record
+from millstream.core.late import LateShard
 from millstream.core.models.codecs import capture
+from millstream.core.outputs import owner_record
 from millstream.core.records import Outcome, Output, Record, Side
 from millstream.core.shard import Plan
 from millstream.core.snapshot import About, Snapshot, finish, load, unseal

@@ -4,7 +4,8 @@ import pytest
 from tests.core.shards import Run, event, label, late_run, plan, record, restored
 
 from millstream.core.fold import Claims
-from millstream.core.late import LateShard, owner_record
+from millstream.core.late import LateShard
+from millstream.core.outputs import owner_record
 from millstream.core.records import Output, Record
 
 pytestmark = pytest.mark.usefixtures("each_store")

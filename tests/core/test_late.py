@@ -16,7 +16,8 @@ from tests.core.shards import (
     restored,
 )
 
-from millstream.core.late import LateShard, owner_record
+from millstream.core.late import LateShard
+from millstream.core.outputs import owner_record
 from millstream.core.records import Output
 from millstream.errors import Restore, Stop
 

@@ -19,8 +19,8 @@ from millstream.core.events import Event
 from millstream.core.join import Held, Join, Waiting
 from millstream.core.labels import LabelMessage, LabelReader, assumed_label
 from millstream.core.marks import Mark, Marks
-from millstream.core.merge import Item, Merge
-from millstream.core.models.learner import Features, Label
+from millstream.core.merge import Item, Merge, Turns
+from millstream.core.models.learner import Label
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
 from millstream.core.shard import Confirmed, Ends, Plan, Records, Shard
 from millstream.core.waiting import WaitingStore
@@ -59,11 +59,10 @@ class LateShard(Shard):
         self._label_reader = LabelReader(
             plan.eras[-1].events, labels, self.learner, plan.model.classes
         )
-        self._maps_time: dict[Side, bool] = {
-            "events": plan.eras[-1].events.timestamp is not None,
-            "labels": labels.timestamp is not None,
-        }
-        self._latest: dict[Side, int] = {"events": 0, "labels": 0}
+        self._turns = Turns(
+            events=plan.eras[-1].events.timestamp is not None,
+            labels=labels.timestamp is not None,
+        )
         self.predicted_already: dict[int, Waiting] = {}
         """At least once only: predictions whose offsets were not committed, by source offset."""
         self.predicted_offsets: set[int] = set()
@@ -98,12 +97,10 @@ class LateShard(Shard):
         Not while it goes over what it did before a crash, or before somebody moved the offsets
         back: outputs of inputs that are still to come stand in the logs already then.
         """
-        events, labels = positions["events"], positions["labels"]
+        events, labels, join = positions["events"], positions["labels"], self.join
         if events >= self.events_floor and labels >= self.labels_floor:
-            join = self.join
-            self.marks.add(
-                Mark(events, labels, predictions, examples, join.resolutions, *join.latest)
-            )
+            ends = (predictions, examples)
+            self.marks.add(Mark(events, labels, *ends, join.resolutions, *join.latest))
 
     # -- the order of things ------------------------------------------------------------------
 
@@ -170,16 +167,9 @@ class LateShard(Shard):
             content = self.read(record) if side == "events" else self._read_label(record)
         except DeadLetter as bad:
             content = bad
-        own = record.timestamp
-        if isinstance(content, Event | LabelMessage):
-            own = own if content.time is None else content.time
-        elif self._maps_time[side]:
-            own = -1  # what it says cannot be read, and Kafka's timestamp may be of another age
-        tells_time = 0 <= own <= now
-        if tells_time:
-            self._latest[side] = own
-        time = own if tells_time else now
-        return Item(record, content, time, turn=self._latest[side], tells_time=tells_time)
+        mapped = content.time if isinstance(content, Event | LabelMessage) else None
+        readable = isinstance(content, Event | LabelMessage)
+        return self._turns.item(side, record, content, mapped, now, readable=readable)
 
     def _read_label(self, record: Record) -> LabelMessage | None:
         if ("labels", record.offset) in self._skips:
@@ -261,7 +251,7 @@ class LateShard(Shard):
         example: dict[str, Any] = {"features": event.features, **answer}
         late: dict[str, Any] = {"waits": not repeat, "owner": self.owner}
         if self._transformed:
-            late["transformed"] = example["transformed"] = self._transform(event.features)
+            late["transformed"] = example["transformed"] = self.transform(event.features)
         out.predictions.append(
             outputs.prediction(
                 self.source, item.record, event, answer, self.learned, item.time, now,
@@ -276,12 +266,6 @@ class LateShard(Shard):
             out.count("repeated_id")
             return None
         return Waiting(identity, item.record.offset, item.time, now, item.record.key, example)
-
-    def _transform(self, features: Features) -> dict[str, Any]:
-        try:
-            return self.learner.transform(features)
-        except Exception as error:
-            raise DeadLetter("predict_error", type(error).__name__) from error
 
     # -- labels -------------------------------------------------------------------------------
 
@@ -414,9 +398,3 @@ class LateShard(Shard):
         # thing of it, if it came again.
         example["labels_taken"] = self.labels_taken
         out.examples.append(Output(key, outputs.encode(example), None))
-
-
-def owner_record(owner: int, after: int, now: int) -> Output:
-    """A claim: from here on only records of this owner count (at least once; see `fold.Claims`)."""
-    claim = {"kind": "owner", "owner": owner, "after": after, "time": now, "written_at": now}
-    return Output(None, outputs.encode(claim), None)

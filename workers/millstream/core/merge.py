@@ -72,3 +72,26 @@ class Merge:
         if labels:
             return "labels" if self.absent("events", now) else None
         return None
+
+
+class Turns:
+    """When each record has its turn: its message time, or its place where it tells none."""
+
+    def __init__(self, *, events: bool, labels: bool) -> None:
+        """Whether the settings map a timestamp field of either side."""
+        self._maps_time: dict[Side, bool] = {"events": events, "labels": labels}
+        self._latest: dict[Side, int] = {"events": 0, "labels": 0}
+
+    def item(
+        self, side: Side, record: Record, content: object, mapped: int | None, now: int,
+        *, readable: bool,
+    ) -> Item[object]:  # fmt: skip
+        """`mapped`: the time in a field, ms; `readable`: the message could be read at all."""
+        own = record.timestamp if mapped is None else mapped
+        if not readable and self._maps_time[side]:
+            own = -1  # what it says cannot be read, and Kafka's timestamp may be of another age
+        tells_time = 0 <= own <= now
+        if tells_time:
+            self._latest[side] = own
+        time = own if tells_time else now
+        return Item(record, content, time, turn=self._latest[side], tells_time=tells_time)

@@ -217,3 +217,9 @@ def skip_note(partition: int, offset: int, bad: DeadLetter, side: str = "events"
         ),
         None,
     )
+
+
+def owner_record(owner: int, after: int, now: int) -> Output:
+    """A claim: from here on only records of this owner count (at least once; see `fold.Claims`)."""
+    claim = {"kind": "owner", "owner": owner, "after": after, "time": now, "written_at": now}
+    return Output(None, encode(claim), None)

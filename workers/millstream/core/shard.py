@@ -13,6 +13,7 @@ nothing here can be undone. `late.LateShard` adds labels that come on a topic of
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from millstream.core import outputs
 from millstream.core.events import Event, EventReader
@@ -226,6 +227,13 @@ class Shard:
         if not answer_is_finite(answer):
             raise DeadLetter("not_finite")
         return answer
+
+    def transform(self, features: Features) -> dict[str, Any]:
+        """What the last step of the model sees of an event; raises `DeadLetter`."""
+        try:
+            return self.learner.transform(features)
+        except Exception as error:
+            raise DeadLetter("predict_error", type(error).__name__) from error
 
     def _answers(self, rows: list[Features]) -> list[Answer | DeadLetter]:
         """`answer` for many rows; where the vectorised call raises, each row by itself."""

@@ -1,6 +1,7 @@
 """Reads a stretch of one partition to its end, a piece at a time."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,8 @@ from millstream.errors import Stop
 log = logging.getLogger(__name__)
 
 READ_COUNT = 5_000
+TELL_SECONDS: Final = 5.0
+"""Between two lines about a long stretch."""
 BROKER_TIMEOUT_SECONDS = 10.0
 
 HOPELESS: Final = {
@@ -76,12 +79,14 @@ class LogReader:
         self._consumer: Consumer | None = None
         self._stretch: Stretch | None = None
         self._position = 0
+        self._tell_at = 0.0
         self.records_read = 0
 
     def open(self, stretch: Stretch) -> None:
         """Begin with a stretch."""
         self._stretch = stretch
         self._position = stretch.start
+        self._tell_at = time.monotonic() + TELL_SECONDS
         if not self.done():
             self._consumer = Consumer(self._config)
             self._consumer.assign([TopicPartition(stretch.topic, stretch.partition, stretch.start)])
@@ -90,12 +95,18 @@ class LogReader:
         """Whether the stretch is read to its end."""
         return self._stretch is None or self._position >= self._stretch.end
 
-    def progress(self) -> tuple[str, int, int]:
-        """Topic, how many offsets of the open stretch are read, and how many it has."""
-        stretch = self._stretch
-        if stretch is None:
-            return "", 0, 0
-        return stretch.topic, self._position - stretch.start, stretch.end - stretch.start
+    def _tell(self) -> None:
+        """Say now and then how far a long stretch is read."""
+        now, stretch = time.monotonic(), self._stretch
+        if stretch is None or now < self._tell_at:
+            return
+        self._tell_at = now + TELL_SECONDS
+        read, of = self._position - stretch.start, stretch.end - stretch.start
+        log.info(
+            "restoring",
+            extra={"topic": stretch.topic, "partition": stretch.partition, "read": read, "of": of,
+                   "percent": 100 * read // of},
+        )  # fmt: skip
 
     def step(self, timeout: float) -> None:
         """Read a piece of the stretch, waiting for at most `timeout` seconds.
@@ -104,6 +115,7 @@ class LogReader:
         """
         if self._stretch is None or self._consumer is None or self.done():
             return
+        self._tell()
         first = self._consumer.poll(timeout)
         if first is None:
             return

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from millstream.core.late import owner_record
+from millstream.core.outputs import owner_record
 from millstream.core.records import Outcome, Output
 from millstream.errors import MillstreamError, Stop
 from millstream.runners import failpoints

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Literal
 
 from millstream.core.fold import NOTHING, Claims, Known, LateFold, Positions
 from millstream.core.late import LateShard
@@ -25,9 +25,6 @@ from millstream.runners.snapshot_writer import Kept
 from millstream.runners.topics_note import topics_changed
 
 log = logging.getLogger(__name__)
-
-TELL_SECONDS: Final = 5.0
-"""Between two lines of a long restore."""
 
 Positioned = dict[Side, int]
 
@@ -71,7 +68,6 @@ class ShardRestore:
         self._positions = Positions(self._source.events, self._source.labels)
         self._steps = deque(self._plan())
         self._began = time.monotonic()
-        self._tell_at = self._began + TELL_SECONDS
         self._read_before = restorer.reader.records_read
         self._fold: LateFold | None = None
         self._pending_notes: list[Output] = []
@@ -85,7 +81,6 @@ class ShardRestore:
         reader = self._restorer.reader
         if not reader.done():
             reader.step(timeout)
-            self._tell()
             return
         if self._search is not None and not self._search.done(timeout):
             return
@@ -94,20 +89,6 @@ class ShardRestore:
             failpoints.reach("mid_restore")
             return
         self._finish()
-
-    def _tell(self) -> None:
-        """Say now and then how far a long restore has come."""
-        now = time.monotonic()
-        if now < self._tell_at:
-            return
-        self._tell_at = now + TELL_SECONDS
-        topic, done, total = self._restorer.reader.progress()
-        if total:
-            log.info(
-                "restoring",
-                extra={"partition": self.partition, "topic": topic, "read": done, "of": total,
-                       "percent": 100 * done // total},
-            )  # fmt: skip
 
     def all_committed(self) -> bool:
         """Whether the group had offsets for all that this shard takes."""
