@@ -225,6 +225,7 @@ class Scene:
         words = [f"events end at {self._ends()}, committed is {self.positions('events')}"]
         if self.variant.late:
             words.append(f"committed of labels is {self.positions('labels')}")
+        words.append(self._describe_transactions())
         for number, worker in self.workers.items():
             served = re.findall(r"serving .*address=([0-9.:]+)", worker.log_text())
             if not worker.running or not served:
@@ -241,6 +242,25 @@ class Scene:
                      and not boring.search(line)]  # fmt: skip
             words.append(f"worker {number}: {', '.join(lines)}")
         return "\n".join([*words, *self.story])
+
+    def _describe_transactions(self) -> str:
+        """Whether transactions hang on a topic, or on the group's offsets."""
+        try:
+            hanging = [
+                topic
+                for topic in map(self.app.topic, ("predictions", "examples", "models"))
+                if self.kafka.end_offsets(topic) != self.kafka.end_offsets(topic, committed=True)
+            ]
+        except (KafkaException, AssertionError) as error:
+            return f"the ends of topics are not known: {error}"
+        group = Group(self.kafka, self.app.name, stable=True)
+        try:
+            stable = str(group.offsets([self.app.events], self.app.partitions))
+        except KafkaException as error:
+            stable = f"not told ({error})"
+        finally:
+            group.close()
+        return f"open transactions on {hanging or 'no topic'}; stable offsets: {stable}"
 
     def _ends(self) -> dict[int, int] | None:
         try:

@@ -16,7 +16,7 @@ from tests.kafka.cluster import Kafka
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 SEED = int(os.environ.get("FAULTS_SEED", "20261121"))
-CELLS = 12
+CELLS = 8
 """About five minutes' worth."""
 
 
