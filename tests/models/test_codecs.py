@@ -30,6 +30,7 @@ from millstream.core.models.expression import build
 from millstream.core.models.learner import Learner
 from millstream.core.models.river_learner import river_learner
 from millstream.core.models.sklearn_incremental import IncrementalSklearn
+from millstream.errors import DeadLetter
 
 from .plain_models import ALL, LOGISTIC, learner, rows
 
@@ -43,7 +44,8 @@ def teach(taught: Learner, examples: Any) -> list[Any]:
     for features, label in examples:
         try:
             answers.append(repr(taught.predict(dict(features))))
-        except (TypeError, KeyError) as error:  # some of River's scalers, before they have learned
+        except (TypeError, KeyError, DeadLetter) as error:
+            # Some of River's scalers, before they have learned; and what answers with NaN.
             answers.append(repr(error))
         taught.learn(dict(features), label)  # a copy: River's Renamer changes what it is given
     return answers

@@ -21,13 +21,10 @@ from .write_old_snapshots import MODELS, OPAQUE, PICKLED, PLAIN, PROBE, VERSION,
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-ASKED = "MILLSTREAM_TEST_OLD_RIVER"
 
 
 @pytest.fixture(scope="module")
 def just_written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not os.environ.get(ASKED):
-        pytest.skip(f"{ASKED} is not set: takes a minute, and a package index")
     folder = tmp_path_factory.mktemp("river")
     venv.create(folder / "venv", with_pip=True)
     python = str(folder / "venv" / "bin" / "python")

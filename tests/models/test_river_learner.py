@@ -305,7 +305,7 @@ def test_a_late_label_learns_the_features_as_they_were_transformed_then() -> Non
     assert kept == learner.model["StandardScaler"].transform_one(rows[0][0])
     for features, label in rows:
         learner.learn(features, label)
-    now = copy.deepcopy(learner)
+    now = learner_for(copy.deepcopy(learner.model))
     learner.learn_transformed(rows[0][0], kept, rows[0][1])
     now.learn(*rows[0])
     scaler, other_scaler = learner.model["StandardScaler"], now.model["StandardScaler"]

@@ -295,5 +295,7 @@ class LateFold:
     def finish(self) -> None:
         """All logs are read: the shard knows what it must not do again."""
         self._shard.marks.folded(self._shard.join)
-        self._shard.labels_floor = self._shard.labels_taken = self.positions.next["labels"]
+        shard = self._shard
+        shard.labels_floor = self.positions.next["labels"]
+        shard.labels_taken = max(shard.labels_floor, self._committed.get("labels") or 0)
         self._shard.events_floor = max(self._shard.predicted_offsets, default=-1) + 1

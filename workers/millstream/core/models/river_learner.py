@@ -10,7 +10,7 @@ example discards.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from river import base
 from river.cluster import STREAMKMeans, TextClust
@@ -54,6 +54,12 @@ class RiverLearner:
         self._learn_by(model)
         self._untaught = spare is not None
         self._predict_by(model if spare is None else spare)
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Refuse: what is bound to the model would be bound to the old one still."""
+        raise TypeError(
+            "a learner cannot be copied: copy its model, and make another learner of it"
+        )
 
     def _learn_by(self, model: Any) -> None:
         """Bind the method that learns to that of `model`."""
