@@ -23,10 +23,11 @@ def pieces(app: App, worker: WorkerProcess, count: int) -> Iterator[int]:
     for number in range(1, count + 1):
         app.send(app.events, (event_of(i) for i in range(begin, begin + 100)))
         begin += 100
-        worker.wait_until(
-            lambda wanted=begin: any(p["learned"] == wanted for p in app.snapshots()),
-            message=f"a snapshot of {begin} examples",
-        )
+
+        def there(wanted: int = begin) -> bool:
+            return any(pointer["learned"] == wanted for pointer in app.snapshots())
+
+        worker.wait_until(there, message=f"a snapshot of {begin} examples")
         yield number
 
 
