@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,14 @@ def pieces(app: App, worker: WorkerProcess, count: int) -> Iterator[int]:
         app.send(app.events, (event_of(i) for i in range(begin, begin + 100)))
         begin += 100
         worker.wait_until(
-            lambda wanted=begin: any(p["learned"] == wanted for p in app.snapshots()),
+            partial(_reached, app, begin),
             message=f"a snapshot of {begin} examples",
         )
         yield number
+
+
+def _reached(app: App, learned: int) -> bool:
+    return any(pointer["learned"] == learned for pointer in app.snapshots())
 
 
 def app_with_snapshots(kafka: Kafka, folder: Path, count: int, **snapshots: Any) -> App:
