@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ def pieces(app: App, worker: WorkerProcess, count: int) -> Iterator[int]:
     for number in range(1, count + 1):
         app.send(app.events, (event_of(i) for i in range(begin, begin + 100)))
         begin += 100
-
-        def there(wanted: int = begin) -> bool:
-            return any(pointer["learned"] == wanted for pointer in app.snapshots())
-
-        worker.wait_until(there, message=f"a snapshot of {begin} examples")
+        worker.wait_until(
+            partial(_reached, app, begin),
+            message=f"a snapshot of {begin} examples",
+        )
         yield number
+
+
+def _reached(app: App, learned: int) -> bool:
+    return any(pointer["learned"] == learned for pointer in app.snapshots())
 
 
 def app_with_snapshots(kafka: Kafka, folder: Path, count: int, **snapshots: Any) -> App:

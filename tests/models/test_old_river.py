@@ -1,7 +1,7 @@
 """Snapshots that the release of River before ours has written: plain ones are read, others are not.
 
-`old_river/` holds some that River 0.25.0 wrote. Where that release can be installed (into a folder of
-its own; a minute), it also writes them before our eyes.
+`old_river/` holds some that River 0.25.0 wrote. Where that release can be installed (a minute, into
+a folder of its own), it also writes them before our eyes.
 """
 
 import os

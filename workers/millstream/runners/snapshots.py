@@ -33,6 +33,9 @@ LOOK_SECONDS: Final = 0.1
 RELEASE_SECONDS: Final = 5.0
 """How long a revoke or a stop waits for its last snapshots."""
 RETRY_SECONDS: Final = 30.0
+REST: Final = 30
+"""After one that took a second to copy and seal, at least so many seconds pass without another:
+Python runs one thread at a time, so it is the loop's time that a dear model takes."""
 _FAILURES: Final = (BadSnapshot, NotWritten, OSError, KafkaException, CannotCaptureError)
 
 
@@ -48,6 +51,10 @@ class _Track:
     kept: Kept = field(default_factory=Kept)
     due_at: float = 0.0
     """By age, on the monotonic clock."""
+    pause: float = 0.0
+    """Seconds that the loop stood still for the last one."""
+    rest_until: float = 0.0
+    """Not before, on the monotonic clock: see `REST`."""
     ends: "Future[tuple[int, int]] | None" = None
     """Ends of predictions and examples, asked for a new mark."""
     job: "Future[tuple[Pointer, float]] | None" = None
@@ -133,6 +140,8 @@ class Snapshots:
     def _due(self, track: _Track, partition: Partition, now: float) -> bool:
         if track.ends is not None:
             return True
+        if now < track.rest_until:
+            return False
         if track.shard.learned - track.learned >= self._settings.examples:
             return True
         return now >= track.due_at and partition.positions != track.positions
@@ -173,7 +182,8 @@ class Snapshots:
             return
         about = self._about(partition, shard)
         probe = None if shard.latest is None else dict(shard.latest)
-        self._metrics.observe_stage("snapshot", time.monotonic() - began)
+        track.pause = time.monotonic() - began
+        self._metrics.observe_stage("snapshot", track.pause)
         track.learned = shard.learned
         track.positions = _copy(partition)
         track.due_at = began + self._settings.every / 1000
@@ -214,12 +224,14 @@ class Snapshots:
         except _FAILURES as error:
             self._failed(number, track, error)
             return
+        track.rest_until = time.monotonic() + REST * (track.pause + seconds)
         self._metrics.set_snapshot(number, pointer.bytes, pointer.created_at)
         self._metrics.count_snapshot("written")
         log.info(
             "snapshot",
             extra={"partition": number, "positions": pointer.positions, "learned": pointer.learned,
-                   "bytes": pointer.bytes, "seconds": round(seconds, 3)},
+                   "bytes": pointer.bytes, "seconds": round(seconds, 3),
+                   "pause": round(track.pause, 4)},
         )  # fmt: skip
 
     def _failed(self, number: int, track: _Track, error: Exception) -> None:
