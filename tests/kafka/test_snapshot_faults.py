@@ -158,3 +158,13 @@ def test_a_worker_whose_store_fails_goes_on_and_says_so(kafka: Kafka, tmp_path: 
     again = restarted(app, 50)
     assert restored(again)["snapshot"] == 200
     assert len(passed_over(again)) == 1
+
+
+def test_a_store_that_nothing_knows_ends_the_start_with_a_sentence(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    app = App(kafka, tmp_path, snapshots={"store": "nosuch://bucket/snaps"})
+    with app.worker() as worker:
+        assert worker.wait() == 2
+    assert "snapshots.store: nosuch://bucket/snaps: Protocol not known" in worker.log_text()
+    assert "Traceback" not in worker.log_text()
