@@ -86,8 +86,13 @@ class Kafka:
     def create_topics(
         self, *names: str, partitions: int = 1, config: dict[str, str] | None = None
     ) -> None:
-        """Create topics and wait until the broker shows them."""
-        new = [NewTopic(name, num_partitions=partitions, config=config or {}) for name in names]
+        """Create topics and wait until the broker shows them.
+
+        They keep everything unless `config` says otherwise: tests send records with times of
+        long ago, which the default retention of a week lets the broker delete at any moment.
+        """
+        settings = {"retention.ms": "-1", **(config or {})}
+        new = [NewTopic(name, num_partitions=partitions, config=settings) for name in names]
         for future in self.admin.create_topics(new).values():
             future.result()
         for name in names:
