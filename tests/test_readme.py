@@ -135,12 +135,13 @@ def test_dead_letters_are_listed_shown_and_replayed(kafka: Kafka, tmp_path: Path
     text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
     text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
     (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
-    create, _, work = (line.split("#")[0] for line in blocks("sh")[1].strip().splitlines())
+    create = blocks("sh")[1].strip().splitlines()[0].split("#")[0]
+    (work,) = (each.split("#")[0] for each in blocks("sh") if "--workers" in each)
     (block,) = (each for each in blocks("sh") if "dead-letters" in each)
     names, show, dry_run, replay = (line.split("#")[0] for line in block.strip().splitlines())
     run(create, tmp_path)
     kafka.produce(f"{app}-in", [("1", b'{"payment_id": 1, "amount": 12.5}', None, None, 0)])
-    worker = shell(work, tmp_path)
+    worker = shell(f"exec {work}", tmp_path)
     try:
         letters = f"{app}.dead-letters"
         wait_until(lambda: len(kafka.read(letters)) == 1, 60, "a dead letter comes")
@@ -150,7 +151,7 @@ def test_dead_letters_are_listed_shown_and_replayed(kafka: Kafka, tmp_path: Path
         assert "replayed 1 message" in run(replay, tmp_path)
         assert len(kafka.read(f"{app}-in")) == 2
     finally:
-        os.killpg(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGTERM)  # bash has become the supervisor, which ends the rest
         worker.communicate(timeout=30)
 
 

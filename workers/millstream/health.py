@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
-from typing import Final
+from typing import Final, Literal, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -97,10 +97,17 @@ class Health:
         }
 
 
+class Reports(Protocol):
+    """Who can say how a worker is, or several."""
+
+    def report(self) -> dict[str, object]:
+        """Answer of /livez and /readyz, with the truth values `alive` and `ready`."""
+
+
 class HealthServer:
     """Serves /metrics, /livez and /readyz from a thread of its own."""
 
-    def __init__(self, http: HttpSettings, health: Health, registry: CollectorRegistry) -> None:
+    def __init__(self, http: HttpSettings, health: Reports, registry: CollectorRegistry) -> None:
         self._http = http
         self._health = health
         self._registry = registry
@@ -151,9 +158,9 @@ class HealthServer:
                     encode, content_type = choose_encoder(self.headers.get("Accept", ""))
                     self._answer(HTTPStatus.OK, content_type, encode(registry))
                 elif path == "/livez":
-                    self._answer_health(good=health.alive())
+                    self._answer_health("alive")
                 elif path == "/readyz":
-                    self._answer_health(good=health.ready())
+                    self._answer_health("ready")
                 else:
                     body = b"/metrics, /livez or /readyz\n"
                     self._answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", body)
@@ -162,9 +169,10 @@ class HealthServer:
                 # The same without the body, as some load balancers ask.
                 self.do_GET()
 
-            def _answer_health(self, *, good: bool) -> None:
-                status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-                self._answer(status, "application/json", json.dumps(health.report()).encode())
+            def _answer_health(self, what: Literal["alive", "ready"]) -> None:
+                report = health.report()
+                status = HTTPStatus.OK if report[what] else HTTPStatus.SERVICE_UNAVAILABLE
+                self._answer(status, "application/json", json.dumps(report).encode())
 
             def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
                 self.send_response(status)

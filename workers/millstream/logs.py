@@ -42,6 +42,17 @@ def configure(
     )
 
 
+def name_worker(number: int) -> None:
+    """Put the number of this worker into every line, where several of them write to one place."""
+
+    def named(record: logging.LogRecord) -> bool:
+        vars(record).setdefault("worker", number)
+        return True
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(named)
+
+
 def secret_values(kafka: Mapping[str, object]) -> tuple[str, ...]:
     """Values among librdkafka properties that nobody may see, and their pieces, longest first.
 

@@ -1,0 +1,184 @@
+"""Starts workers, restarts those that were killed, and ends all of them together.
+
+What a worker itself ends over (a non-zero exit code, with a sentence) would end the next one as
+well, so it ends all. What kills one (a signal: the kernel for want of memory, a crash of a library)
+says nothing of the others, so that one is started again; each time in a row after a longer wait.
+"""
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from millstream.errors import Stop
+
+FIRST_WAIT_SECONDS: Final = 1.0
+LONGEST_WAIT_SECONDS: Final = 30.0
+SETTLED_SECONDS: Final = 60.0
+"""Who has run for so long counts as well: its next restart is a first one again."""
+TURN_SECONDS: Final = 0.1
+
+_log = logging.getLogger(__name__)
+
+Command = Callable[[int, int], Sequence[str]]
+"""From a worker's number and a file descriptor (see `child.Line`) to what starts it."""
+
+
+class WorkerEnded(Stop):
+    """A worker ended by itself; it has said why."""
+
+    def __init__(self, number: int, count: int, exit_code: int) -> None:
+        super().__init__(
+            f"worker {number} of {count} ended by itself with exit code {exit_code} (it says why "
+            "above), so the others were ended as well"
+        )
+        self.exit_code = exit_code
+
+
+class Child:
+    """One worker: at most one process at a time."""
+
+    def __init__(self, number: int, command: Command, first_wait: float) -> None:
+        self.number = number
+        self.restarts = 0
+        self.started_at = 0.0
+        """Seconds, by the monotonic clock."""
+        self._command = command
+        self._first_wait = first_wait
+        self._wait = first_wait
+        self._due: float | None = None
+        self._line: socket.socket | None = None
+        self._said = b""
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start its process."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then ends them all.
+            self.process = subprocess.Popen(  # noqa: S603 - this very program
+                self._command(self.number, theirs.fileno()),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        ours.settimeout(0)
+        self._line, self._said, self._due = ours, b"", None
+        self.started_at = time.monotonic()
+
+    def ended(self) -> int | None:
+        """Exit code of a process that has ended since the last call; negative: by which signal."""
+        if self.process is None or (code := self.process.poll()) is None:
+            return None
+        self._hang_up()
+        return code
+
+    def plan_restart(self) -> float:
+        """Start again after a wait, in seconds, which is returned."""
+        now = time.monotonic()
+        if now - self.started_at > SETTLED_SECONDS:
+            self._wait = self._first_wait
+        wait, self._wait = self._wait, min(2 * self._wait, LONGEST_WAIT_SECONDS)
+        self._due = now + wait
+        return wait
+
+    def restart_if_due(self) -> None:
+        """Start again, if a restart is planned and its time has come."""
+        if self._due is not None and time.monotonic() >= self._due:
+            self.restarts += 1
+            self.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has a process."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def address(self) -> str | None:
+        """Where it serves its metrics, as `host:port`, once it has said so."""
+        return self._said[:-1].decode() if self._said.endswith(b"\n") else None
+
+    def listen(self) -> None:
+        """Take in what the process has said."""
+        if self._line is not None and not self._said.endswith(b"\n"):
+            with suppress(BlockingIOError, ConnectionError):
+                self._said += self._line.recv(256)
+
+    def terminate(self) -> None:
+        """Ask it to end; a second time, tell it to."""
+        if self.running and self.process is not None:
+            self.process.terminate()
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        if self.process is not None:
+            self.process.wait()
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line, self.process, self._said = None, None, b""
+
+
+class Supervisor:
+    """`count` workers, until `stop` or until one of them ends by itself."""
+
+    def __init__(
+        self, count: int, command: Command, *, first_wait: float = FIRST_WAIT_SECONDS
+    ) -> None:
+        """`first_wait`: seconds before the first restart in a row."""
+        self.children = [Child(number, command, first_wait) for number in range(count)]
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ask all of them to finish and to end; from any thread, or a signal."""
+        self._stopping.set()
+
+    def terminate(self) -> None:
+        """Send SIGTERM to all: the first one asks, the second one ends them at once."""
+        for child in self.children:
+            child.terminate()
+
+    def run(self) -> None:
+        """Work until `stop`; raises `WorkerEnded` where one ended by itself."""
+        try:
+            for child in self.children:
+                child.start()
+            while not self._stopping.wait(TURN_SECONDS):
+                for child in self.children:
+                    self._look_after(child)
+        finally:
+            self.terminate()
+            for child in self.children:
+                child.wait()
+
+    def _look_after(self, child: Child) -> None:
+        child.listen()
+        child.restart_if_due()
+        code = child.ended()
+        if code is None:
+            return
+        if code > 0:
+            raise WorkerEnded(child.number, len(self.children), code)
+        wait = child.plan_restart()
+        how = signal.Signals(-code).name if code else "nobody but it was asked to end"
+        _log.warning(
+            "a worker is gone and will be started again",
+            extra={"worker": child.number, "why": how, "after_seconds": wait},
+        )
+
+
+def worker_command(arguments: Sequence[str]) -> Command:
+    """How to start a worker: this program, `run` and `arguments`, and its hidden options."""
+
+    def command(number: int, descriptor: int) -> Sequence[str]:
+        hidden = ("--worker", str(number), "--line", str(descriptor))
+        return (sys.executable, "-m", "millstream", "run", *arguments, *hidden)
+
+    return command
