@@ -134,7 +134,7 @@ def test_each_worker_has_names_of_its_own_and_an_address_for_the_supervisor_alon
             "events": {"topic": "events", "features": ["a"]},
             "model": {"river": "cluster.KMeans()"},
             "labels": {"from": "none"},
-            "http": {"host": "10.0.0.1", "port": 9464},
+            "http": {"host": "localhost", "port": 9464},
         }
     )
     own = numbered(settings, 3)
