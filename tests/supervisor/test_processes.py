@@ -123,6 +123,16 @@ def test_a_worker_stops_when_its_supervisor_is_gone() -> None:
     assert stopped.wait(30)
 
 
+def test_a_supervisor_that_is_gone_before_its_worker_speaks_stops_it_too() -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    line = Line(theirs.detach())
+    line.tell("127.0.0.1:1")
+    stopped = threading.Event()
+    line.when_broken(stopped.set)
+    assert stopped.wait(30)
+
+
 def test_each_worker_has_names_of_its_own_and_an_address_for_the_supervisor_alone(
     tmp_path: Path,
 ) -> None:

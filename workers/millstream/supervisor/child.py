@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from millstream.settings import HttpSettings, Settings
@@ -33,8 +34,9 @@ class Line:
         self._socket = socket.socket(fileno=descriptor)
 
     def tell(self, address: str) -> None:
-        """Say where this worker serves its metrics."""
-        self._socket.sendall(f"{address}\n".encode())
+        """Say where this worker serves its metrics; to nobody, where the supervisor is gone."""
+        with suppress(ConnectionError):
+            self._socket.sendall(f"{address}\n".encode())
 
     def when_broken(self, stop: Callable[[], None]) -> None:
         """Call `stop`, from another thread, when the supervisor is gone, however it went."""
@@ -43,9 +45,7 @@ class Line:
         ).start()
 
     def _wait(self, stop: Callable[[], None]) -> None:
-        try:
+        with suppress(ConnectionError):
             while self._socket.recv(64):
                 pass
-        except OSError:
-            pass  # broken as well, in another way
         stop()
