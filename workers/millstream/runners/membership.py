@@ -317,7 +317,7 @@ class Membership:
         return records
 
     def _heed(self, message: Any, error: KafkaError) -> None:
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+        if error.code() == KafkaError._PARTITION_EOF:
             partition = self.partitions.get(message.partition())
             if partition is not None and partition.shard is not None:
                 side: Side = "events" if message.topic() == self._topics["events"] else "labels"
