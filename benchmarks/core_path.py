@@ -11,7 +11,7 @@ more when Python looks for cycles among what a batch holds on to.
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -26,7 +26,6 @@ from benchmarks.core_steps import (
     BareBatchSteps,
     BareSteps,
     ShardSteps,
-    Steps,
     new_shard,
     settings_of,
     timed,
@@ -56,9 +55,7 @@ def profile(workload: Workload, events: int, size: int) -> tuple[Costs, Costs]:
     """The worker's costs and the bare ones, once."""
     settings = settings_of(workload)
     build, load = learner_factory(settings), load_model(settings.model)
-    make_bare: Callable[[], Steps] = lambda: BareSteps(load())  # noqa: E731
-    if build().batched:
-        make_bare = lambda: BareBatchSteps(load())  # noqa: E731
+    bare_steps = BareBatchSteps if build().batched else BareSteps
     records = [
         Record(i, NOW, str(i).encode(), raw, None) for i, raw in enumerate(workload.events(events))
     ]
@@ -68,7 +65,7 @@ def profile(workload: Workload, events: int, size: int) -> tuple[Costs, Costs]:
     try:
         total = whole(new_shard(settings, build), records, size)
         worker = timed(ShardSteps(new_shard(settings, build)), records, size)
-        bare = timed(make_bare(), records, size)
+        bare = timed(bare_steps(load()), records, size)
     finally:
         gc.enable()
     worker["around the stages"] = total - sum(worker.values())

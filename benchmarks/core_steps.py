@@ -103,7 +103,7 @@ class ShardSteps:
 
     def encode(self, batch: Batch, events: list[Any], answers: list[Any]) -> list[Any]:
         """Make prediction records."""
-        prediction = self._shard._prediction  # noqa: SLF001
+        prediction = self._shard._prediction  # noqa: SLF001 - the same
         triples = zip(batch, events, answers, strict=True)
         return [prediction(record, event, answer, NOW) for record, event, answer in triples]
 
@@ -141,7 +141,7 @@ class BareSteps:
             )
         ]
 
-    def learn(self, batch: Batch, events: list[Any]) -> None:  # noqa: ARG002
+    def learn(self, batch: Batch, events: list[Any]) -> None:  # noqa: ARG002 - as in Steps
         """Learn."""
         learn = self._learn
         for _, label, row in events:

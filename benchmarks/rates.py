@@ -136,7 +136,7 @@ def _to_the_end(consumer: Consumer) -> Any:
             error = message.error()
             if error is None:
                 yield message
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            elif error.code() == KafkaError._PARTITION_EOF:
                 return
             else:
                 raise KafkaException(error)

@@ -115,7 +115,7 @@ def measure(subject: Subject) -> Cost:
 
 
 def _rows(features: int) -> Iterator[tuple[dict[str, float], bool]]:
-    dice = random.Random(1)  # noqa: S311 - no secret
+    dice = random.Random(1)
     names = [f"f{i}" for i in range(features)]
     while True:
         row = {name: dice.random() for name in names}

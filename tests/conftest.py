@@ -1,9 +1,12 @@
 """Fixtures that every test can ask for."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pytest
 
+from millstream.cli import main
 from tests.kafka.cluster import Kafka
 from tests.kafka.fixture import session_kafka
 
@@ -19,3 +22,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def kafka() -> Iterator[Kafka]:
     """Give a real Kafka: see tests/kafka/README.md."""
     yield from session_kafka()
+
+
+class Result(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    exit_code: int
+    out: str
+    err: str
+
+
+Millstream = Callable[..., Result]
+
+
+@pytest.fixture
+def millstream(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Millstream:
+    """Run `millstream` with these arguments, in this process."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["millstream", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Result(code, *capsys.readouterr())
+
+    return run

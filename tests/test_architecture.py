@@ -5,12 +5,16 @@ source that breaks it.
 """
 
 import ast
+import io
+import re
+import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "workers" / "millstream"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "workers" / "millstream"
 FILES = sorted(PACKAGE.rglob("*.py"))
 CORE = [path for path in FILES if path.is_relative_to(PACKAGE / "core")]
 RUNNERS = [path for path in FILES if path.is_relative_to(PACKAGE / "runners")]
@@ -119,6 +123,24 @@ def swallowed_errors(tree: ast.Module) -> list[str]:
     return found
 
 
+EXEMPTION = re.compile(r"#\s*(?:ruff:\s*)?noqa\b|#\s*type:\s*ignore\b")
+EXPLAINED = re.compile(
+    r"# (?:ruff: )?noqa: [A-Z]+\d+(?:, [A-Z]+\d+)* - \S|# type: ignore\[[a-z, -]+\] # \S"
+)
+
+
+def unexplained_exemptions(source: str) -> list[str]:
+    """Comments by which a line asks ruff or mypy to look away, and does not say why."""
+    if not EXEMPTION.search(source):
+        return []
+    comments = [
+        token.string
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    return [c for c in comments if EXEMPTION.search(c) and not EXPLAINED.search(c)]
+
+
 def broken(rule: Rule, files: list[Path]) -> dict[str, list[str]]:
     """File to what breaks the rule in it, for the files that break it."""
     assert files, "the rule was asked of no file"
@@ -152,6 +174,35 @@ def test_whoever_catches_every_error_raises_one() -> None:
 def test_no_file_is_long() -> None:
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
+
+
+def test_every_exemption_from_a_rule_of_the_linters_says_why() -> None:
+    files = [p for f in ("workers", "tests", "benchmarks", "examples")
+             for p in (ROOT / f).rglob("*.py")]  # fmt: skip
+    found = {
+        str(path.relative_to(ROOT)): unexplained_exemptions(path.read_text(encoding="utf-8"))
+        for path in files
+    }
+    assert {name: comments for name, comments in found.items() if comments} == {}
+
+
+@pytest.mark.parametrize(
+    ("comment", "explained"),
+    [
+        ("# noqa: S311 - no secret", True),
+        ("# noqa: FBT001, FBT002 - the signature is PyYAML's", True),
+        ("# type: ignore[misc] # a default binds it", True),
+        ("# fmt: skip", True),
+        ("# noqa", False),
+        ("# noqa: S311", False),
+        ("#noqa:S311", False),
+        ("# ruff: noqa: S311", False),
+        ("# type: ignore[misc]", False),
+        ("# type: ignore # whatever it is", False),
+    ],
+)
+def test_an_exemption_names_its_rule_and_its_reason(comment: str, *, explained: bool) -> None:
+    assert (unexplained_exemptions(f"x = 1  {comment}\n") == []) == explained
 
 
 @pytest.mark.parametrize(

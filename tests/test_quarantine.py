@@ -9,7 +9,7 @@ import pytest
 from millstream.core.attempts import Attempt, Place
 from millstream.core.records import Output
 from millstream.core.shard import Shard
-from millstream.runners.membership import Partition, Skips
+from millstream.runners.partition import Partition, Skips
 from millstream.runners.quarantine import Quarantine
 from millstream.runners.restorer import NOTHING_RESTORED, Restored
 from millstream.runners.snapshot_topic import ModelsTopic, NotWritten

@@ -1,10 +1,13 @@
 """What the README shows is run as it stands there."""
 
+import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -13,7 +16,8 @@ import yaml
 
 from millstream.core.records import REASONS
 from millstream.settings import load_settings
-from tests.kafka.cluster import Kafka, wait_until
+from tests.conftest import Millstream
+from tests.kafka.cluster import Kafka, Message, wait_until
 from tests.schemas.validators import validate
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +27,17 @@ README = (ROOT / "README.md").read_text()
 def blocks(language: str) -> list[str]:
     """The code blocks of a language, in their order."""
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def lines(block: str) -> list[str]:
+    """The commands of a block, without what is said of them."""
+    return [line.split("#")[0].strip() for line in block.strip().splitlines()]
+
+
+def lines_with(words: str) -> list[str]:
+    """The commands of the one block of the shell that has these words."""
+    (block,) = (each for each in blocks("sh") if words in each)
+    return lines(block)
 
 
 def shell(command: str, folder: Path) -> subprocess.Popen[str]:
@@ -44,7 +59,7 @@ def run(command: str, folder: Path) -> str:
 
 
 def test_the_first_commands_are_targets_of_the_makefile() -> None:
-    commands = [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()]
+    commands = lines(blocks("sh")[0])
     assert commands == ["make demo", "make test"]
     for command in commands:
         subprocess.run([*command.split(), "-n"], cwd=ROOT, check=True, capture_output=True)
@@ -100,28 +115,73 @@ def test_reasons_in_the_readme_are_reasons() -> None:
         assert reason in REASONS
 
 
+class ReadmeApp:
+    """The README's first app in a folder of its own, on the tests' Kafka."""
+
+    def __init__(self, kafka: Kafka, folder: Path, millstream: Millstream) -> None:
+        self.name = kafka.unique("fraud")
+        self.events = f"{self.name}-in"
+        self.folder = folder
+        self.create, self.check, self.work = lines(blocks("sh")[1])
+        self._kafka = kafka
+        self._millstream = millstream
+        text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
+        text = text.replace("app: fraud", f"app: {self.name}")
+        text = text.replace("topic: payments", f"topic: {self.events}")
+        (folder / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
+
+    def run(self, command: str) -> str:
+        """Run a line of the README in this process; it has to succeed."""
+        program, *arguments = shlex.split(command)
+        assert program == "millstream"
+        with contextlib.chdir(self.folder):
+            result = self._millstream(*arguments)
+        assert result.exit_code == 0, f"{command}: {result.out}{result.err}"
+        return result.out
+
+    def topic(self, role: str) -> list[Message]:
+        """All messages of one of its topics."""
+        return self._kafka.read(f"{self.name}.{role}")
+
+    @contextlib.contextmanager
+    def working(self, command: str | None = None) -> Iterator[None]:
+        """Run the worker, as the README does."""
+        worker = shell(command or self.work, self.folder)
+        try:
+            yield
+        finally:
+            os.killpg(worker.pid, signal.SIGTERM)
+            worker.communicate(timeout=30)
+
+
+@pytest.fixture
+def app(kafka: Kafka, tmp_path: Path, millstream: Millstream) -> ReadmeApp:
+    return ReadmeApp(kafka, tmp_path, millstream)
+
+
+@pytest.fixture
+def app_of_two(kafka: Kafka, app: ReadmeApp) -> ReadmeApp:
+    """An app that has learned two events, and whose worker is gone."""
+    app.run(app.create)
+    event = b'{"payment_id": 1, "amount": 12.5, "age": 31, "is_fraud": false}'
+    kafka.produce(app.events, [("1", event, None, None, 0)] * 2)
+    with app.working():
+        wait_until(lambda: len(app.topic("predictions")) == 2, 60, "predictions come")
+    return app
+
+
 @pytest.mark.kafka
-def test_your_own_model_on_your_own_topic(kafka: Kafka, tmp_path: Path) -> None:
-    app = kafka.unique("fraud")
-    text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
-    text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
+def test_your_own_model_on_your_own_topic(app: ReadmeApp) -> None:
     assert len(blocks("yaml")[0].strip().splitlines()) <= 10
-    (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
-    create, check, work = (
-        line.split("#")[0].strip() for line in blocks("sh")[1].strip().splitlines()
-    )
     send, tail = blocks("sh")[2].rsplit("\nmillstream tail", 1)
-    assert f"{app}.predictions" in run(create, tmp_path)
-    run(check, tmp_path)
-    worker = shell(work, tmp_path)
-    try:
-        run(send, tmp_path)
-        wait_until(lambda: len(kafka.read(f"{app}.predictions")) == 1, 60, "a prediction comes")
-        assert "1" in run(f"millstream tail{tail}", tmp_path)
-    finally:
-        os.killpg(worker.pid, signal.SIGTERM)
-        worker.communicate(timeout=30)
-    (message,) = kafka.read(f"{app}.predictions")
+    # In a shell, as a reader would: the other tests call the same commands within this process.
+    assert f"{app.name}.predictions" in run(app.create, app.folder)
+    run(app.check, app.folder)
+    with app.working():
+        run(send, app.folder)
+        wait_until(lambda: len(app.topic("predictions")) == 1, 60, "a prediction comes")
+        assert "1" in run(f"millstream tail{tail}", app.folder)
+    (message,) = app.topic("predictions")
     shown = orjson.loads(blocks("json")[0])
     validate("prediction", shown)
     assert list(message.json) == list(shown)
@@ -130,75 +190,34 @@ def test_your_own_model_on_your_own_topic(kafka: Kafka, tmp_path: Path) -> None:
 
 
 @pytest.mark.kafka
-def test_dead_letters_are_listed_shown_and_replayed(kafka: Kafka, tmp_path: Path) -> None:
-    app = kafka.unique("fraud")
-    text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
-    text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
-    (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
-    create = blocks("sh")[1].strip().splitlines()[0].split("#")[0]
-    (work,) = (each.split("#")[0] for each in blocks("sh") if "--workers" in each)
-    (block,) = (each for each in blocks("sh") if "dead-letters" in each)
-    names, show, dry_run, replay = (line.split("#")[0] for line in block.strip().splitlines())
-    run(create, tmp_path)
-    kafka.produce(f"{app}-in", [("1", b'{"payment_id": 1, "amount": 12.5}', None, None, 0)])
-    worker = shell(f"exec {work}", tmp_path)
-    try:
-        letters = f"{app}.dead-letters"
-        wait_until(lambda: len(kafka.read(letters)) == 1, 60, "a dead letter comes")
-        assert REASONS["label_missing"][1] in run(names, tmp_path)
-        assert '"amount": 12.5' in run(show, tmp_path)
-        assert "1 message would be replayed" in run(dry_run, tmp_path)
-        assert "replayed 1 message" in run(replay, tmp_path)
-        assert len(kafka.read(f"{app}-in")) == 2
-    finally:
-        os.kill(worker.pid, signal.SIGTERM)  # bash has become the supervisor, which ends the rest
-        worker.communicate(timeout=30)
+def test_dead_letters_are_listed_shown_and_replayed(kafka: Kafka, app: ReadmeApp) -> None:
+    names, show, dry_run, replay = lines_with("dead-letters")
+    (several,) = lines_with("--workers")
+    app.run(app.create)
+    kafka.produce(app.events, [("1", b'{"payment_id": 1, "amount": 12.5}', None, None, 0)])
+    with app.working(several):
+        wait_until(lambda: len(app.topic("dead-letters")) == 1, 60, "a dead letter comes")
+        assert REASONS["label_missing"][1] in app.run(names)
+        assert '"amount": 12.5' in app.run(show)
+        assert "1 message would be replayed" in app.run(dry_run)
+        assert "replayed 1 message" in app.run(replay)
+        assert len(kafka.read(app.events)) == 2
 
 
 @pytest.mark.kafka
-def test_a_model_is_made_anew_from_the_log(kafka: Kafka, tmp_path: Path) -> None:
-    app = kafka.unique("fraud")
-    text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
-    text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
-    (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
-    create, _, work = (line.split("#")[0] for line in blocks("sh")[1].strip().splitlines())
-    (block,) = (each for each in blocks("sh") if "millstream rebuild" in each)
-    run(create, tmp_path)
-    event = b'{"payment_id": 1, "amount": 12.5, "age": 31, "is_fraud": false}'
-    kafka.produce(f"{app}-in", [("1", event, None, None, 0)] * 2)
-    worker = shell(work, tmp_path)
-    try:
-        wait_until(lambda: len(kafka.read(f"{app}.predictions")) == 2, 60, "predictions come")
-    finally:
-        os.killpg(worker.pid, signal.SIGTERM)
-        worker.communicate(timeout=30)
+def test_a_model_is_made_anew_from_the_log(app_of_two: ReadmeApp) -> None:
     learned = []
-    for line in block.strip().splitlines():
-        said = run(line.split("#")[0], tmp_path)
+    for line in lines_with("millstream rebuild"):
+        said = app_of_two.run(line)
         learned += re.findall(r"partition 0: version \S+ learned (\d+) examples", said)
     assert learned == ["2", "0", "1"]
 
 
 @pytest.mark.kafka
-def test_an_app_is_looked_into(kafka: Kafka, tmp_path: Path) -> None:
-    app = kafka.unique("fraud")
-    text = blocks("yaml")[0].replace("localhost:9092", kafka.bootstrap)
-    text = text.replace("app: fraud", f"app: {app}").replace("topic: payments", f"topic: {app}-in")
-    (tmp_path / "millstream.yaml").write_text(text + "http: { port: 0 }\n")
-    create, _, work = (line.split("#")[0] for line in blocks("sh")[1].strip().splitlines())
-    (block,) = (each for each in blocks("sh") if "millstream audit" in each)
-    state, names, verify, one, stretch = (line.split("#")[0] for line in block.strip().splitlines())
-    run(create, tmp_path)
-    event = b'{"payment_id": 1, "amount": 12.5, "age": 31, "is_fraud": false}'
-    kafka.produce(f"{app}-in", [("1", event, None, None, 0)] * 2)
-    worker = shell(work, tmp_path)
-    try:
-        wait_until(lambda: len(kafka.read(f"{app}.predictions")) == 2, 60, "predictions come")
-    finally:
-        os.killpg(worker.pid, signal.SIGTERM)
-        worker.communicate(timeout=30)
-    assert "digest" in run(state, tmp_path)
-    assert "topic" in run(names, tmp_path)
-    assert run(verify, tmp_path).endswith("1 snapshot, 0 bad\n")
-    assert run(one, tmp_path).endswith("1 prediction: 1 identical\n")
-    assert run(stretch, tmp_path).endswith("2 predictions: 2 identical\n")
+def test_an_app_is_looked_into(app_of_two: ReadmeApp) -> None:
+    state, names, verify, one, stretch = lines_with("millstream audit")
+    assert "digest" in app_of_two.run(state)
+    assert "topic" in app_of_two.run(names)
+    assert app_of_two.run(verify).endswith("1 snapshot, 0 bad\n")
+    assert app_of_two.run(one).endswith("1 prediction: 1 identical\n")
+    assert app_of_two.run(stretch).endswith("2 predictions: 2 identical\n")

@@ -1,46 +1,16 @@
-"""Commands as a user runs them, and settings files to run them with."""
+"""Settings files to run commands with."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
-from millstream.cli import main
 from millstream.settings import Settings
 
 RIVER = "preprocessing.StandardScaler() | linear_model.LogisticRegression()"
 UNREACHABLE = "127.0.0.1:1"
-
-
-class Result(NamedTuple):
-    """How a command ended, and what it printed."""
-
-    exit_code: int
-    out: str
-    err: str
-
-
-Millstream = Callable[..., Result]
-
-
-@pytest.fixture
-def millstream(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Millstream:
-    """Run `millstream` with these arguments, in this process."""
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["millstream", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Result(code, *capsys.readouterr())
-
-    return run
 
 
 def inline(app: str, bootstrap: str = UNREACHABLE) -> dict[str, Any]:

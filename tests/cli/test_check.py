@@ -15,8 +15,9 @@ from millstream.core.models.build import definition_digest
 from millstream.core.outputs import settings_note
 from millstream.core.spec import deciding
 from millstream.runners.topics import MODELS_CONFIG
-from tests.cli.conftest import UNREACHABLE, Millstream, build, delayed, inline
+from tests.cli.conftest import UNREACHABLE, build, delayed, inline
 from tests.cli.test_main import Write
+from tests.conftest import Millstream
 from tests.kafka.cluster import Kafka
 
 

@@ -19,8 +19,9 @@ from millstream.core.records import Headers, Output, Record
 from millstream.errors import DeadLetter, Stop
 from millstream.runners.replay import BATCH_RECORDS, Replayer
 from millstream.settings import load_settings
-from tests.cli.conftest import Millstream, delayed, inline
+from tests.cli.conftest import delayed, inline
 from tests.cli.test_main import Write
+from tests.conftest import Millstream
 from tests.kafka.cluster import Kafka, Message
 from tests.schemas.validators import validate, validate_dead_letter
 
@@ -360,9 +361,9 @@ def test_what_was_cut_is_fetched_whole_from_where_it_lay(
     own: Headers = [("bulk", b"y" * 50_000)]
     kafka.produce(office.events, [(b"k", large, own, AT + n, 0) for n in range(4)])
     place = {"value": large, "headers": own, "max_bytes": 20_000}
-    office.write([letter_of(office.events, n, timestamp=AT + n, **place) for n in range(3)])  # type: ignore[arg-type]
+    office.write([letter_of(office.events, n, timestamp=AT + n, **place) for n in range(3)])
     # The topic was made anew: another message lies there.
-    office.write([letter_of(office.events, 3, timestamp=AT, **place)])  # type: ignore[arg-type]
+    office.write([letter_of(office.events, 3, timestamp=AT, **place)])
     gone = [TopicPartition(office.events, 0, 1)]
     for future in kafka.admin.delete_records(gone).values():
         future.result()

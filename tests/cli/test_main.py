@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from millstream import __version__
-from tests.cli.conftest import Millstream, inline
+from tests.cli.conftest import inline
+from tests.conftest import Millstream
 
 Write = Callable[[dict[str, Any]], Path]
 

@@ -4,8 +4,9 @@ import json
 import re
 from urllib.request import urlopen
 
-from tests.cli.conftest import Millstream, inline
+from tests.cli.conftest import inline
 from tests.cli.test_main import Write
+from tests.conftest import Millstream
 from tests.kafka.cluster import Kafka
 from tests.kafka.worker import WorkerProcess
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import orjson
 
 from millstream.runners.partitioners import murmur2_partition
-from tests.cli.conftest import Millstream, delayed, inline
+from tests.cli.conftest import delayed, inline
 from tests.cli.test_main import Write
+from tests.conftest import Millstream
 from tests.kafka.cluster import Kafka
 
 

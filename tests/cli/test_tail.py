@@ -6,8 +6,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from millstream.cli import tail
 from millstream.cli.tail import describe_prediction
-from tests.cli.conftest import Millstream, inline
+from tests.cli.conftest import inline
 from tests.cli.test_main import Write
+from tests.conftest import Millstream
 from tests.kafka.cluster import Kafka
 
 

@@ -12,8 +12,9 @@ from confluent_kafka.admin import ConfigResource
 from river import linear_model
 
 from millstream.runners.topics import MODELS_CONFIG, TopicsNotReady, describe, require_topics
-from tests.cli.conftest import Millstream, build, delayed, inline
+from tests.cli.conftest import build, delayed, inline
 from tests.cli.test_main import Write
+from tests.conftest import Millstream
 from tests.kafka.cluster import Kafka, wait_until
 
 

@@ -125,8 +125,7 @@ class Run:
     def reasons(self) -> list[str]:
         """Why records went to dead letters so far."""
         return [
-            dict(letter.headers or ())["millstream-reason"].decode()  # type: ignore[union-attr]
-            for letter in self.dead_letters
+            dict(letter.headers or ())["millstream-reason"].decode() for letter in self.dead_letters
         ]
 
 
@@ -145,7 +144,7 @@ def restored(
 ) -> LateShard:
     """A shard made of its logs, as a runner restores it."""
     shard = LateShard(plan(**options), store=stores.make())
-    fold = LateFold(shard, committed, owners)  # type: ignore[arg-type]
+    fold = LateFold(shard, committed, owners)
     for offset, output in enumerate(examples):
         fold.example(Record(offset, 0, output.key, output.value, output.headers))
     for offset, output in enumerate(predictions):

@@ -1,5 +1,4 @@
 """Inline and unsupervised models: a snapshot and the events after it give what all events give."""
-# ruff: noqa: S311 - dice that are to fall the same again, and no secrets
 
 import random
 from collections.abc import Callable

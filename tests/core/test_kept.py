@@ -43,7 +43,7 @@ class Worker:
         """Each record in a batch of its own, as `live` in `test_late` has it."""
         for side, message, time in stream:
             for records in ({}, {side: [message]}):
-                self.run.feed(time, **records)  # type: ignore[arg-type]
+                self.run.feed(time, **records)
                 self.kept.committed(self.run.positions["events"])
 
     def abort(self, stream: list[tuple[str, Record, int]]) -> None:

@@ -237,7 +237,7 @@ def test_a_model_that_breaks_on_an_example_asks_for_a_restore_and_then_passes_it
     def explode(*_: object) -> None:
         raise BrokenError
 
-    run.shard.learner.learn = explode  # type: ignore[method-assign]
+    run.shard.learner.learn = explode
     with pytest.raises(Restore) as raised:
         run.feed(1, labels=[label(0, 1, "a")])
     assert (raised.value.side, raised.value.offset) == ("examples", 0)
@@ -297,7 +297,7 @@ def live(stream: list[tuple[str, object, int]], **options: object) -> Run:
     run = late_run(**options)
     for side, message, time in stream:
         run.feed(time)
-        run.feed(time, **{side: [message]})  # type: ignore[arg-type]
+        run.feed(time, **{side: [message]})
     return run
 
 
@@ -326,7 +326,7 @@ def test_a_backlog_gives_the_examples_predictions_and_weights_of_a_live_run(
         side = ("events", "labels")[turn % 2]
         batch, left[side] = left[side][:size], left[side][size:]
         ends = (not left["events"], not left["labels"])
-        backlog.feed(end + 1, **{side: batch}, at_end=ends)  # type: ignore[arg-type]
+        backlog.feed(end + 1, **{side: batch}, at_end=ends)
         turn += 1
     learned = ("learned", "expired")
     assert [e for e in without_clock(backlog.examples) if e["kind"] in learned] == [
@@ -349,7 +349,7 @@ def test_a_shard_folded_from_its_logs_at_any_moment_goes_on_like_one_that_never_
     assert second.shard.waiting() == first.shard.waiting()
     for side, message, time in stream[cut:]:
         second.feed(time)
-        second.feed(time, **{side: [message]})  # type: ignore[arg-type]
+        second.feed(time, **{side: [message]})
     assert first.examples + second.examples == whole.examples
     assert first.predictions + second.predictions == whole.predictions
     assert second.shard.learner.digest() == whole.shard.learner.digest()
@@ -366,7 +366,7 @@ def test_a_label_that_was_skipped_is_no_early_one_after_a_crash() -> None:
     again = Run(restored(whole.predictions, whole.examples, {"events": 0, "labels": 0}))
     for side, message, time in stream:
         again.feed(time)
-        again.feed(time, **{side: [message]})  # type: ignore[arg-type]
+        again.feed(time, **{side: [message]})
     assert not again.examples
     assert again.shard.learned == whole.shard.learned
 
@@ -384,7 +384,7 @@ def test_at_least_once_a_crash_between_outputs_and_offsets_learns_nothing_twice(
     predictions, examples = len(crashed.predictions), len(crashed.examples)
     for side, message, time in stream[cut : cut + size]:
         crashed.feed(time)
-        crashed.feed(time, **{side: [message]})  # type: ignore[arg-type]
+        crashed.feed(time, **{side: [message]})
     written = data.draw(st.integers(predictions, len(crashed.predictions)), "predictions")
     kept = examples
     if written == len(crashed.predictions):
@@ -393,7 +393,7 @@ def test_at_least_once_a_crash_between_outputs_and_offsets_learns_nothing_twice(
     again = Run(restored(crashed.predictions[:written], before, dict(committed)))
     for side, message, time in stream[cut:]:
         again.feed(time)
-        again.feed(time, **{side: [message]})  # type: ignore[arg-type]
+        again.feed(time, **{side: [message]})
 
     def folded(outputs: list[Output]) -> list[tuple[object, object, object]]:
         return [

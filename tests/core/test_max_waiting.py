@@ -140,7 +140,7 @@ def test_a_shard_that_gives_up_early_goes_on_from_its_logs_like_one_that_never_s
     assert second.shard.waiting() == first.shard.waiting()
     for side, message, time in stream[cut:]:
         second.feed(time)
-        second.feed(time, **{side: [message]})  # type: ignore[arg-type]
+        second.feed(time, **{side: [message]})
     assert first.examples + second.examples == whole.examples
     assert first.predictions + second.predictions == whole.predictions
     assert second.shard.learner.digest() == whole.shard.learner.digest()

@@ -41,7 +41,7 @@ def test_id_label_and_timestamp_are_no_features_wherever_they_are() -> None:
         features="all", id="meta.id", timestamp="meta.at", label="truth.y", labels={"from": "event"}
     )
     event = read(reader, meta={"id": "x", "at": 5, "host": "h"}, truth={"y": 1}, a=2)
-    assert event == Event("x", {"id": 1, "meta.host": "h", "a": 2}, True, 5, 0)  # noqa: FBT003
+    assert event == Event("x", {"id": 1, "meta.host": "h", "a": 2}, True, 5, 0)
 
 
 def test_all_but_leaves_out_fields_and_whole_objects() -> None:
@@ -72,7 +72,7 @@ def test_a_missing_or_null_feature_is_left_out_for_river() -> None:
 def test_nested_paths_lead_to_id_features_label_and_time() -> None:
     reader = event_reader(features=["x.a", "b"], id="m.id", label="m.y", timestamp="m.t")
     event = read(reader, m={"id": "i", "y": 1, "t": 5}, x={"a": 1}, b=2, c=3)
-    assert event == Event("i", {"x.a": 1, "b": 2}, True, 5, 2)  # noqa: FBT003
+    assert event == Event("i", {"x.a": 1, "b": 2}, True, 5, 2)
     assert refused(reader, m=1, x={"a": 1}, b=2).reason == "id"
 
 
@@ -244,7 +244,7 @@ def test_a_broken_schema_rule_is_named_and_the_value_is_not() -> None:
 
 
 @pytest.mark.parametrize(("schema", "good"), [(True, True), (False, False)])
-def test_a_schema_may_be_a_boolean(schema: bool, good: bool) -> None:  # noqa: FBT001
+def test_a_schema_may_be_a_boolean(schema: bool, good: bool) -> None:
     reader = event_reader(features=["a"], schema=schema)
     if good:
         assert read(reader, a=1).id == 1
@@ -297,7 +297,7 @@ def test_a_time_without_a_zone_is_utc_wherever_the_machine_is(
 def test_a_repeated_key_counts_by_its_last_value() -> None:
     reader = event_reader(features=["a"], label="y")
     event = reader.read(b'{"id":1,"a":1,"y":false,"a":2,"id":"x","y":true}')
-    assert event == Event("x", {"a": 2}, True, None, 0)  # noqa: FBT003
+    assert event == Event("x", {"a": 2}, True, None, 0)
 
 
 def test_a_learner_that_does_not_learn_needs_no_label_but_never_sees_one() -> None:

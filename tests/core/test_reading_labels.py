@@ -154,12 +154,12 @@ def test_a_label_message_is_read_by_its_own_paths() -> None:
         id="case.number", label="verdict.fraud", timestamp="at", timestamp_unit="s"
     )
     message = {"case": {"number": "x"}, "verdict": {"fraud": True}, "at": 5, "by": "someone"}
-    assert reader.read(orjson.dumps(message)) == LabelMessage("x", True, 5000)  # noqa: FBT003
+    assert reader.read(orjson.dumps(message)) == LabelMessage("x", True, 5000)
 
 
 def test_a_label_message_has_its_id_where_the_event_has_it_unless_told_otherwise() -> None:
     reader = label_reader(events={"id": "site.id"})
-    assert reader.read(b'{"site":{"id":7},"label":true}') == LabelMessage(7, True, None)  # noqa: FBT003
+    assert reader.read(b'{"site":{"id":7},"label":true}') == LabelMessage(7, True, None)
 
 
 @pytest.mark.parametrize("identity", [None, "", True, 1.5, [], {}, "x" * 1001])

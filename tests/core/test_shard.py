@@ -46,7 +46,7 @@ class Fussy(linear_model.LogisticRegression):
             raise RuntimeError("canary")
         if x["b"] == -2:
             return {False: float("nan"), True: float("nan")}
-        return super().predict_proba_one(x)  # type: ignore[no-any-return]
+        return super().predict_proba_one(x)
 
     def learn_one(self, x: Any, y: Any) -> None:
         super().learn_one(x, y)
@@ -123,7 +123,7 @@ def test_an_event_without_its_label_is_predicted_and_not_learned_where_that_is_a
     assert outcome.counts["unlabelled",] == 1
 
 
-class Rows(LogisticRegression):  # type: ignore[misc]
+class Rows(LogisticRegression):
     """A fitted model whose call for a whole batch a single row can break."""
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:  # noqa: N803 - scikit-learn's name
@@ -131,7 +131,7 @@ class Rows(LogisticRegression):  # type: ignore[misc]
             raise ValueError("canary")
         answers = super().predict_proba(X)
         answers[X[:, 1] == -2] = np.nan
-        return answers  # type: ignore[no-any-return]
+        return answers
 
 
 def static_shard(**source: Any) -> Shard:
@@ -327,11 +327,11 @@ class Counting:
 
     def predict(self, features: Features) -> Answer:
         self.calls.append("predict")
-        return self._inner.predict(features)  # type: ignore[no-any-return]
+        return self._inner.predict(features)
 
     def predict_many(self, rows: Sequence[Features]) -> list[Answer]:
         self.calls.append(f"predict {len(rows)}")
-        return self._inner.predict_many(rows)  # type: ignore[no-any-return]
+        return self._inner.predict_many(rows)
 
 
 def test_a_static_model_is_called_once_for_a_batch() -> None:

@@ -104,7 +104,7 @@ def forks(history: History) -> tuple[History, list[History]]:
 def test_from_any_snapshot_a_shard_is_what_it_is_from_the_start_and_goes_on_likewise(
     seed: int,
 ) -> None:
-    dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    dice = random.Random(seed)
     fenced = seed % 2 == 0
     history = History(fenced=fenced, **(ASSUME if seed % 3 == 0 else {}))
     ids = dice.choice([3, 8, 20])

@@ -71,7 +71,7 @@ def labels_of_every_kind(scene: Scene) -> None:
         worker = scene.start()
     time.sleep(WAIT_SECONDS)
     app.send(app.labels, late)
-    scene.settle = partial(_all_resolved, scene)  # type: ignore[method-assign]
+    scene.settle = partial(_all_resolved, scene)  # type: ignore[method-assign] # in this scene alone
 
 
 def _keyed(message: tuple[int, dict[str, Any]]) -> tuple[Any, Any]:

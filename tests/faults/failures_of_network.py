@@ -92,7 +92,7 @@ def swallowed_commit(scene: Scene) -> None:
     for _ in range(3):
         before = network.swallowed
         network.swallow = END_TRANSACTION if exactly_once else OFFSET_COMMIT
-        scene.wait_until(lambda before=before: network.swallowed > before, "an answer is lost")  # type: ignore[misc]
+        scene.wait_until(lambda: network.swallowed > before, "an answer is lost")
         scene.recover("the lost answer")
 
 

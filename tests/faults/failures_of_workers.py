@@ -92,7 +92,7 @@ def await_shards(scene: Scene, workers: int) -> None:
     """Wait until so many workers have partitions and have worked on them."""
     for number in range(workers):
         worker = scene.workers[number]
-        worker.wait_until(lambda number=number: scene.owns(number), message="it has a partition")  # type: ignore[misc]
+        worker.wait_until(lambda: scene.owns(number), message="it has a partition")
     scene.progress()
 
 

@@ -46,7 +46,7 @@ def choose(
     ]
     if sample is None or sample >= len(cells):
         return cells
-    shuffled = random.Random(seed).sample(cells, len(cells))  # noqa: S311 - no secret
+    shuffled = random.Random(seed).sample(cells, len(cells))
     seen: dict[str, int] = {}
     turn = []
     for fault, _ in shuffled:

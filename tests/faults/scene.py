@@ -85,7 +85,7 @@ class Scene:
         """
         self.cluster, self.variant = cluster, variant
         self.kafka = cluster.kafka
-        self.random = random.Random(seed)  # noqa: S311 - moments and choices, not secrets
+        self.random = random.Random(seed)
         classic = variant.protocol == "classic"
         self.session = session if classic else BROKERS_SESSION
         self.transaction = session if classic else DEFAULT_TRANSACTION
@@ -289,8 +289,8 @@ class Scene:
             topic = self.app.topic(role)
             try:
                 wait_until(
-                    lambda topic=topic: (
-                        self.kafka.end_offsets(topic)  # type: ignore[misc]
+                    lambda: (
+                        self.kafka.end_offsets(topic)
                         == self.kafka.end_offsets(topic, committed=True)
                     ),
                     timeout=seconds,

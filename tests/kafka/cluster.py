@@ -97,7 +97,7 @@ class Kafka:
             future.result()
         for name in names:
             wait_until(
-                lambda name=name: len(self._partitions(name)) == partitions,  # type: ignore[misc]
+                lambda: len(self._partitions(name)) == partitions,
                 message=f"topic {name} is there",
             )
 

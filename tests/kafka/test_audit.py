@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from sklearn.linear_model import LogisticRegression
 
-from tests.cli.conftest import Millstream, Result, millstream  # noqa: F401 - a fixture
+from tests.conftest import Millstream, Result
 from tests.kafka.app import FEATURES, PHISHING, App, event_of, label_of
 from tests.kafka.cluster import Kafka
 from tests.kafka.test_snapshots import work
@@ -35,8 +35,8 @@ def worked_inline(kafka: Kafka, folder: Path, count: int = 450, **settings: Any)
     with app.worker() as worker:
         for end in range(150, count + 1, 150):
             app.send(app.events, (event_of(i) for i in range(end - 150, end)))
-            worker.wait_until(lambda end=end: app.handled() == end)  # type: ignore[misc]
-            worker.wait_until(lambda end=end: len(app.snapshots()) >= end // 150)  # type: ignore[misc]
+            worker.wait_until(lambda: app.handled() == end)
+            worker.wait_until(lambda: len(app.snapshots()) >= end // 150)
         assert worker.stop() == 0
     return app
 
@@ -51,7 +51,7 @@ def forge(app: App, record: dict[str, Any], **changes: Any) -> None:
 def test_inline_predictions_are_made_again_from_the_snapshot_before_them(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     guarantee: str,
 ) -> None:
     app = worked_inline(kafka, tmp_path, processing_guarantee=guarantee)
@@ -75,7 +75,7 @@ def test_inline_predictions_are_made_again_from_the_snapshot_before_them(
 def test_with_late_labels_the_weights_are_those_of_the_examples_learned_then(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     guarantee: str,
     learn_from: str,
 ) -> None:
@@ -86,11 +86,11 @@ def test_with_late_labels_the_weights_are_those_of_the_examples_learned_then(
     with app.worker() as worker:
         for start in range(0, 450, 150):
             app.send(app.events, (event_of(i, label=False) for i in range(start, start + 150)))
-            worker.wait_until(lambda n=start + 150: app.handled() == n)  # type: ignore[misc]
+            worker.wait_until(lambda: app.handled() == start + 150)
             app.send(app.labels, (label_of(i) for i in range(start, start + 130)))
             resolved = start // 150 * 130 + 130
-            worker.wait_until(lambda n=resolved: app.resolved() == n)  # type: ignore[misc]
-            worker.wait_until(lambda n=start // 150: len(app.snapshots()) > n)  # type: ignore[misc]
+            worker.wait_until(lambda: app.resolved() == resolved)
+            worker.wait_until(lambda: len(app.snapshots()) > start // 150)
         assert worker.stop() == 0
     result = millstream("audit", app.file, "--offsets", "0/0..100000000", "--json")
     assert result.exit_code == 0, result
@@ -105,7 +105,7 @@ def test_with_late_labels_the_weights_are_those_of_the_examples_learned_then(
 def test_a_prediction_that_no_such_model_made_is_different_and_the_audit_says_in_what(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = worked_inline(kafka, tmp_path, 150)
     record = app.predictions()[100]
@@ -128,7 +128,7 @@ def test_a_prediction_that_no_such_model_made_is_different_and_the_audit_says_in
 def test_what_cannot_be_made_again_is_said_in_a_sentence(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = worked_inline(kafka, tmp_path, 300)
     for done in kafka.admin.delete_records([TopicPartition(app.events, 0, 100)]).values():
@@ -150,7 +150,7 @@ def test_what_cannot_be_made_again_is_said_in_a_sentence(
 def test_a_bad_snapshot_is_passed_over_for_the_one_before_it(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     store = tmp_path / "store"
     app = worked_inline(kafka, tmp_path, 300, snapshots={**OFTEN, "store": str(store)})
@@ -172,7 +172,7 @@ def test_a_bad_snapshot_is_passed_over_for_the_one_before_it(
 def test_a_prediction_is_made_again_under_the_settings_of_its_time(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, snapshots={"examples": 10**6, "every": "1h"})
     app.send(app.events, (event_of(i) for i in range(100)))
@@ -191,7 +191,7 @@ def test_a_prediction_is_made_again_under_the_settings_of_its_time(
 def test_a_static_model_is_asked_once_more_and_may_round_otherwise(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     carried: dict[str, bool],
 ) -> None:
     rows = [[float(value) for value in x.values()] for x, _ in PHISHING]
@@ -216,7 +216,7 @@ def test_a_static_model_is_asked_once_more_and_may_round_otherwise(
 def test_after_a_rebuild_only_what_the_new_model_predicted_can_be_made_again(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = worked_inline(kafka, tmp_path, 150)
     assert millstream("rebuild", app.file, "--yes", "--skip", "50..100").exit_code == 0
@@ -234,7 +234,7 @@ def test_after_a_rebuild_only_what_the_new_model_predicted_can_be_made_again(
 def test_ids_may_come_from_a_file(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, partitions=3)
     app.send(app.events, (event_of(i) for i in range(60)))
@@ -258,7 +258,7 @@ def test_ids_may_come_from_a_file(
 def test_a_mistake_is_one_sentence(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     arguments: list[str],
     sentence: str,
 ) -> None:

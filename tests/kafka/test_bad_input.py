@@ -2,6 +2,7 @@
 
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from river import linear_model, optim, preprocessing
@@ -22,12 +23,12 @@ TIMES_OF_GOOD = (0.5, -1.25, 3.0)
 
 
 def publish(
-    kafka: Kafka, topic: str, messages: list[tuple[bytes | None, bytes | None, object]]
+    kafka: Kafka, topic: str, messages: list[tuple[bytes | None, bytes | None, Any]]
 ) -> None:
-    kafka.produce(topic, [(key, value, headers, None, 0) for key, value, headers in messages])  # type: ignore[misc]
+    kafka.produce(topic, [(key, value, headers, None, 0) for key, value, headers in messages])
 
 
-def bare() -> object:
+def bare() -> Any:
     return preprocessing.StandardScaler() | linear_model.LogisticRegression(
         optimizer=optim.SGD(0.005)
     )
@@ -41,7 +42,7 @@ def digest_of_good(values: list[bytes]) -> str:
     reader, model = EventReader(events, labels, learner, None), bare()
     for value in values:
         event = reader.read(value)
-        model.learn_one(event.features, event.label)  # type: ignore[attr-defined]
+        model.learn_one(event.features, event.label)
     return digest(model)
 
 
@@ -122,7 +123,7 @@ def test_messages_larger_than_the_outputs_may_be_go_to_dead_letters_cut_and_say_
         kafka={"bootstrap.servers": kafka.bootstrap, "fetch.message.max.bytes": 6_000_000},
     )
     bulk = b"x" * 3_000_000
-    messages: list[tuple[bytes | None, bytes | None, object]] = [
+    messages: list[tuple[bytes | None, bytes | None, Any]] = [
         (b"k", bulk, None),
         (bulk, good_event(), None),
         (b"k", good_event(), [("bulk", bulk)]),

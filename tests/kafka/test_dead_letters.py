@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.cli.conftest import Millstream, millstream  # noqa: F401 - a fixture
+from tests.conftest import Millstream
 from tests.kafka.app import (
     FEATURES,
     PHISHING,
@@ -39,13 +39,14 @@ def settings_of(app: App, features: list[str]) -> dict[str, Any]:
 
 def counted(result: Any) -> dict[str, Any]:
     assert result.exit_code == 0, result.err
-    return orjson.loads(result.out)  # type: ignore[no-any-return]
+    counts: dict[str, Any] = orjson.loads(result.out)
+    return counts
 
 
 def test_bad_events_become_predictions_once_the_settings_are_mended_and_they_are_replayed(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, partitions=2, dead_letters={"stop_ratio": None})
     app.write_settings(events=settings_of(app, [*FEATURES, "no_such_feature"]))
@@ -79,7 +80,7 @@ def test_bad_events_become_predictions_once_the_settings_are_mended_and_they_are
 def test_a_replay_that_fails_again_is_known_by_its_origin_and_given_up_on_in_the_end(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, dead_letters={"stop_ratio": None})
     kafka.produce(app.events, [(b"key", b"not JSON", OWN, None, 0)])
@@ -87,7 +88,7 @@ def test_a_replay_that_fails_again_is_known_by_its_origin_and_given_up_on_in_the
     with app.worker() as worker:
         for tries in (1, 2, 3):
             worker.wait_until(
-                lambda tries=tries: len(app.dead_letters()) == tries,  # type: ignore[misc]
+                lambda: len(app.dead_letters()) == tries,
                 message=f"{tries} failures",
             )
             said = counted(millstream(*run))
@@ -105,7 +106,7 @@ def test_a_replay_that_fails_again_is_known_by_its_origin_and_given_up_on_in_the
 def test_a_worker_that_lost_its_offsets_takes_the_note_of_a_replay_for_nothing_else(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, dead_letters={"stop_ratio": None})
     odd = [("millstream-x", b"\xff"), ("millstream-offset", b"\xff")]
@@ -126,7 +127,7 @@ def test_a_worker_that_lost_its_offsets_takes_the_note_of_a_replay_for_nothing_e
 def test_late_labels_and_their_events_are_learned_from_when_both_are_replayed(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     late = {"from": "topic", "wait": "1s", "label": "label"}
     app = App(kafka, tmp_path, labels=late, dead_letters={"stop_ratio": None})

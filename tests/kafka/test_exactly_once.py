@@ -3,6 +3,7 @@
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,12 +26,12 @@ LATE = {"from": "topic", "wait": "1h"}
 
 
 def make_app(
-    kafka: Kafka, folder: Path, guarantee: str, labels: dict[str, str], **more: int
+    kafka: Kafka, folder: Path, guarantee: str, labels: dict[str, str], **more: Any
 ) -> App:
     """An app whose group notices a dead worker soon."""
     return App(
         kafka, folder, labels=labels, processing_guarantee=guarantee,
-        batch={"max_records": 50}, **more,  # type: ignore[arg-type]
+        batch={"max_records": 50}, **more,
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_a_worker_killed_ten_times_at_random_moments_is_as_one_that_never_was(
 ) -> None:
     app = make_app(kafka, tmp_path, guarantee, labels)
     shorten_session(app)
-    moments = random.Random(20261121)  # noqa: S311 - moments, not secrets
+    moments = random.Random(20261121)
     with app.worker() as worker:
         with Feed(kafka, app) as feed:
             for _ in range(KILLS):

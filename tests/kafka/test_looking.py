@@ -11,7 +11,7 @@ import pytest
 from millstream.core.digest import digest
 from millstream.core.snapshot import seal, unseal
 from millstream.runners.snapshot_shelf import Shelf, Stored
-from tests.cli.conftest import Millstream, Result, millstream  # noqa: F401 - a fixture
+from tests.conftest import Millstream, Result
 from tests.kafka.app import PHISHING, App, bare_digest, event_of, label_of, released_digests
 from tests.kafka.cluster import Kafka
 from tests.kafka.test_snapshots import restored, work
@@ -41,7 +41,7 @@ def names(app: App) -> list[str]:
 def test_state_shows_offsets_and_the_newest_snapshot_and_by_a_replay_what_was_learned(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, snapshots=RARELY)
     (nothing,) = lines(millstream("state", app.file, "--json"))
@@ -74,7 +74,7 @@ def test_state_shows_offsets_and_the_newest_snapshot_and_by_a_replay_what_was_le
 def test_state_counts_what_waits_and_is_held_and_writes_nothing(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     guarantee: str,
 ) -> None:
     (tmp_path / "waiting").mkdir()
@@ -99,7 +99,7 @@ def test_state_counts_what_waits_and_is_held_and_writes_nothing(
 def test_snapshots_are_listed_verified_and_deleted(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, snapshots=RARELY)
     assert "no snapshots yet" in millstream("snapshots", "list", app.file).out
@@ -133,7 +133,7 @@ def test_snapshots_are_listed_verified_and_deleted(
 def test_snapshots_in_a_folder_are_found_bad_and_deleted_there(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     store = tmp_path / "store"
     app = App(kafka, tmp_path, snapshots={**RARELY, "store": str(store), "keep": 4})
@@ -171,7 +171,7 @@ def test_snapshots_in_a_folder_are_found_bad_and_deleted_there(
 def test_a_model_is_exported_for_a_notebook_and_another_app_begins_with_it(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, snapshots=RARELY)
     several_snapshots(app, 1)
@@ -197,7 +197,7 @@ def test_a_model_is_exported_for_a_notebook_and_another_app_begins_with_it(
 def test_a_snapshot_of_another_model_is_told_from_a_bad_one(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
 ) -> None:
     app = App(kafka, tmp_path, snapshots=RARELY)
     several_snapshots(app, 1)
@@ -228,7 +228,7 @@ def test_a_snapshot_of_another_model_is_told_from_a_bad_one(
 def test_a_mistake_is_one_sentence(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     arguments: list[str],
     code: int,
     sentence: str,
@@ -245,7 +245,7 @@ def test_a_mistake_is_one_sentence(
 def test_missing_topics_are_named_with_the_command_that_creates_them(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     command: str,
 ) -> None:
     app = App(kafka, tmp_path)
@@ -261,7 +261,7 @@ def test_missing_topics_are_named_with_the_command_that_creates_them(
 def test_a_snapshot_that_a_worker_lets_go_of_meanwhile_is_not_bad(
     kafka: Kafka,
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = App(kafka, tmp_path, snapshots=RARELY)

@@ -173,14 +173,12 @@ def test_a_worker_killed_again_and_again_while_it_idles_or_restores_blames_no_re
     with supervised.worker as worker:
         for number in range(4 * MAX_CRASHES):
             app.send(app.events, [event_of(number)])
-            wait_until(lambda sent=number + 1: app.handled() == sent)  # type: ignore[misc]
+            wait_until(lambda: app.handled() == number + 1)
             worker.sigkill()
             worker.start()
         for _ in range(2 * MAX_CRASHES):
             assigned = worker.log_text().count("partitions assigned")
-            worker.wait_until(
-                lambda seen=assigned: worker.log_text().count("partitions assigned") > seen  # type: ignore[misc]
-            )
+            worker.wait_until(lambda: worker.log_text().count("partitions assigned") > assigned)
             worker.sigkill()
             worker.start()
         app.send(app.events, [event_of(number) for number in range(4 * MAX_CRASHES, EVENTS)])

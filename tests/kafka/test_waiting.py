@@ -32,7 +32,7 @@ def test_a_worker_killed_while_its_predictions_wait_on_disk_is_as_one_that_keeps
         batch={"max_records": 50}, waiting={**DISK, "directory": str(tmp_path)},
     )  # fmt: skip
     shorten_session(app)
-    moments = random.Random(20261121)  # noqa: S311 - moments, not secrets
+    moments = random.Random(20261121)
     files = {path.name for path in tmp_path.iterdir()}
     with app.worker() as worker:
         with Feed(kafka, app, per_second=50) as feed:

@@ -154,7 +154,7 @@ def learner(expression: str) -> RiverLearner:
 
 def rows(expression: str, count: int, seed: int = 1) -> Iterator[tuple[dict[str, Any], Any]]:
     """Features and labels that the model can take; a fourth feature turns up late."""
-    draw = random.Random(seed)  # noqa: S311 (made-up features)
+    draw = random.Random(seed)
     for i in range(count):
         numbers = {name: draw.random() for name in ("a", "b", "c")}
         if i % 3 == 2 and expression in BINARY[:20] and "Newton" not in expression:

@@ -239,7 +239,7 @@ def test_a_state_with_two_objects_where_the_settings_have_one_is_refused() -> No
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_capturing_leaves_the_collection_of_garbage_as_it_was(enabled: bool) -> None:  # noqa: FBT001
+def test_capturing_leaves_the_collection_of_garbage_as_it_was(enabled: bool) -> None:
     before = gc.isenabled()
     try:
         (gc.enable if enabled else gc.disable)()
@@ -348,7 +348,7 @@ SCALARS = st.one_of(
     st.integers(-(2**63), 2**63 - 1).map(np.int64),
     st.booleans().map(np.bool_),
 )
-KEYS = st.one_of(SCALARS, st.tuples(SCALARS, SCALARS)).filter(lambda key: key == key)  # noqa: PLR0124 (no NaN)
+KEYS = st.one_of(SCALARS, st.tuples(SCALARS, SCALARS)).filter(lambda key: key == key)  # noqa: PLR0124 - no NaN
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(

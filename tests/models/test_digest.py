@@ -49,7 +49,7 @@ def learned(text: str, examples: int) -> Any:
 
 
 def pickled(obj: Any) -> Any:
-    return pickle.loads(pickle.dumps(obj))  # noqa: S301 (our own)
+    return pickle.loads(pickle.dumps(obj))
 
 
 def all_digests() -> dict[str, str]:
@@ -129,7 +129,7 @@ class Plain:
 
 
 def seeded(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311 (a state to compare, no secret)
+    return random.Random(seed)
 
 
 EQUAL: list[tuple[Any, Any]] = [

@@ -166,7 +166,7 @@ def test_an_expression_makes_what_river_itself_would_make(text: str) -> None:
     modules = {name: importlib.import_module(f"river.{name}") for name in MODULES}
     names = {name: module for name, module in modules.items() if "." not in name}
     # The texts above are ours; Python may evaluate them to see what they mean.
-    expected = eval(f"({text})", {**names, "river": importlib.import_module("river.api")})  # noqa: S307
+    expected = eval(f"({text})", {**names, "river": importlib.import_module("river.api")})  # noqa: S307 - see above
     assert repr(build(text)) == repr(expected)
 
 

@@ -113,7 +113,7 @@ def _with_more_inside() -> Any:
         old(self, *arguments, **named)
         self.of_a_newer_version = 1
 
-    init.__signature__ = inspect.signature(old)  # type: ignore[attr-defined]
+    init.__signature__ = inspect.signature(old)
     return init
 
 

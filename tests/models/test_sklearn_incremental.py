@@ -52,7 +52,7 @@ def test_learning_is_partial_fit_row_by_row(estimator: Any, classes: tuple[Any, 
             assert answer_is_finite(answer)
         bare.partial_fit(MATRIX[i : i + 1], np.array([label]), classes=np.array(classes))
         learner.learn(row, label)
-    twin = pickle.loads(pickle.dumps(learner))  # noqa: S301 (our own)
+    twin = pickle.loads(pickle.dumps(learner))
     assert twin.digest() == learner.digest()
     assert np.array_equal(
         bare.predict(MATRIX), [answer["prediction"] for answer in learner.predict_many(ROWS)]

@@ -78,7 +78,9 @@ def test_a_classifier_answers_as_its_own_methods_do(estimator: Any, labels: Any)
     assert [answer["prediction"] for answer in answers] == model.predict(MATRIX).tolist()
     if hasattr(model, "predict_proba"):
         classes = model.classes_.tolist()
-        expected = [dict(zip(classes, row)) for row in model.predict_proba(MATRIX).tolist()]  # noqa: B905
+        expected = [
+            dict(zip(classes, row, strict=True)) for row in model.predict_proba(MATRIX).tolist()
+        ]
         assert [answer["probabilities"] for answer in answers] == expected
     else:
         assert all("probabilities" not in answer for answer in answers)

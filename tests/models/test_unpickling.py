@@ -159,7 +159,7 @@ def test_estimators_of_scikit_learn_come_back(estimator: Any) -> None:
         {"a": [1, 2.5, None, True, b"b", (1,), {2}, frozenset({3})]},
         collections.defaultdict(list, a=[1]),
         dt.timedelta(days=1),
-        random.Random(1),  # noqa: S311 (what River's models draw from)
+        random.Random(1),
         np.random.RandomState(1),
         np.float64(1.5),
         np.arange(6.0).reshape(2, 3),

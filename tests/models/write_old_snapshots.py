@@ -61,7 +61,7 @@ class Stand:
         chances = self.model.predict_proba_one(features)
         return {"prediction": max(chances, key=chances.get), "probabilities": chances}
 
-    def replace_model(self, model: Any, *, untaught: bool) -> None:  # noqa: ARG002
+    def replace_model(self, model: Any, *, untaught: bool) -> None:  # noqa: ARG002 - as in Learner
         """As in `Learner`."""
         self.model = model
 

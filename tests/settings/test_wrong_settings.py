@@ -9,7 +9,7 @@ import pytest
 from millstream.errors import SettingsError
 from millstream.loading import learner_factory
 from millstream.settings import load_settings
-from tests.cli.conftest import Millstream, millstream  # noqa: F401 - a fixture
+from tests.conftest import Millstream
 from tests.settings.wrong import FILES, GOOD, MODELS, Wrong, changed
 
 NOT_FOR_USERS = (
@@ -60,7 +60,7 @@ def test_a_wrong_model_is_one_sentence_that_names_the_setting(tmp_path: Path, wr
 @pytest.mark.parametrize("wrong", [*FILES, *MODELS], ids=lambda wrong: wrong.name)
 def test_a_command_says_it_on_stderr_and_ends_with_exit_code_2(
     tmp_path: Path,
-    millstream: Millstream,  # noqa: F811
+    millstream: Millstream,
     wrong: Wrong,
 ) -> None:
     result = millstream("check", write(tmp_path, wrong.text))

@@ -54,7 +54,7 @@ class Scene:
         self.made = plan()
         self.writer = SnapshotWriter(
             SnapshotSettings(keep=keep), self.topic, self.files, self.made.build_learner
-        )  # type: ignore[arg-type]
+        )
         self.kept = Kept()
 
     def write(self, learned: int, learner: Learner | None = None) -> None:

@@ -39,7 +39,7 @@ class Stores(RuleBasedStateMachine):
         self.patch.undo()
 
     @initialize(first_commit=st.booleans())
-    def begin(self, first_commit: bool) -> None:  # noqa: FBT001 - a strategy's value
+    def begin(self, first_commit: bool) -> None:
         if first_commit:
             self.commit()
 
@@ -75,7 +75,7 @@ class Stores(RuleBasedStateMachine):
             store.discard(str(name), self.offset - back)
 
     @rule(name=NAMES, time=TIMES, at=TIMES, expired=st.booleans())
-    def remember(self, name: str | int, time: int, at: int, expired: bool) -> None:  # noqa: FBT001
+    def remember(self, name: str | int, time: int, at: int, expired: bool) -> None:
         for store in (self.disk, self.memory):
             store.remember(str(name), Resolved(time, at, expired))
 

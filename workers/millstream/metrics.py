@@ -5,17 +5,15 @@ Counters count what has been *committed*: an aborted batch leaves no trace in th
 """
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Final, Literal
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from millstream import __version__
+from millstream.batch_histogram import BatchHistogram
 from millstream.core.records import REASONS, Side
 
 Stage = Literal["consume", "process", "produce", "commit", "restore", "snapshot"]
@@ -41,12 +39,91 @@ _LATENCY_SECONDS: Final = (
 _BATCH_RECORDS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 
 
+_Values = Sequence[tuple[str, ...]]
+_OUTCOMES: Final[tuple[tuple[str, str, tuple[str, ...], _Values], ...]] = (
+    ("consumed", "Records taken in, by side.", ("side",), [(side,) for side in SIDES]),
+    ("predicted", "Predictions published.", (), [()]),
+    ("learned", "Examples learned.", (), [()]),
+    (
+        "dead_lettered",
+        "Records sent to dead letters, by the stage that failed and why.",
+        ("stage", "reason"),
+        [(stage, reason) for reason, (stage, _) in REASONS.items()],
+    ),
+    (
+        "skipped",
+        (
+            "Records that need nothing done: a tombstone, a label for an id already resolved, "
+            "an input that an earlier commit covers."
+        ),
+        ("why",),
+        [(why,) for why in SKIPS],
+    ),
+    (
+        "expired",
+        (
+            "Predictions whose label did not come, by what was done: drop, learn the assumed "
+            "one, or give up early to make room (labels.at_max)."
+        ),
+        ("outcome",),
+        [(outcome,) for outcome in EXPIRIES],
+    ),
+    (
+        "repeated_id",
+        "Events predicted whose id was already waiting for its label, or lately resolved.",
+        (),
+        [()],
+    ),
+    (
+        "unlabelled",
+        "Events predicted without their inline label, so not learned from.",
+        (),
+        [()],
+    ),
+    ("unknown_fields", "Fields ignored that the settings do not name.", (), [()]),
+    ("held", "Labels that came before their event and are held for it.", (), [()]),
+)
+"""The names that `core.records.Outcome.counts` may have: meaning, labels, and the labels' values,
+all of which are there from zero."""
+
+
 class Metrics:
     """The metrics of one worker, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._counters = self._outcome_counters()
+        self._by_partition: list[Gauge] = []
+        self._of_batches()
+        self._of_the_group()
+        self._of_partitions()
+        self._of_restarts()
+        self._broker_silence = Gauge(
+            "millstream_broker_silence_seconds",
+            "For how long no broker has answered; 0 while one does.",
+            registry=self.registry,
+        )
+        build = Info(
+            "millstream_build", "Versions that this worker runs on.", registry=self.registry
+        )
+        libraries = ("river", "scikit-learn", "confluent-kafka")
+        build.info(
+            {
+                "version": __version__,
+                "python": platform.python_version(),
+                **{name.replace("-", "_"): version(name) for name in libraries},
+            }
+        )
+
+    def _outcome_counters(self) -> dict[tuple[str, ...], Counter]:
+        counters = {}
+        for key, meaning, labels, values in _OUTCOMES:
+            counter = Counter(f"millstream_{key}", meaning, labels, registry=self.registry)
+            for value in values:
+                counters[key, *value] = counter.labels(*value) if labels else counter
+        return counters
+
+    def _of_batches(self) -> None:
         transactions = Counter(
             "millstream_transactions",
             "Batches by how they ended; at least once, a flush and an offset commit count as one.",
@@ -54,13 +131,6 @@ class Metrics:
             registry=self.registry,
         )
         self._transactions = {r: transactions.labels(r) for r in ("committed", "aborted")}
-        rebalances = Counter(
-            "millstream_rebalances",
-            "Calls by which the group gave this worker partitions or took some away.",
-            ["change"],
-            registry=self.registry,
-        )
-        self._rebalances = {c: rebalances.labels(c) for c in ("assigned", "revoked", "lost")}
         stages = Histogram(
             "millstream_stage_duration_seconds",
             "Time per batch spent to consume (waiting included), to process (decode, predict, "
@@ -83,7 +153,47 @@ class Metrics:
             _LATENCY_SECONDS,
         )
         self.registry.register(self._latency)
-        self._partition_gauges()
+
+    def _of_the_group(self) -> None:
+        rebalances = Counter(
+            "millstream_rebalances",
+            "Calls by which the group gave this worker partitions or took some away.",
+            ["change"],
+            registry=self.registry,
+        )
+        self._rebalances = {c: rebalances.labels(c) for c in ("assigned", "revoked", "lost")}
+        self._shards = Gauge(
+            "millstream_shards",
+            "Shards (partitions of events) that this worker owns, and how many are restored.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.set_shards(assigned=0, restored=0)
+
+    def _of_partitions(self) -> None:
+        self._waiting = self._partition_gauge(
+            "millstream_waiting_labels", "Predictions that wait for their label."
+        )
+        self._held = self._partition_gauge(
+            "millstream_held_labels", "Labels that wait for their event."
+        )
+        self._learned = self._partition_gauge(
+            "millstream_learned_examples",
+            "Examples that the shard's model has learned in its life.",
+        )
+        self._lag_records = self._partition_gauge(
+            "millstream_lag_records",
+            "Offsets between the last one processed and the end of the partition; the markers of "
+            "transactional producers count as records here.",
+            "side",
+        )
+        self._lag_seconds = self._partition_gauge(
+            "millstream_lag_seconds",
+            "Age of the last record processed when it was processed; 0 at the partition's end.",
+            "side",
+        )
+
+    def _of_restarts(self) -> None:
         snapshots = Counter(
             "millstream_snapshots",
             "Snapshots by what became of them: written, failed (the worker goes on), or rejected "
@@ -92,137 +202,27 @@ class Metrics:
             registry=self.registry,
         )
         self._snapshots = {r: snapshots.labels(r) for r in ("written", "failed", "rejected")}
+        self._snapshot_bytes = self._partition_gauge(
+            "millstream_snapshot_bytes", "Size of the shard's last snapshot."
+        )
+        self._snapshot_time = self._partition_gauge(
+            "millstream_snapshot_timestamp_seconds",
+            "When the shard's last snapshot was taken, in seconds since 1970.",
+        )
         self._restored = Counter(
             "millstream_restored_records",
             "Records of its own logs that this worker has read to restore shards.",
             registry=self.registry,
         )
-        self._broker_silence = Gauge(
-            "millstream_broker_silence_seconds",
-            "For how long no broker has answered; 0 while one does.",
-            registry=self.registry,
-        )
-        self._shards = Gauge(
-            "millstream_shards",
-            "Shards (partitions of events) that this worker owns, and how many are restored.",
-            ["state"],
-            registry=self.registry,
-        )
-        self.set_shards(assigned=0, restored=0)
-        build = Info(
-            "millstream_build", "Versions that this worker runs on.", registry=self.registry
-        )
-        build.info(
-            {
-                "version": __version__,
-                "python": platform.python_version(),
-                **{
-                    name.replace("-", "_"): version(name)
-                    for name in ("river", "scikit-learn", "confluent-kafka")
-                },
-            }
+        self._restore_seconds = self._partition_gauge(
+            "millstream_last_restore_seconds", "How long the last restore of the shard took."
         )
 
-    def _outcome_counters(self) -> dict[tuple[str, ...], Counter]:
-        """Counter of each key that `core.records.Outcome.counts` may have, there from zero."""
-
-        def family(
-            key: str, meaning: str, labels: tuple[str, ...], values: Iterable[tuple[str, ...]]
-        ) -> dict[tuple[str, ...], Counter]:
-            counter = Counter(f"millstream_{key}", meaning, labels, registry=self.registry)
-            return {(key, *v): counter.labels(*v) if labels else counter for v in values}
-
-        reasons = [(stage, reason) for reason, (stage, _) in REASONS.items()]
-        return {
-            **family("consumed", "Records taken in, by side.", ("side",), [(s,) for s in SIDES]),
-            **family("predicted", "Predictions published.", (), [()]),
-            **family("learned", "Examples learned.", (), [()]),
-            **family(
-                "dead_lettered",
-                "Records sent to dead letters, by the stage that failed and why.",
-                ("stage", "reason"),
-                reasons,
-            ),
-            **family(
-                "skipped",
-                "Records that need nothing done: a tombstone, a label for an id already resolved, "
-                "an input that an earlier commit covers.",
-                ("why",),
-                [(why,) for why in SKIPS],
-            ),
-            **family(
-                "expired",
-                "Predictions whose label did not come, by what was done: drop, learn the assumed "
-                "one, or give up early to make room (labels.at_max).",
-                ("outcome",),
-                [(outcome,) for outcome in EXPIRIES],
-            ),
-            **family(
-                "repeated_id",
-                "Events predicted whose id was already waiting for its label, or lately resolved.",
-                (),
-                [()],
-            ),
-            **family(
-                "unlabelled",
-                "Events predicted without their inline label, so not learned from.",
-                (),
-                [()],
-            ),
-            **family("unknown_fields", "Fields ignored that the settings do not name.", (), [()]),
-            **family("held", "Labels that came before their event and are held for it.", (), [()]),
-        }
-
-    def _partition_gauges(self) -> None:
-        self._waiting = Gauge(
-            "millstream_waiting_labels",
-            "Predictions that wait for their label.",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._held = Gauge(
-            "millstream_held_labels",
-            "Labels that wait for their event.",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._learned = Gauge(
-            "millstream_learned_examples",
-            "Examples that the shard's model has learned in its life.",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._snapshot_bytes = Gauge(
-            "millstream_snapshot_bytes",
-            "Size of the shard's last snapshot.",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._snapshot_time = Gauge(
-            "millstream_snapshot_timestamp_seconds",
-            "When the shard's last snapshot was taken, in seconds since 1970.",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._restore_seconds = Gauge(
-            "millstream_last_restore_seconds",
-            "How long the last restore of the shard took.",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._lag_records = Gauge(
-            "millstream_lag_records",
-            "Offsets between the last one processed and the end of the partition; the markers of "
-            "transactional producers count as records here.",
-            ["side", "partition"],
-            registry=self.registry,
-        )
-        self._lag_seconds = Gauge(
-            "millstream_lag_seconds",
-            "Age of the last record processed when it was processed; 0 at the partition's end.",
-            ["side", "partition"],
-            registry=self.registry,
-        )
+    def _partition_gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        """One that goes when its partition does."""
+        gauge = Gauge(name, meaning, [*labels, "partition"], registry=self.registry)
+        self._by_partition.append(gauge)
+        return gauge
 
     def add(self, counts: Mapping[tuple[str, ...], int]) -> None:
         """Add a committed outcome's counts; raises KeyError for a name not listed above."""
@@ -292,41 +292,5 @@ class Metrics:
 
     def remove_partition(self, partition: int) -> None:
         """Forget the gauges of a shard that another worker owns now."""
-        for gauge in (
-            self._waiting,
-            self._held,
-            self._learned,
-            self._lag_records,
-            self._lag_seconds,
-            self._snapshot_bytes,
-            self._snapshot_time,
-            self._restore_seconds,
-        ):
+        for gauge in self._by_partition:
             gauge.remove_by_labels({"partition": str(partition)})
-
-
-class BatchHistogram(Collector):
-    """A histogram that takes a whole batch of values at the cost of a few single ones."""
-
-    def __init__(self, name: str, meaning: str, bounds: Sequence[float]) -> None:
-        self._name = name
-        self._meaning = meaning
-        self._bounds = np.asarray(bounds, dtype=float)
-        self._names = [*map(floatToGoString, bounds), "+Inf"]
-        # Replaced as one object, so that a scrape from another thread sees one moment.
-        self._state = (np.zeros(len(self._names), dtype=np.int64), 0.0)
-
-    def observe_many(self, values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> None:
-        """Add values; only one thread may call this."""
-        counts, total = self._state
-        where = np.searchsorted(self._bounds, values)
-        self._state = (
-            counts + np.bincount(where, minlength=len(self._names)),
-            total + float(values.sum()),
-        )
-
-    def collect(self) -> Iterable[HistogramMetricFamily]:
-        """Answer a scrape."""
-        counts, total = self._state
-        cumulative = zip(self._names, map(float, np.cumsum(counts)), strict=True)
-        yield HistogramMetricFamily(self._name, self._meaning, list(cumulative), sum_value=total)

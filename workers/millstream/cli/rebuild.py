@@ -6,7 +6,14 @@ from typing import Annotated
 import orjson
 import typer
 from confluent_kafka import Consumer, KafkaException
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from millstream.cli.common import Json, SettingsFile, console, load_for_command
 from millstream.core.outputs import SMALL_BYTES
@@ -104,7 +111,7 @@ def _run(
         for number in numbers:
             task = bar.add_task(str(number), total=None)
 
-            def show(_: int, done: int, total: int, task=task) -> None:  # type: ignore[no-untyped-def]
+            def show(_: int, done: int, total: int, task: TaskID = task) -> None:
                 bar.update(task, completed=done, total=total)
 
             made = rebuilder.partition(number, start, skips, show)

@@ -61,7 +61,7 @@ def open_source(name: str, is_id: Callable[[str], bool] = lambda _: False) -> It
             "are - (JSON Lines on stdin) and a River data set such as river:Phishing"
         )
     try:
-        file = Path(name).open("rb")  # noqa: SIM115 (closed below)
+        file = Path(name).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise Stop(f"cannot read {name}: {error.strerror}") from error
     with file:

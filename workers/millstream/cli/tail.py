@@ -69,7 +69,7 @@ def follow(settings: Settings, partitions: list[TopicPartition]) -> Generator[Me
             met = message.error()
             if met is None:
                 yield message
-            elif met.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
+            elif met.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(met)  # noqa: TRY301 - the same words as for what poll raises
     except KafkaException as error:
         raise Stop(f"cannot read topic {topic}: {reason(error)}") from error

@@ -51,7 +51,8 @@ class LabelRule:
             raise DeadLetter("label_type", f"text longer than {MAX_TEXT} characters")
         if self._classes is not None and (kind, value) not in self._classes:
             raise DeadLetter("label_class", "none of model.classes")
-        return value  # type: ignore[no-any-return]
+        checked: Label = value
+        return checked
 
     def _mapped(self, value: Any) -> Any:
         if type(value) in (dict, list):  # perhaps nested too deep to be made a text
@@ -65,7 +66,8 @@ class LabelRule:
             raise DeadLetter("label_type", f"{_named(value)} is no number")
         if not -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
             raise DeadLetter("label_type", "a number too large to square")
-        return value  # type: ignore[no-any-return]
+        checked: Label = value
+        return checked
 
 
 def _is_bit(value: Any) -> bool:

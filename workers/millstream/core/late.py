@@ -11,27 +11,23 @@ So nothing here lives in memory alone, and no replay ever asks a clock.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from millstream.core import outputs
 from millstream.core.at_max import AtMax
 from millstream.core.events import Event
-from millstream.core.join import Held, Join, Waiting
-from millstream.core.labels import LabelMessage, LabelReader, assumed_label
+from millstream.core.examples import EXAMPLE_ROOM, ExampleShard
+from millstream.core.join import Held, Waiting
+from millstream.core.labels import LabelMessage, LabelReader
 from millstream.core.marks import Mark, Marks
 from millstream.core.merge import Item, Merge, Turns
-from millstream.core.models.learner import Label
-from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
-from millstream.core.shard import Confirmed, Ends, Plan, Records, Shard
+from millstream.core.records import UNREADABLE_HEADERS, Outcome, Record, Side
+from millstream.core.shard import Confirmed, Ends, Plan, Records
 from millstream.core.waiting import WaitingStore
-from millstream.errors import DeadLetter, Restore
-
-# What an example holds besides the features, transformed features and answer of its prediction,
-# generously: a prediction is only published if its example will fit into a message as well.
-EXAMPLE_ROOM: Final = 8192
+from millstream.errors import DeadLetter
 
 
-class LateShard(Shard):
+class LateShard(ExampleShard):
     """One partition of events and of labels, joined by id."""
 
     sides = ("events", "labels")
@@ -42,20 +38,12 @@ class LateShard(Shard):
         `store` is where predictions wait, and holds what the fold is not to fill in (None: an
         empty one in memory).
         """
-        super().__init__(plan)
+        super().__init__(plan, owner, store)
         labels = plan.eras[-1].labels
-        if labels.wait is None:
-            raise ValueError("labels from a topic have a wait: LabelsSpec sees to it")
-        self.join = Join(labels.wait, store, labels.max_waiting)
         self._at_max = AtMax(labels, plan.source.partition)
         self.merge = Merge(labels.max_idle)
-        self.owner = owner
         self.marks = Marks()
         """Where in the logs the join's memory begins."""
-        self._wait = labels.wait
-        # What a label that came would be turned into; `assumed_label` refuses what cannot be.
-        self._assumed = assumed_label(labels, self.learner, plan.model.classes)
-        self._transformed = labels.learn_from == "transformed"
         self._label_reader = LabelReader(
             plan.eras[-1].events, labels, self.learner, plan.model.classes
         )
@@ -70,8 +58,6 @@ class LateShard(Shard):
         below the highest: a broker may have taken one prediction and refused the one before.)"""
         self.labels_floor = 0
         """Labels below were worked off before, whatever the committed offset says."""
-        self.labels_taken = 0
-        """Offset after the last label that was ever taken."""
         self.events_floor = 0
         """At or above it, no event has a prediction yet."""
 
@@ -145,10 +131,10 @@ class LateShard(Shard):
         if self.merge.absent("labels", now):
             while (waiting := self.join.due_by_clock(known.get("labels", 0))) is not None:
                 deadline = max(waiting.time, waiting.predicted_at) + self._wait
-                self._expire(waiting, deadline, now, out)
+                self.expire(waiting, deadline, now, out)
         if self.merge.absent("events", now):
             while (held := self.join.held_due_by_clock(known.get("events", 0))) is not None:
-                self._give_up(held, now, out)
+                self.give_up(held, now, out)
 
     def _will_expire_by_clock(self, side: Side, now: int) -> bool:
         """Whether room for a record of this side comes when the broker confirms an absence."""
@@ -184,10 +170,10 @@ class LateShard(Shard):
             return
         if self.merge.queues["labels"]:
             while (waiting := self.join.due(item.time)) is not None:
-                self._expire(waiting, waiting.time + self._wait, now, out)
+                self.expire(waiting, waiting.time + self._wait, now, out)
         if self.merge.queues["events"]:
             while (held := self.join.held_due(item.time)) is not None:
-                self._give_up(held, now, out)
+                self.give_up(held, now, out)
 
     def _take(self, side: Side, now: int, out: Outcome) -> None:
         item = self.merge.queues[side].popleft()
@@ -228,15 +214,15 @@ class LateShard(Shard):
             return
         held = self.join.take_held(waiting.id)
         if held is not None and held.time > waiting.time + self._wait:
-            self._give_up(held, now, out, "late")
+            self.give_up(held, now, out, "late")
             held = None
         if held is None:
             while self.join.full() and (given_up := self.join.take_first_deadline()) is not None:
-                self._expire_early(given_up, item.time, now, out)
+                self.expire_early(given_up, item.time, now, out)
             self.join.await_label(waiting)
             return
         # The label was there before: predict first, learn at once.
-        self._learn_example(waiting, held.label, item.time, now, held.record, held.time, out)
+        self.learn_example(waiting, held.label, item.time, now, held.record, held.time, out)
 
     def _predict(self, item: Item[object], event: Event, now: int, out: Outcome) -> Waiting | None:
         """Predict and publish; returns the prediction if it waits for a label."""
@@ -276,7 +262,7 @@ class LateShard(Shard):
             return
         waiting = self.join.take_waiting(label.id)
         if waiting is not None:
-            self._learn_example(waiting, label.label, item.time, now, record, item.time, out)
+            self.learn_example(waiting, label.label, item.time, now, record, item.time, out)
             return
         match self.join.unmatched_as(label.id, item.time):
             case "duplicate":
@@ -284,117 +270,4 @@ class LateShard(Shard):
             case "late":
                 self.bury("labels", record, DeadLetter("late"), out)
             case _:
-                self._hold(Held(label.id, label.label, item.time, now, record), now, out)
-
-    def _hold(self, held: Held, now: int, out: Outcome) -> None:
-        message = outputs.pack_message(held.record)
-        size = len(outputs.encode(message)) + outputs.size_besides_value(held.record.key, None)
-        if size + EXAMPLE_ROOM > self.source.max_bytes:
-            self.bury("labels", held.record, DeadLetter("too_large", "to be held"), out)
-            return
-        while self.join.held_full() and (first := self.join.take_first_held_deadline()) is not None:
-            self._give_up(first, now, out, early=held.time)
-        self.join.hold(held)
-        out.count("held")
-        self._write(out, held.record.key, {
-            "kind": "held", "id": held.id, "label": held.label,
-            "label_source": {"offset": held.record.offset, "time": held.time},
-            "message": message, "time": held.time, "written_at": now,
-        })  # fmt: skip
-
-    def _give_up(
-        self, held: Held, now: int, out: Outcome, why: str = "unmatched",
-        early: int | None = None,
-    ) -> None:  # fmt: skip
-        """A label whose event did not come, or came with a deadline before it.
-
-        `early`: when on the stream, where it has to make room before its time.
-        """
-        self.bury("labels", held.record, DeadLetter(why), out)
-        self._write(out, held.record.key, {
-            "kind": "unmatched", "id": held.id, "label": held.label,
-            "label_source": {"offset": held.record.offset, "time": held.time},
-            "time": held.time + self._wait, "written_at": now,
-            **({} if early is None else {"early": True, "time": early}),
-        })  # fmt: skip
-
-    # -- examples -----------------------------------------------------------------------------
-
-    def _expire(self, waiting: Waiting, deadline: int, now: int, out: Outcome) -> None:
-        """A prediction whose label did not come in time."""
-        label = self._assumed
-        kind = "expired"
-        if label is not None and not self._try_to_learn(waiting, label):
-            kind, label = "failed", None
-        out.count("expired", "drop" if self._assumed is None else "assume")
-        if label is not None:
-            out.count("learned")
-        self.join.resolve(waiting.id, deadline, now, expired=True)
-        self._write(out, waiting.key, {
-            **self._example(kind, waiting, label), "time": deadline, "written_at": now,
-        })  # fmt: skip
-
-    def _expire_early(self, waiting: Waiting, time: int, now: int, out: Outcome) -> None:
-        """A prediction that makes room for another one.
-
-        Its label may still come, so nothing is assumed of it.
-        """
-        out.count("expired", "early")
-        self.join.resolve(waiting.id, time, now, expired=True)
-        self._write(out, waiting.key, {
-            **self._example("expired", waiting, None), "early": True, "time": time,
-            "written_at": now,
-        })  # fmt: skip
-
-    def _learn_example(
-        self, waiting: Waiting, label: Label, time: int, now: int,
-        label_record: Record, label_time: int, out: Outcome,
-    ) -> None:  # fmt: skip
-        """Learn from a prediction and its label, and write the example."""
-        kind = "learned"
-        if self._try_to_learn(waiting, label):
-            out.count("learned")
-        else:
-            kind = "failed"
-            bad = self._skips["examples", waiting.offset]
-            self.bury("labels", label_record, bad, out)
-        self.join.resolve(waiting.id, time, now, expired=False)
-        self._write(out, waiting.key, {
-            **self._example(kind, waiting, label),
-            "label_source": {"offset": label_record.offset, "time": label_time},
-            "time": time, "written_at": now,
-        })  # fmt: skip
-
-    def _example(self, kind: str, waiting: Waiting, label: Label | None) -> dict[str, Any]:
-        return {
-            "kind": kind, "id": waiting.id, "label": label, "learned": self.learned,
-            **waiting.example, "event": {"offset": waiting.offset, "time": waiting.time},
-        }  # fmt: skip
-
-    def _try_to_learn(self, waiting: Waiting, label: Label) -> bool:
-        """Learn, unless the model is known to break on this example."""
-        if ("examples", waiting.offset) in self._skips:
-            return False
-        if self.before is not None:
-            self.before("examples", waiting.offset)
-        try:
-            self.learn(waiting.example, label)
-        except Exception as error:
-            bad = DeadLetter("learn_error", type(error).__name__)
-            raise Restore("examples", waiting.offset, bad) from error
-        return True
-
-    def learn(self, example: dict[str, Any], label: Label) -> None:
-        """One step of the fold over examples; raises what the model raises."""
-        if self._transformed:
-            self.learner.learn_transformed(example["features"], example["transformed"], label)
-        else:
-            self.learner.learn(example["features"], label)
-        self.learned += 1
-
-    def _write(self, out: Outcome, key: bytes | None, example: dict[str, Any]) -> None:
-        example["owner"] = self.owner
-        # A label that is skipped leaves no record of its own, and what comes after may make another
-        # thing of it, if it came again.
-        example["labels_taken"] = self.labels_taken
-        out.examples.append(Output(key, outputs.encode(example), None))
+                self.hold(Held(label.id, label.label, item.time, now, record), now, out)

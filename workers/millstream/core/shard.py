@@ -84,8 +84,8 @@ class Shard:
         records: Records,
         ends: Ends,  # noqa: ARG002 - what follows matters to LateShard alone
         now: int,
-        confirmed: Confirmed | None = None,  # noqa: ARG002
-        most: int | None = None,  # noqa: ARG002
+        confirmed: Confirmed | None = None,  # noqa: ARG002 - the same
+        most: int | None = None,  # noqa: ARG002 - the same
     ) -> Outcome:
         """Work off a batch.
 

@@ -288,7 +288,7 @@ def _ask(learner: Learner, features: Any) -> Probe:
         asked = plain_from_json(features)
         try:
             answer = learner.predict(asked)
-        except Exception as error:  # noqa: BLE001 (whatever a model raises at this probe)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises at this probe
             answer = {"raises": type(error).__name__}
         return Probe(features=features, answer=plain_to_json(answer))
     except BadStateError as error:

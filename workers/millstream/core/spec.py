@@ -24,7 +24,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 def parse_duration(value: object) -> object:
     """`"7d"`, `"1h 30m"` or `"250ms"` as whole milliseconds; anything else is left to pydantic."""
     if isinstance(value, bool):
-        raise ValueError("true and false are no durations: write one such as 7d")  # noqa: TRY004
+        # A TypeError would pass through pydantic, which turns a ValueError into a sentence.
+        raise ValueError("true and false are no durations: write one such as 7d")  # noqa: TRY004 - see above
     if not isinstance(value, str):
         return value
     text = value.strip()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from millstream.core.records import Outcome
-from millstream.runners.membership import Partition
+from millstream.runners.partition import Partition
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """Makes each kind of client once, as librdkafka judges most properties only then."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -23,7 +24,7 @@ def check_clients(settings: Settings) -> None:
     )
     _make(lambda: Producer(producer_config(settings, transactional))).purge()
     for config in (consumer_config(settings), reader_config(settings)):
-        _make(lambda config=config: Consumer(config)).close()  # type: ignore[misc] # a default binds it
+        _make(partial(Consumer, config)).close()
 
 
 def _make(client: Callable[[], Any]) -> Any:

@@ -30,9 +30,10 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.batch import Batch
 from millstream.runners.clients import consumer_config, producer_config, reader_config
-from millstream.runners.membership import Membership, Partition
+from millstream.runners.membership import Membership
 from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
+from millstream.runners.partition import Partition
 from millstream.runners.publish import AtLeastOnce, Names, Patience
 from millstream.runners.publishing import Publishing, publisher_builder
 from millstream.runners.quarantine import Quarantine
@@ -265,9 +266,9 @@ class Worker:
         ends: dict[Side, bool] = {}
         confirmed: dict[Side, int] = {}
         if isinstance(shard, LateShard):
-            ends = self._membership.at_ends(partition)
+            ends = self._membership.ends.reached(partition)
             overdue = shard.overdue(time.time_ns() // 1_000_000)
-            confirmed = self._membership.confirm_ends(partition, overdue)
+            confirmed = self._membership.ends.confirm(partition, overdue)
         elif records is None:
             return None
         now = time.time_ns() // 1_000_000

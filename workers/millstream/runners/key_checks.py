@@ -132,7 +132,7 @@ def _read_tail(consumer: Consumer, topic: str, partitions: int) -> tuple[list[Ke
             break  # nothing for that long: judge by what has come
         error = message.error()
         key, partition = message.key(), message.partition()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
             raise KafkaException(error)
         if error is not None:
             unfinished.discard(partition)

@@ -20,15 +20,15 @@ TELL_SECONDS: Final = 5.0
 BROKER_TIMEOUT_SECONDS = 10.0
 
 HOPELESS: Final = {
-    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - its public name
+    KafkaError._AUTO_OFFSET_RESET,
     KafkaError.OFFSET_OUT_OF_RANGE,
-    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - its public name
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - its public name
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.FENCED_INSTANCE_ID,
     # The client itself is dead, and says so once: of a static member whose name another has taken.
-    KafkaError._FATAL,  # noqa: SLF001 - its public name
+    KafkaError._FATAL,
 }
 """What no waiting mends. A topic that a broker does not know is not among it: right after it was
 made, or while a broker starts, brokers say so of topics that are there."""
@@ -128,7 +128,7 @@ class LogReader:
                 if message.offset() < self._stretch.end:
                     records.append(to_record(message))
                 self._position = message.offset() + 1
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            elif error.code() == KafkaError._PARTITION_EOF:
                 self._position = max(self._position, message.offset())
             elif error.fatal() or error.code() in HOPELESS:
                 raise Stop(

@@ -10,67 +10,29 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from millstream.core.late import LateShard
-from millstream.core.records import Output, Record, Side
+from millstream.core.records import Record, Side
 from millstream.core.shard import Shard
-from millstream.errors import DeadLetter, Stop
+from millstream.errors import Stop
 from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.committed import OWNER, committed_offsets
-from millstream.runners.kept import KeptStore
+from millstream.runners.ends import InputEnds
 from millstream.runners.logs_reader import HOPELESS, log_ends, to_record
+from millstream.runners.partition import Partition, Skips
 from millstream.runners.publish import Aborted, commit_offsets
 from millstream.runners.restore import ShardRestore
-from millstream.runners.restorer import NOTHING_RESTORED, Restored, Restorer
+from millstream.runners.restorer import Restorer
 
 log = logging.getLogger(__name__)
 
 GONE_SECONDS = 30.0
-CONFIRM_SECONDS = 1.0
-"""Between two questions to the broker whether a side is at its end; expiry is no sooner."""
 RETRY_SECONDS = 0.5
 """Between two tries at a restore."""
-Skips = dict[tuple[str, int], tuple[DeadLetter, Output | None]]
-
-
-@dataclass(slots=True)
-class Partition:
-    """One partition that the group gave to this worker."""
-
-    number: int
-    shard: Shard | None = None
-    """None while it is restored."""
-    restore: ShardRestore | None = None
-    kept: KeptStore | None = None
-    """Where its predictions wait; None before its first restore."""
-    skips: Skips = field(default_factory=dict)
-    positions: dict[Side, int] = field(default_factory=dict)
-    """Per side, the offset after the last record that a commit accounts for."""
-    fetched: dict[Side, int] = field(default_factory=dict)
-    """Per side, the offset after the last record that was fetched."""
-    ends: dict[Side, int] = field(default_factory=dict)
-    """Per side, the end of the log as last reported."""
-    paused: set[Side] = field(default_factory=set)
-    confirm_at: float = 0.0
-    """When the broker may be asked again whether a side is at its end, on the monotonic clock."""
-    latest: int = -1
-    """Kafka's timestamp (ms) of the last event worked off."""
-    restored: Restored = NOTHING_RESTORED
-    """What its last restore began from."""
-    committed_at: float = 0.0
-    """When its offsets were last committed, on the monotonic clock."""
-
-    def committed(self) -> None:
-        """All that it was worked off to is committed."""
-        if self.shard is not None:
-            self.shard.committed()
-        if self.kept is not None:
-            self.kept.committed(self.positions["events"])
 
 
 class Membership:
@@ -88,6 +50,7 @@ class Membership:
         self._topics: dict[Side, str] = {"events": restorer.settings.events.topic}
         if restorer.late:
             self._topics["labels"] = str(restorer.settings.labels.topic)
+        self.ends = InputEnds(consumer, self._topics)
         self._queue: deque[Partition] = deque()
         self._retry_at = 0.0
         self._failing_since = 0.0
@@ -317,7 +280,7 @@ class Membership:
         return records
 
     def _heed(self, message: Any, error: KafkaError) -> None:
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+        if error.code() == KafkaError._PARTITION_EOF:
             partition = self.partitions.get(message.partition())
             if partition is not None and partition.shard is not None:
                 side: Side = "events" if message.topic() == self._topics["events"] else "labels"
@@ -327,47 +290,6 @@ class Membership:
         if error.fatal() or error.code() in HOPELESS:
             raise Stop(f"{where}: {error.str()} ({error.name()})")
         log.warning("Kafka client", extra={"where": where, "reason": error.str()})
-
-    def at_ends(self, partition: Partition) -> dict[Side, bool]:
-        """Which sides have been taken to their present end.
-
-        That an end was reported is not enough: since then more may have been fetched, which waits
-        in the client's queue behind records of the other side.
-        """
-        return {
-            side: partition.ends[side] >= partition.fetched[side]
-            and self._known_end(partition, side) <= partition.ends[side]
-            for side in self._topics
-        }
-
-    def _known_end(self, partition: Partition, side: Side) -> int:
-        """The end of a log as of the last fetch, -1 where there was none yet."""
-        place = TopicPartition(self._topics[side], partition.number)
-        try:
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-        except KafkaException:
-            return -1
-        return int(high)
-
-    def confirm_ends(self, partition: Partition, sides: list[Side]) -> dict[Side, int]:
-        """When the broker said of these sides that nothing is to come, ms; asks it once a second.
-
-        What the last fetch said may be long ago: the worker may have been frozen or cut off.
-        """
-        confirmed: dict[Side, int] = {}
-        if not sides or time.monotonic() < partition.confirm_at:
-            return confirmed
-        for side in sides:
-            place = TopicPartition(self._topics[side], partition.number)
-            asked = time.time_ns() // 1_000_000
-            try:
-                _, end = self._consumer.get_watermark_offsets(place, timeout=CONFIRM_SECONDS)
-            except KafkaException:
-                continue  # not confirmed, so nothing expires; asked again in a second
-            if end <= max(partition.ends[side], partition.fetched[side]):
-                confirmed[side] = asked
-        partition.confirm_at = time.monotonic() + CONFIRM_SECONDS
-        return confirmed
 
     def hold_back(self, partition: Partition, limit: int) -> None:
         """Stop fetching a side that runs ahead of the other by more than `limit` records."""
@@ -392,8 +314,3 @@ class Membership:
             TopicPartition(self._topics[side], partition.number, offset, metadata=name)
             for side, offset in partition.positions.items()
         ]
-
-    def lag(self, partition: Partition, side: Side) -> int | None:
-        """Records of a side that are not yet worked off; None before the first fetch."""
-        end = self._known_end(partition, side)
-        return None if end < 0 else max(0, end - partition.positions[side])

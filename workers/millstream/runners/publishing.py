@@ -14,7 +14,8 @@ from millstream.health import Health
 from millstream.metrics import Metrics
 from millstream.runners.batch import Batch
 from millstream.runners.clients import producer_config, session_timeout_ms
-from millstream.runners.membership import Membership, Partition
+from millstream.runners.membership import Membership
+from millstream.runners.partition import Partition
 from millstream.runners.publish import (
     Aborted,
     AtLeastOnce,

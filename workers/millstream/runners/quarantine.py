@@ -17,7 +17,7 @@ from typing import Final
 from millstream.core.attempts import Attempt, Place
 from millstream.core.records import Side
 from millstream.core.shard import Shard
-from millstream.runners.membership import Partition, Skips
+from millstream.runners.partition import Partition, Skips
 from millstream.runners.snapshot_topic import ModelsTopic, NotWritten
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ RETRY_SECONDS: Final = 30.0
 # What a topic takes, its broker decides; the client must not be the one who refuses the original.
 _LARGEST_BYTES: Final = 1_000_000_000
 _FENCED: Final = {
-    KafkaError._FENCED,  # noqa: SLF001 - its public name
+    KafkaError._FENCED,
     KafkaError.PRODUCER_FENCED,
     KafkaError.INVALID_PRODUCER_EPOCH,
 }

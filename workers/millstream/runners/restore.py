@@ -352,8 +352,16 @@ class ShardRestore:
         shard.source = self._source
         if self._found and shard.latest is None:
             shard.latest = self._found.probed
+        self.restored = self._began_from(shard)
+        shard.announce(
+            [*notes, *self._topic_notes, *(note for _, note in self._new_skips.values() if note)]
+        )
+        self.shard = shard
+        self._report(shard)
+
+    def _began_from(self, shard: Shard) -> Restored:
         about = self._found.about if self._found else None
-        self.restored = Restored(
+        return Restored(
             about.learned if about else 0,
             about.positions if about else {},
             Kept.of(self._snapshots),
@@ -361,10 +369,8 @@ class ShardRestore:
             self._source.model_version,
             self._notes.attempt,
         )
-        shard.announce(
-            [*notes, *self._topic_notes, *(note for _, note in self._new_skips.values() if note)]
-        )
-        self.shard = shard
+
+    def _report(self, shard: Shard) -> None:
         replayed = self._restorer.reader.records_read - self._read_before
         seconds = time.monotonic() - self._began
         self._restorer.metrics.observe_restore(self.partition, replayed, seconds)

@@ -21,7 +21,7 @@ from millstream.core.snapshot import About, BadSnapshot
 from millstream.core.snapshot_log import Pointer
 from millstream.metrics import Metrics
 from millstream.runners.logs_reader import log_bounds
-from millstream.runners.membership import Partition
+from millstream.runners.partition import Partition
 from millstream.runners.restorer import Restorer
 from millstream.runners.snapshot_topic import NotWritten
 from millstream.runners.snapshot_writer import Kept, SnapshotWriter

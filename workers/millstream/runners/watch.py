@@ -76,7 +76,7 @@ class Watch:
                 max(0.0, time.time() - partition.latest / 1000) if partition.latest > 0 else 0.0
             )
             for side in partition.positions:
-                records = membership.lag(partition, side)
+                records = membership.ends.lag(partition, side)
                 if records is not None:
                     # How old the last event worked off is; nothing is late where nothing waits.
                     self._metrics.set_lag(side, partition.number, records, behind if records else 0)

@@ -65,7 +65,7 @@ def wrap(
             return IncrementalSklearn(model, spec.classes, feature_names)
         return StaticSklearn(model, feature_names)
     traits = traits or probe(model, feature_names)
-    supervised = bool(model._supervised)  # noqa: SLF001 (River's own way to ask)
+    supervised = bool(model._supervised)
     _check_labels(type(model).__name__, spec, supervised=supervised, labelled=labelled)
     return river_learner(
         model,

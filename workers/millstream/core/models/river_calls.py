@@ -39,7 +39,7 @@ def answering(model: Any, method: str) -> Callable[[Features], Any]:
 
 def learning(model: Any) -> Learn:
     """A model's `learn_one`; an unsupervised one is not shown the label."""
-    supervised = bool(model._supervised)  # noqa: SLF001 (River's own way to ask)
+    supervised = bool(model._supervised)
     steps = _usual_steps(model)
     if steps is None:
         learn_one: Callable[..., None] = model.learn_one
@@ -77,7 +77,7 @@ def _usual_steps(model: Any) -> list[Any] | None:
     usual = all(
         isinstance(step, base.Transformer)
         and not isinstance(step, TransformerUnion | base.AnomalyFilter)
-        and not step._supervised  # noqa: SLF001 (River's own way to ask)
+        and not step._supervised
         for step in transformers
     )
     unusual_end = isinstance(final, base.Transformer | base.AnomalyFilter | Pipeline)

@@ -59,7 +59,7 @@ def river_kind(model: Any) -> Kind:
     for types, why in _REFUSED:
         if isinstance(final, types):
             raise SettingsError(f"model: {name} cannot answer events by itself: it {why}")
-    if isinstance(final, base.AnomalyFilter) and final._supervised:  # noqa: SLF001 (River's own way)
+    if isinstance(final, base.AnomalyFilter) and final._supervised:
         raise SettingsError(
             f"model: {name} filters by a supervised detector, which scores a label that is not "
             "known when an event comes"

@@ -49,8 +49,8 @@ class RiverLearner:
         self.model = model
         self.learns = learns
         self.predict_changes_state = predict_changes_state
-        self.supervised = bool(model._supervised)  # noqa: SLF001 (River's own way to ask)
-        self.binary = self.kind == "classifier" and not model._multiclass  # noqa: SLF001
+        self.supervised = bool(model._supervised)
+        self.binary = self.kind == "classifier" and not model._multiclass
         self._learn_by(model)
         self._untaught = spare is not None
         self._predict_by(model if spare is None else spare)
@@ -129,7 +129,7 @@ class RiverLearner:
 
 
 def _learn_step(step: Any, features: Any, label: Label | None) -> None:
-    if step._supervised:  # noqa: SLF001
+    if step._supervised:
         step.learn_one(features, label)
     else:
         step.learn_one(features)
@@ -144,16 +144,16 @@ def _learn_first_steps(pipeline: Pipeline, features: Any, label: Label | None) -
     for step in first_steps(pipeline):
         if isinstance(step, base.AnomalyFilter):
             _learn_step(step, features, label)
-            scored = (features, label) if step._supervised else (features,)  # noqa: SLF001
+            scored = (features, label) if step._supervised else (features,)
             if step.classify(step.score_one(*scored)):
                 return False
         elif not isinstance(step, base.Transformer):  # River learns it and transforms nothing
             _learn_step(step, features, label)
         else:
             parts = step.transformers.values() if isinstance(step, TransformerUnion) else [step]
-            supervised: list[Any] = [part for part in parts if part._supervised]  # noqa: SLF001
+            supervised: list[Any] = [part for part in parts if part._supervised]
             for part in parts:
-                if not part._supervised:  # noqa: SLF001
+                if not part._supervised:
                     part.learn_one(features)
             before, features = features, step.transform_one(features)
             for part in supervised:

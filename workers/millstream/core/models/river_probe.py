@@ -59,7 +59,7 @@ def _has(model: Any, method: str, names: tuple[str, ...]) -> bool:
         getattr(copy.deepcopy(model), method)(_features(names, 0))
     except NotImplementedError:
         return False
-    except Exception:  # noqa: BLE001 (it does something; made-up features need not be to its liking)
+    except Exception:  # noqa: BLE001 - it does something; made-up features need not be to its liking
         return True
     return True
 

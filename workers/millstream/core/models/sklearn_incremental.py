@@ -88,7 +88,7 @@ class IncrementalSklearn(SklearnLearner):
 
     def learn_transformed(
         self,
-        features: Features,  # noqa: ARG002
+        features: Features,
         transformed: Features,
         label: Label | None,
     ) -> None:

@@ -89,7 +89,7 @@ class SklearnLearner:
         """Never: what is not fitted knows that by itself."""
         return False
 
-    def replace_model(self, model: Any, *, untaught: bool) -> None:  # noqa: ARG002
+    def replace_model(self, model: Any, *, untaught: bool) -> None:
         """Go on with `model`."""
         self.model = model
 
@@ -158,7 +158,7 @@ class SklearnLearner:
             labels = self.model.predict(matrix)
         classes = self.model.classes_.tolist()
         return [
-            {"prediction": label, "probabilities": dict(zip(classes, row))}  # noqa: B905 (slower)
+            {"prediction": label, "probabilities": dict(zip(classes, row))}  # noqa: B905 - slower
             for label, row in zip(labels.tolist(), probabilities.tolist(), strict=True)
         ]
 
@@ -199,15 +199,15 @@ class StaticSklearn(SklearnLearner):
         if isinstance(answers[0]["prediction"], list):
             raise SettingsError(f"model: {type(estimator).__name__} has several targets per event")
 
-    def learn(self, features: Features, label: Label | None) -> None:  # noqa: ARG002
+    def learn(self, features: Features, label: Label | None) -> None:
         """Never called: a static model does not learn."""
         raise TypeError("a static model does not learn")
 
     def learn_transformed(
         self,
-        features: Features,  # noqa: ARG002
-        transformed: Features,  # noqa: ARG002
-        label: Label | None,  # noqa: ARG002
+        features: Features,
+        transformed: Features,
+        label: Label | None,
     ) -> None:
         """Never called: a static model does not learn."""
         raise TypeError("a static model does not learn")

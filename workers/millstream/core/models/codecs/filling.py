@@ -10,7 +10,7 @@ What a later River has added to a class keeps the value that the fresh model has
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Filler:
         if type(node) is not list:
             return node
         tag, *parts = node
-        fill = _FILL.get(tag)
+        fill = self._FILL.get(tag)
         return scalar_from_json(tag, parts) if fill is None else fill(self, parts, at)
 
     def _keep(self, made: Any) -> Any:
@@ -100,7 +100,7 @@ class Filler:
         if type(node) is not list:
             return node
         there = dict.get(at, key, _MISSING)
-        if there is _MISSING and make is not None and node[0] in _FILL:
+        if there is _MISSING and make is not None and node[0] in self._FILL:
             there = make()
         return self.put(node, there)
 
@@ -197,22 +197,21 @@ class Filler:
         made.set_state((kind, words, position, has_gauss, self.put(gauss)))
         return made
 
+    _FILL: ClassVar[dict[str, Callable[["Filler", list[Any], Any], Any]]] = {
+        "d": _dict,
+        "v": _vector,
+        "l": _list,
+        "t": _tuple,
+        "s": _set,
+        "q": _deque,
+        "o": _object,
+        "x": _opaque,
+        "a": _array,
+        "g": _random,
+        "c": _code,
+        "r": _again,
+    }
+
 
 def _same(one: Any, other: Any) -> bool:
     return one is other or (type(one) is type(other) and type(one) is not float and one == other)
-
-
-_FILL: Final[dict[str, Callable[[Filler, list[Any], Any], Any]]] = {
-    "d": Filler._dict,  # noqa: SLF001 (a table of this file's own methods)
-    "v": Filler._vector,  # noqa: SLF001
-    "l": Filler._list,  # noqa: SLF001
-    "t": Filler._tuple,  # noqa: SLF001
-    "s": Filler._set,  # noqa: SLF001
-    "q": Filler._deque,  # noqa: SLF001
-    "o": Filler._object,  # noqa: SLF001
-    "x": Filler._opaque,  # noqa: SLF001
-    "a": Filler._array,  # noqa: SLF001
-    "g": Filler._random,  # noqa: SLF001
-    "c": Filler._code,  # noqa: SLF001
-    "r": Filler._again,  # noqa: SLF001
-}

@@ -21,7 +21,7 @@ The copy is made of scalars, which cannot change, and of nodes: tuples that begi
 | `("r", number)` | an object met before: the one with this number |
 
 Numbers are given to whatever can change, in the order of the first visits.
-"""  # noqa: E501 (a table's rows cannot be broken)
+"""  # noqa: E501 - a table's rows cannot be broken
 
 import gc
 from collections import Counter, OrderedDict, defaultdict, deque
