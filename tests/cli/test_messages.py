@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from millstream.cli.messages import Mapper, encode
-from millstream.cli.sources import Row
 from millstream.errors import Stop
+from millstream.messages import Mapper, encode
+from millstream.sources import Row
 from tests.cli.conftest import build, delayed, inline
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from millstream.cli.sources import Row, open_source
 from millstream.errors import Stop
+from millstream.sources import Row, open_source
 
 
 def rows(name: object) -> list[Row]:

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -226,11 +228,23 @@ def load_settings(path: Path) -> Settings:
     """
     document = read_file(path)
     merge(document, _environment())
-    resolve_files(document, path.parent, str(path))
+    return _validated(document, path.parent, str(path))
+
+
+def make_settings(document: Mapping[str, Any], folder: Path = Path()) -> Settings:
+    """Settings from what a YAML file would hold; the environment is not asked.
+
+    Paths in it are relative to `folder`. Raises `SettingsError`: a sentence for each problem.
+    """
+    return _validated(deepcopy(dict(document)), folder, "settings")
+
+
+def _validated(document: dict[str, Any], folder: Path, origin: str) -> Settings:
+    resolve_files(document, folder, origin)
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        raise SettingsError(sentences(error, Settings, str(path))) from None
+        raise SettingsError(sentences(error, Settings, origin)) from None
 
 
 def failpoint() -> str | None:

@@ -16,18 +16,18 @@ from river import compose, datasets, evaluate, linear_model, metrics, optim, pre
 from millstream import logs
 from millstream.cli.common import console
 from millstream.cli.demo_score import Score, screen
-from millstream.cli.messages import Mapper, encode
 from millstream.cli.publish import Publisher
-from millstream.cli.sources import open_source
 from millstream.cli.topics import create_topics, plan_topics
 from millstream.errors import Stop
 from millstream.health import Health
 from millstream.loading import learner_factory
+from millstream.messages import Mapper, encode
 from millstream.metrics import Metrics
 from millstream.runners.clients import reader_config
 from millstream.runners.confluent import Worker
 from millstream.runners.topics import connect, list_topics, needed_topics, require_topics
 from millstream.settings import LogSettings, Settings
+from millstream.sources import open_source
 
 _MODEL: Final = (
     "preprocessing.StandardScaler() | linear_model.LogisticRegression(optimizer=optim.SGD(.005))"

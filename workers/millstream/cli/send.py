@@ -12,13 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from millstream.cli.common import SettingsFile, console, load_for_command
-from millstream.cli.messages import Mapper, Message, encode
 from millstream.cli.publish import Publisher
-from millstream.cli.sources import Source, open_source
 from millstream.core.spec import Milliseconds
 from millstream.errors import EXIT_INTERRUPTED, SettingsError, Stop
+from millstream.messages import Mapper, Message, encode
 from millstream.runners.topics import TopicsNotReady, connect, describe
 from millstream.settings import Settings
+from millstream.sources import Source, open_source
 
 
 def send(

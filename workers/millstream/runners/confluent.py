@@ -11,7 +11,6 @@ at once, a busy one commits ever larger batches. There is no timer. Where a batc
 are thrown away and restored from their logs, and the same records come again.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,13 +21,14 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.core.late import LateShard
 from millstream.core.models.learner import Learner
-from millstream.core.outputs import SMALL_BYTES, skip_note
+from millstream.core.outputs import SMALL_BYTES
 from millstream.core.records import Outcome, Record, Side
 from millstream.errors import Restore, SettingsError, Stop
 from millstream.health import Health
 from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.batch import Batch
+from millstream.runners.broken import Broken
 from millstream.runners.clients import consumer_config, producer_config, reader_config
 from millstream.runners.membership import Membership
 from millstream.runners.outage import Outage
@@ -55,13 +55,10 @@ from millstream.settings import Settings
 from millstream.stores import new_store
 from millstream.stores.snapshot_files import SnapshotFiles
 
-log = logging.getLogger(__name__)
-
 IDLE_WAIT_SECONDS: Final = 0.1
 """How long the loop waits for a message; also how soon it sees a signal or an expiry."""
 BUSY_WAIT_SECONDS: Final = 0.01
 RESTORE_SLICE_SECONDS: Final = 0.1
-MAX_BROKEN_IN_A_ROW: Final = 10
 ATTEMPT_SECONDS: Final = 5.0
 """How long to wait for a note of what is worked on; see `quarantine`."""
 PIECE_RECORDS: Final = 64
@@ -96,7 +93,7 @@ class Worker:
         )
         self._pace = Pace(settings.batch)
         self._watch = Watch(settings.dead_letters, self._names.dead_letters, metrics, health)
-        self._broken_in_a_row = 0
+        self._broken = Broken()
         self._one_by_one = False
 
     def stop(self) -> None:
@@ -286,7 +283,7 @@ class Worker:
             share.partition.skips.clear()
             share.partition.committed()
             if share.counts.get(("learned",)):
-                self._broken_in_a_row = 0
+                self._broken.learned()
         self._watch.after_commit(batch)
 
     def _abandon(self, batch: Batch, messages: list[Any]) -> None:
@@ -299,20 +296,6 @@ class Worker:
 
     def _restore_without(self, partition: Partition, broken: Restore) -> None:
         """The model broke in the middle of learning: restore it, and leave that example out."""
-        log.warning(
-            "the model raised while it learned: restored without this record",
-            extra={"partition": partition.number, "side": broken.side,
-                   "offset": broken.offset, "reason": broken.skip.detail},
-        )  # fmt: skip
-        self._broken_in_a_row += 1
-        if self._broken_in_a_row >= MAX_BROKEN_IN_A_ROW:
-            raise Stop(
-                f"the model raised {broken.skip.detail} on {self._broken_in_a_row} examples and "
-                f"learned none in between, the last of them at offset {broken.offset} of partition "
-                f"{partition.number} of events: do its features and labels suit it?"
-            )
+        skips = self._broken.skip(partition.number, broken)
         self._pace.be_careful()
-        note = None
-        if broken.side == "events":
-            note = skip_note(partition.number, broken.offset, broken.skip)
-        self._membership.restart(partition, {(broken.side, broken.offset): (broken.skip, note)})
+        self._membership.restart(partition, skips)

@@ -163,6 +163,18 @@ def log_bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int
     return earliest.result().offset, latest.result().offset
 
 
+class KafkaLogs(LogReader):
+    """A reader that also knows where logs begin and end."""
+
+    def __init__(self, admin: AdminClient, config: dict[str, object]) -> None:
+        super().__init__(config)
+        self._admin = admin
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """As `log_bounds`."""
+        return log_bounds(self._admin, topic, partition)
+
+
 def log_ends(admin: AdminClient, places: Sequence[TopicPartition]) -> list[TopicPartition]:
     """The same places with the offset after the last record, or 0 where no broker tells.
 

@@ -18,9 +18,9 @@ from millstream.core.snapshot_log import SnapshotLog, is_snapshot
 from millstream.errors import DeadLetter, Restore, Stop
 from millstream.runners import failpoints
 from millstream.runners.kept import KeptStore
-from millstream.runners.logs_reader import Stretch, log_bounds
+from millstream.runners.logs_reader import Stretch
 from millstream.runners.restore_snapshot import Found, Search
-from millstream.runners.restorer import Restored, Restorer
+from millstream.runners.restorer import Restored, RestoreParts
 from millstream.runners.snapshot_writer import Kept
 from millstream.runners.topics_note import topics_changed
 
@@ -34,7 +34,7 @@ class ShardRestore:
 
     def __init__(
         self,
-        restorer: Restorer,
+        restorer: RestoreParts,
         partition: int,
         committed: Mapping[Side, int | None],
         committed_by: int | None,
@@ -121,7 +121,7 @@ class ShardRestore:
 
     def _open(self, topic: str, sink: Callable[[Record], None], start: int = 0) -> None:
         """Read a log to its end, from its beginning or from `start`."""
-        low, end = log_bounds(self._restorer.admin, topic, self.partition)
+        low, end = self._restorer.reader.bounds(topic, self.partition)
         if low > start > 0:
             self._lost(topic, start, low, "the state of the last snapshot")
         if start > end:
@@ -199,7 +199,7 @@ class ShardRestore:
         owners = self._owners = self._claims.owners(self._committed_by)
         if self._restorer.owner_log is None:
             return  # a command that only looks: who owns the partition goes on doing so
-        owner = max(self._claims.newest() + 1, time.time_ns() // 1_000_000)
+        owner = max(self._claims.newest() + 1, self._restorer.clock())
         self._restorer.owner_log.claim(self.partition, owner, max(owners))
         failpoints.reach("after_claim")
         self._owners = owners | {owner}
@@ -251,7 +251,7 @@ class ShardRestore:
 
     def _first_there(self, start: int) -> int:
         """Where the replay of events begins: at `start`, if they are still there."""
-        low, _ = log_bounds(self._restorer.admin, self._source.events, self.partition)
+        low, _ = self._restorer.reader.bounds(self._source.events, self.partition)
         if low > start:
             rejected = self._search.rejected if self._search else ""
             why = f" (a snapshot was passed over: {rejected})" if rejected else ""
@@ -298,7 +298,7 @@ class ShardRestore:
 
     def _position(self, side: Side, topic: str) -> int:
         """Where to go on: the committed offset, else what the outputs say, else the setting."""
-        low, high = log_bounds(self._restorer.admin, topic, self.partition)
+        low, high = self._restorer.reader.bounds(topic, self.partition)
         position = self._committed.get(side)
         if position is None:
             position = self._positions.next[side] or (

@@ -1,5 +1,6 @@
 """What all restores of a worker share."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
@@ -13,7 +14,7 @@ from millstream.core.outputs import Source
 from millstream.core.waiting import MemoryStore, WaitingStore
 from millstream.metrics import Metrics
 from millstream.runners.kept import KeptStore
-from millstream.runners.logs_reader import LogReader
+from millstream.runners.logs_reader import KafkaLogs, Stretch
 from millstream.runners.restore_snapshot import Opener
 from millstream.runners.snapshot_writer import Kept
 from millstream.settings import Settings
@@ -25,6 +26,28 @@ class OwnerLog(Protocol):
 
     def claim(self, partition: int, owner: int, after: int) -> None:
         """Append an owner record to `examples`, and wait until it is there."""
+
+
+class Logs(Protocol):
+    """Where a restore reads: the logs of all partitions, one stretch at a time."""
+
+    records_read: int
+    """So many in all."""
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset, and the offset after the last record that was ever written."""
+
+    def open(self, stretch: Stretch) -> None:
+        """Begin with a stretch."""
+
+    def done(self) -> bool:
+        """Whether it is read to its end."""
+
+    def step(self, timeout: float) -> None:
+        """Read a piece of it, waiting for at most `timeout` seconds; raises `Stop`."""
+
+    def close(self) -> None:
+        """Let go of the stretch."""
 
 
 class Told(NamedTuple):
@@ -57,32 +80,37 @@ class Restored:
 NOTHING_RESTORED: Final = Restored(0, {}, Kept(), {})
 
 
-class Restorer:
-    """What all restores of a worker share."""
+def wall_clock() -> int:
+    """The time of day, ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class RestoreParts:
+    """What all restores of a worker share, wherever its logs are."""
 
     def __init__(
         self,
         settings: Settings,
         build_learner: Callable[[], Learner],
-        admin: AdminClient,
-        reader_config: dict[str, Any],
+        logs: Logs,
         owner_log: OwnerLog | None,
         told: Told,
         metrics: Metrics,
         build_store: Callable[[], WaitingStore] = MemoryStore,
+        clock: Callable[[], int] = wall_clock,
     ) -> None:
         """`owner_log` is None where transactions fence the old owner, and for who only looks.
 
-        `build_store` makes the place where a partition's predictions wait.
+        `build_store` makes the place where a partition's predictions wait; `clock` tells ms.
         """
         self.settings = settings
         self.build_learner = build_learner
-        self.admin = admin
         self.owner_log = owner_log
+        self.clock = clock
         self.claims = owner_log is not None
         self._build_store = build_store
         self.told = told
-        self.reader = LogReader(reader_config)
+        self.reader = logs
         self.late = settings.labels.source == "topic" and settings.model.learn
         probe = build_learner()
         self.folds_events = probe.learns and not self.late
@@ -121,3 +149,23 @@ class Restorer:
             max_bytes=self.told.max_bytes,
             features=settings.predictions.features,
         )
+
+
+class Restorer(RestoreParts):
+    """The same, for logs on Kafka."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        build_learner: Callable[[], Learner],
+        admin: AdminClient,
+        reader_config: dict[str, Any],
+        owner_log: OwnerLog | None,
+        told: Told,
+        metrics: Metrics,
+        build_store: Callable[[], WaitingStore] = MemoryStore,
+    ) -> None:
+        """`reader_config`: of a consumer outside of the group; see `RestoreParts` for the rest."""
+        self.admin = admin
+        logs = KafkaLogs(admin, reader_config)
+        super().__init__(settings, build_learner, logs, owner_log, told, metrics, build_store)

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import Final
+from typing import Final, Protocol
 
 from millstream.core.models.codecs import Captured
 from millstream.core.models.learner import Features, Learner
+from millstream.core.records import Output
 from millstream.core.snapshot import About, finish, unseal
 from millstream.core.snapshot_log import (
     Pointer,
@@ -18,7 +19,7 @@ from millstream.core.snapshot_log import (
     taken_at,
 )
 from millstream.runners import failpoints
-from millstream.runners.snapshot_topic import ModelsTopic, NotWritten
+from millstream.runners.snapshot_topic import NotWritten
 from millstream.settings import SnapshotSettings
 from millstream.stores.snapshot_files import SnapshotFiles
 
@@ -43,13 +44,23 @@ class Kept:
         return cls(log.pointers()[::-1], log.orphans())
 
 
+class Models(Protocol):
+    """The models topic, as far as it takes snapshots; see `snapshot_topic.ModelsTopic`."""
+
+    def write(self, partition: int, outputs: Iterable[Output]) -> None:
+        """Write records and wait until they are there. Raises NotWritten."""
+
+    def close(self) -> None:
+        """Let go of the broker."""
+
+
 class SnapshotWriter:
     """Where the settings say that snapshots go."""
 
     def __init__(
         self,
         settings: SnapshotSettings,
-        topic: ModelsTopic,
+        topic: Models,
         files: SnapshotFiles | None,
         build_learner: Callable[[], Learner],
     ) -> None:

@@ -22,7 +22,7 @@ from millstream.core.snapshot_log import Pointer
 from millstream.metrics import Metrics
 from millstream.runners.logs_reader import log_bounds
 from millstream.runners.partition import Partition
-from millstream.runners.restorer import Restorer
+from millstream.runners.restorer import RestoreParts, Restorer, wall_clock
 from millstream.runners.snapshot_topic import NotWritten
 from millstream.runners.snapshot_writer import Kept, SnapshotWriter
 from millstream.settings import SnapshotSettings
@@ -180,39 +180,14 @@ class Snapshots:
         except CannotCaptureError as error:
             self._failed(partition.number, track, error)
             return
-        about = self._about(partition, shard)
+        about = about_now(self._restorer, partition, shard, wall_clock())
         probe = None if shard.latest is None else dict(shard.latest)
         track.pause = time.monotonic() - began
         self._metrics.observe_stage("snapshot", track.pause)
         track.learned = shard.learned
-        track.positions = _copy(partition)
+        track.positions = dict(about.positions)
         track.due_at = began + self._settings.every / 1000
         track.job = self._pool.submit(self._writer.write, captured, about, probe, track.kept)
-
-    def _about(self, partition: Partition, shard: Shard) -> About:
-        restorer = self._restorer
-        logs: dict[str, int] = {}
-        marks: list[list[int]] = []
-        claims: dict[str, int] = {}
-        if isinstance(shard, LateShard):
-            needed = shard.marks.needed(shard.join)
-            marks = [list(mark) for mark in needed]
-            logs = {"predictions": needed[0].predictions, "examples": needed[0].examples}
-            claims = partition.restored.claims
-        return About(
-            app=restorer.settings.app,
-            partition=partition.number,
-            positions=_copy(partition),
-            logs=logs,
-            topic_ids=restorer.told.topic_ids,
-            learned=shard.learned,
-            model_version=partition.restored.version,
-            model=described(restorer.settings.model),
-            versions=restorer.versions,
-            created_at=time.time_ns() // 1_000_000,
-            marks=marks,
-            claims=claims,
-        )
 
     def _collect(self, number: int, track: _Track) -> None:
         """Report a snapshot that is done."""
@@ -245,5 +220,27 @@ class Snapshots:
         )
 
 
-def _copy(partition: Partition) -> dict[str, int]:
-    return {side: offset for side, offset in partition.positions.items()}  # noqa: C416 - to str
+def about_now(restorer: RestoreParts, partition: Partition, shard: Shard, created_at: int) -> About:
+    """What a snapshot of a shard says of itself; `created_at` in ms."""
+    logs: dict[str, int] = {}
+    marks: list[list[int]] = []
+    claims: dict[str, int] = {}
+    if isinstance(shard, LateShard):
+        needed = shard.marks.needed(shard.join)
+        marks = [list(mark) for mark in needed]
+        logs = {"predictions": needed[0].predictions, "examples": needed[0].examples}
+        claims = partition.restored.claims
+    return About(
+        app=restorer.settings.app,
+        partition=partition.number,
+        positions={side: offset for side, offset in partition.positions.items()},  # noqa: C416 - to str
+        logs=logs,
+        topic_ids=restorer.told.topic_ids,
+        learned=shard.learned,
+        model_version=partition.restored.version,
+        model=described(restorer.settings.model),
+        versions=restorer.versions,
+        created_at=created_at,
+        marks=marks,
+        claims=claims,
+    )

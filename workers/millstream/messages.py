@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from millstream.cli.sources import INTEGERS, Row
 from millstream.core.spec import AllBut
 from millstream.errors import Stop
 from millstream.settings import Settings
+from millstream.sources import INTEGERS, Row
 
 _PER_MS = {"s": 1e-3, "ms": 1, "us": 1_000, "ns": 1_000_000}
 _MISSING = object()
@@ -64,7 +64,7 @@ class Mapper:
 
     def message(self, row: Row) -> Message:
         """Event and label of a row; raises Stop where it has no id or no label to send."""
-        event = self._nested(row.fields) if row.flat else row.fields
+        event = self.nested(row.fields) if row.flat else row.fields
         self._records += 1
         identity = self._identify(event)
         key = get(event, self._key) if self._key else identity
@@ -76,14 +76,14 @@ class Mapper:
             if label is None:
                 label = take(event, self._label)
             if label is _MISSING or label is None:
-                return Message(_text(key), event, None)
+                return Message(key_of(key), event, None)
             answer: dict[str, Any] = {}
             put(answer, self._label_id, identity)
             put(answer, self._label, label)
-            return Message(_text(key), event, answer)
+            return Message(key_of(key), event, answer)
         if label is not None and self._events.label:
             put(event, self._events.label, label)
-        return Message(_text(key), event, None)
+        return Message(key_of(key), event, None)
 
     def stamp(self, message: Message, event_ms: int) -> None:
         """Write an event's time where the settings map one and the source has none."""
@@ -100,7 +100,8 @@ class Mapper:
                 round(label_ms * _PER_MS[self._labels.timestamp_unit]),
             )
 
-    def _nested(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+    def nested(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Columns at the paths that the settings name."""
         nested: dict[str, Any] = {}
         for column, value in columns.items():
             if value is not None:
@@ -145,7 +146,8 @@ def encode(value: dict[str, Any]) -> bytes:
 
 
 def _dump(value: Any) -> bytes:
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    option = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    return orjson.dumps(value, default=_plain, option=option)
 
 
 def _rounded(value: Any) -> Any:
@@ -184,9 +186,12 @@ def take(fields: dict[str, Any], path: str) -> Any:
     return owner.pop(last, _MISSING) if isinstance(owner, dict) else _MISSING
 
 
-def _text(key: Any) -> bytes:
+def key_of(key: Any) -> bytes:
+    """An id, or a field's value, as the key of a message."""
     if type(key) is int:  # of any size
         return str(key).encode()
+    if isinstance(key, bytes):
+        return key
     return key.encode() if isinstance(key, str) else encode(key)
 
 

@@ -1,4 +1,4 @@
-"""Where `millstream send` takes its records from: a file, stdin, or a River data set."""
+"""Where records come from that are no messages yet: a file, stdin, or a River data set."""
 
 import csv
 import json
