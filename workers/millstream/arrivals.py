@@ -73,6 +73,16 @@ class Clock:
         return self.now
 
 
+def require_json(settings: Settings, side: Side) -> None:
+    """Raise `SettingsError` where fields cannot be made a message, as a codec reads those."""
+    codec = settings.events.codec if side == "events" else settings.labels.codec
+    if codec is not None:
+        raise SettingsError(
+            f"{side}.codec is {codec}, which says how to read a message and not how to write one: "
+            "give messages as bytes"
+        )
+
+
 def rows(source: Source, mapper: Mapper) -> Iterator[Row]:
     """The records of a source. Raises Stop where it cannot be read."""
     if isinstance(source, str | PathLike):
@@ -105,6 +115,9 @@ def delayed(
             f"labels.from is {settings.labels.source} in these settings, so no labels come later: "
             "leave out when they come, or set labels.from: topic"
         )
+    require_json(settings, "events")
+    if after is not None or delay is not None:
+        require_json(settings, "labels")
     if after is not None and delay is not None:
         raise SettingsError("labels come so many events or so long after their own, not both")
     mapper = Mapper(settings, key)
@@ -141,6 +154,8 @@ def merged(
 
     At equal times the label comes first, as in the worker.
     """
+    require_json(settings, "events")
+    require_json(settings, "labels")
     for side, section in (("events", settings.events), ("labels", settings.labels)):
         if section.timestamp is None:
             raise SettingsError(

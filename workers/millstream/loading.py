@@ -12,6 +12,7 @@ from typing import Any
 import joblib
 from river.compose import Pipeline, TransformerUnion
 
+from millstream.core.decoding import Codec
 from millstream.core.labels import unlearnable
 from millstream.core.models import expression
 from millstream.core.models.build import is_sklearn, wrap
@@ -56,11 +57,18 @@ def learner_factory(settings: Settings) -> Callable[[], Learner]:
 
     Raises SettingsError where they do not fit, as well as for what `load_model` raises it for.
     """
+    for setting, codec in (
+        ("events.codec", settings.events.codec),
+        ("labels.codec", settings.labels.codec),
+    ):
+        if codec is not None:
+            load_codec(codec, setting)
     make = load_model(settings.model)
     features = settings.events.features
     names = features if isinstance(features, tuple) else None
     model = make()
-    traits = None if is_sklearn(model) else probe(model, names)
+    other = is_sklearn(model) or isinstance(model, Learner)
+    traits = None if other else probe(model, names)
 
     made = _made(settings.model, make)
 
@@ -152,13 +160,17 @@ def _defined(spec: ModelSpec) -> Any:
     return _call_factory(spec.factory or "")
 
 
-def _call_factory(reference: str) -> Any:
-    """Call the user's `package.module:function`."""
+def load_codec(reference: str, setting: str = "events.codec") -> Codec:
+    """The codec `package.module:function`. Raises SettingsError where it is not there."""
+    codec: Codec = _function(setting, reference)
+    return codec
+
+
+def _function(setting: str, reference: str) -> Callable[..., Any]:
+    """The user's `package.module:function`."""
     module_name, _, function_name = reference.partition(":")
     if not module_name or not function_name.isidentifier():
-        raise SettingsError(
-            f"model.factory: {reference!r} is not of the form package.module:function"
-        )
+        raise SettingsError(f"{setting}: {reference!r} is not of the form package.module:function")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -170,15 +182,21 @@ def _call_factory(reference: str) -> Any:
             else f"it needs {missing}, which has to be installed"
         )
         raise SettingsError(
-            f"model.factory: {module_name} cannot be imported ({_told(error)}): {remedy}"
+            f"{setting}: {module_name} cannot be imported ({_told(error)}): {remedy}"
         ) from error
     except Exception as error:
         raise SettingsError(
-            f"model.factory: {module_name} cannot be imported ({_told(error)})"
+            f"{setting}: {module_name} cannot be imported ({_told(error)})"
         ) from error
-    function = getattr(module, function_name, None)
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):
-        raise SettingsError(f"model.factory: {module_name} has no function {function_name}")
+        raise SettingsError(f"{setting}: {module_name} has no function {function_name}")
+    return function
+
+
+def _call_factory(reference: str) -> Any:
+    """Call the user's `package.module:function`."""
+    function = _function("model.factory", reference)
     try:
         model = function()
     except Exception as error:
@@ -186,7 +204,7 @@ def _call_factory(reference: str) -> Any:
     if isinstance(model, type) or not (hasattr(model, "learn_one") or hasattr(model, "predict")):
         raise SettingsError(
             f"model.factory: {reference} returned {_article(model)}, not a model: let it return a "
-            "River model or a scikit-learn estimator"
+            "River model, a scikit-learn estimator or a millstream.BaseLearner"
         )
     return model
 

@@ -15,13 +15,22 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from millstream.arrivals import BEGIN_MS, Arrival, Clock, Source, delayed, merged, rows
-from millstream.core.fields import decode
+from millstream.arrivals import (
+    BEGIN_MS,
+    Arrival,
+    Clock,
+    Source,
+    delayed,
+    merged,
+    require_json,
+    rows,
+)
+from millstream.core.decoding import decoder
 from millstream.core.letters import our_headers
 from millstream.core.records import Record, Side
 from millstream.core.spec import Milliseconds
 from millstream.errors import DeadLetter, SettingsError
-from millstream.loading import learner_factory
+from millstream.loading import learner_factory, load_codec
 from millstream.messages import Mapper, encode, key_of, put
 from millstream.runners.memory import MemoryWorker
 from millstream.runners.memory_logs import MemoryLogs
@@ -84,6 +93,10 @@ class Memory:
         self.worker = MemoryWorker(self.settings, self._build, MemoryLogs(partitions))
         """What is behind it: its topics are `worker.logs`."""
         self._clock = Clock(self.settings)
+        self._decode = {
+            "events": decoder(self.settings.events.codec, load_codec),
+            "labels": decoder(self.settings.labels.codec, load_codec),
+        }
 
     # -- one by one -------------------------------------------------------------------------------
 
@@ -99,8 +112,9 @@ class Memory:
         would stop.
         """
         if isinstance(event, bytes):
-            value, own_key, document = event, b"", _document(event)
+            value, own_key, document = event, b"", self._document("events", event)
         else:
+            require_json(self.settings, "events")
             mapper = Mapper(self.settings, first_id=self._sent() + 1)
             (row,) = rows([event], mapper)
             message = mapper.message(row)
@@ -119,6 +133,7 @@ class Memory:
         self, identity: str | int, label: Any, *, key: Key | None = None, at: int | None = None
     ) -> None:
         """Send the label of an event on the topic of labels; `key` and `at` as in `predict`."""
+        require_json(self.settings, "labels")
         labels = self.settings.labels
         message: dict[str, Any] = {}
         put(message, labels.id or self.settings.events.id or "id", identity)
@@ -137,7 +152,7 @@ class Memory:
                 "own only means something with labels.from: topic"
             )
         if at is None:
-            at = self._clock.told("labels", _document(message))
+            at = self._clock.told("labels", self._document("labels", message))
         at = self._clock.take(at)
         self._send(Arrival("labels", b"" if key is None else key_of(key), message, at))
         self.worker.work(at)
@@ -256,6 +271,13 @@ class Memory:
             found.sort(key=lambda each: each[:2])
         return ((number, record) for _, number, record in found)
 
+    def _document(self, side: Side, value: bytes | None) -> dict[str, Any]:
+        """The fields of a message; none where it cannot be read."""
+        try:
+            return self._decode[side](value or b"")
+        except DeadLetter:
+            return {}
+
     def _send(self, arrival: Arrival) -> tuple[int, int]:
         """Append a message; returns its partition and offset."""
         if self.worker.late:  # what expires meanwhile has expired when this one comes
@@ -296,14 +318,6 @@ def _settings(given: SettingsLike) -> Settings:
     if isinstance(given, Mapping):
         return make_settings({"kafka": NOWHERE, **given})
     return load_settings(Path(given))
-
-
-def _document(value: bytes | None) -> dict[str, Any]:
-    """The JSON object in a message; an empty one where there is none."""
-    try:
-        return decode(value or b"")
-    except DeadLetter:
-        return {}
 
 
 def _json(record: Record) -> dict[str, Any]:

@@ -16,6 +16,7 @@ _UNION_TAGS: Final = {
 _PATTERNS: Final = {
     r"^[a-zA-Z0-9._-]{1,100}$": "it has to be 1 to 100 letters, digits, dots, dashes or _",
     r"^[a-zA-Z0-9._-]{1,249}$": "it has to be 1 to 249 letters, digits, dots, dashes or _",
+    r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$": "it has to be of the form package.module:function",
     r"^[0-9a-f]{64}$": "it has to be a SHA-256: 64 digits 0-9 and a-f, in lower case",
 }
 """Regular expressions in words: all those that settings have."""

@@ -11,6 +11,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from millstream.arrivals import require_json
 from millstream.cli.common import SettingsFile, console, load_for_command
 from millstream.cli.publish import Publisher
 from millstream.core.spec import Milliseconds
@@ -65,6 +66,9 @@ def send(
     """
     settings = load_for_command(settings_file)
     delay = _delay(settings, labels_after, labels_delay)
+    require_json(settings, "events")
+    if delay is not None:
+        require_json(settings, "labels")
     _require(settings, str(settings_file), labels=delay is not None)
     mapper = Mapper(settings, key, first_id)
     sender = Sender(settings, mapper, delay, rate)

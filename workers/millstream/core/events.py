@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from millstream.core.decoding import Codecs, decoder, no_codecs
 from millstream.core.features import feature_reader
-from millstream.core.fields import MISSING, Document, check_id, decode, getter, root, time_reader
+from millstream.core.fields import MISSING, Document, check_id, getter, root, time_reader
 from millstream.core.labels import LabelRule
 from millstream.core.models.learner import Label, Learner
 from millstream.core.schema import Schema
@@ -39,7 +40,9 @@ class EventReader:
         labels: LabelsSpec,
         learner: Learner,
         classes: tuple[Scalar, ...] | None,
+        codecs: Codecs = no_codecs,
     ) -> None:
+        self.decode = decoder(events.codec, codecs)
         label_path = events.label if labels.source == "event" else None
         taken = [path for path in (events.id, label_path, events.timestamp) if path]
         self._features = feature_reader(events, learner, taken)
@@ -69,7 +72,7 @@ class EventReader:
         if self._usual is not None and (fields := self._usual(value)) is not None:
             usual: Event = _new_tuple(Event, fields)
             return usual
-        document = decode(value)
+        document = self.decode(value)
         if self._schema is not None:
             self._schema.check(document)
         identity = None

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from millstream.core.decoding import Codecs, decoder, no_codecs
 from millstream.core.features import MAX_MAGNITUDE
-from millstream.core.fields import MAX_TEXT, MISSING, check_id, decode, getter, time_reader
+from millstream.core.fields import MAX_TEXT, MISSING, check_id, getter, time_reader
 from millstream.core.models.learner import Label, Learner
 from millstream.core.spec import Assume, EventsSpec, LabelsSpec, Scalar
 from millstream.errors import DeadLetter
@@ -146,7 +147,9 @@ class LabelReader:
         labels: LabelsSpec,
         learner: Learner,
         classes: tuple[Scalar, ...] | None,
+        codecs: Codecs = no_codecs,
     ) -> None:
+        self.decode = decoder(labels.codec, codecs)
         self._id_path = labels.id or events.id or "id"
         self._label_path = labels.label or "label"
         self._id = getter(self._id_path)
@@ -158,7 +161,7 @@ class LabelReader:
 
     def read(self, value: bytes) -> LabelMessage:
         """The label in a message; raises `DeadLetter`."""
-        document = decode(value)
+        document = self.decode(value)
         identity = check_id(self._id(document), self._id_path)
         raw = self._label(document)
         if raw is MISSING or raw is None:

@@ -45,7 +45,7 @@ class LateShard(ExampleShard):
         self.marks = Marks()
         """Where in the logs the join's memory begins."""
         self._label_reader = LabelReader(
-            plan.eras[-1].events, labels, self.learner, plan.model.classes
+            plan.eras[-1].events, labels, self.learner, plan.model.classes, plan.codecs
         )
         self._turns = Turns(
             events=plan.eras[-1].events.timestamp is not None,

@@ -35,6 +35,7 @@ REASONS: Final[dict[str, tuple[Stage, str]]] = {
     "not_json": ("decode", "not JSON (RFC 8259; NaN, Infinity and bad UTF-8 are not)"),
     "not_an_object": ("decode", "valid JSON, but not an object"),
     "empty": ("decode", "an empty value (a tombstone, which has none at all, is skipped)"),
+    "codec": ("decode", "the codec in the settings raised, or gave what JSON cannot hold"),
     "headers": ("decode", "the headers cannot be read"),
     "schema": ("validate", "the user's JSON Schema refuses it"),
     "id": ("validate", "the id is missing, empty, or neither text nor an integer"),

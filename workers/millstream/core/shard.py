@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from millstream.core import outputs
+from millstream.core.decoding import Codecs, no_codecs
 from millstream.core.events import Event, EventReader
 from millstream.core.models.answers import answer_is_finite
 from millstream.core.models.learner import Answer, Features, Learner
@@ -51,6 +52,8 @@ class Plan:
     """What is not learned from though its bytes would not say so: `("events", offset)` is left
     out altogether, so is `("labels", offset)`; `("examples", source offset of the event)` is
     predicted but never learned."""
+    codecs: Codecs = no_codecs
+    """What the settings of any era name as `codec`."""
 
 
 class Shard:
@@ -72,7 +75,10 @@ class Shard:
         self._skips = plan.skips
         self._notes: list[Output] = []
         self._readers = deque(
-            (era.start, EventReader(era.events, era.labels, self.learner, plan.model.classes))
+            (
+                era.start,
+                EventReader(era.events, era.labels, self.learner, plan.model.classes, plan.codecs),
+            )
             for era in plan.eras
         )
         self._reader = self._readers.popleft()[1]

@@ -48,6 +48,7 @@ def _field_path(path: str) -> str:
 _HUNDRED_YEARS_MS = 100 * 366 * _UNITS_MS["d"]
 Milliseconds = Annotated[int, BeforeValidator(parse_duration), Field(ge=0, le=_HUNDRED_YEARS_MS)]
 FieldPath = Annotated[str, AfterValidator(_field_path)]
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 """What Kafka allows."""
 Scalar = bool | Annotated[int, Field(ge=-(2**63), lt=2**64)] | FiniteFloat | str
@@ -70,6 +71,8 @@ class EventsSpec(Spec):
     """How an event is read. Paths are field names, nested with dots."""
 
     topic: TopicName
+    codec: FunctionName | None = None
+    """`package.module:function`: from the bytes of a message to its fields; None: JSON."""
     id: FieldPath | None = None
     """Path of the id; without one the source position is the id (`topic-partition-offset`)."""
     features: tuple[FieldPath, ...] | AllBut | Literal["all"] = "all"
@@ -102,6 +105,8 @@ class LabelsSpec(Spec):
 
     source: Literal["event", "topic", "none"] = Field(default="none", alias="from")
     topic: TopicName | None = None
+    codec: FunctionName | None = None
+    """As that of events, for label messages."""
     id: FieldPath | None = None
     """Path of the id in a label message; default: the path of the id in events."""
     label: FieldPath | None = None
@@ -139,8 +144,8 @@ class LabelsSpec(Spec):
                 )
         else:
             only_late = (
-                "topic", "id", "label", "timestamp", "timestamp_unit", "wait", "on_timeout",
-                "learn_from", "max_idle", "max_waiting", "at_max",
+                "topic", "codec", "id", "label", "timestamp", "timestamp_unit", "wait",
+                "on_timeout", "learn_from", "max_idle", "max_waiting", "at_max",
             )  # fmt: skip
             fields = type(self).model_fields
             given = {name for name in only_late if getattr(self, name) != fields[name].default}

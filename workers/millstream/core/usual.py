@@ -35,6 +35,7 @@ def usual_reader(
     if (
         not isinstance(names, tuple)
         or spec.json_schema is not None
+        or spec.codec is not None
         or spec.timestamp is not None
         or spec.bounds
         or any(root(path) != path for path in (*names, *paths))

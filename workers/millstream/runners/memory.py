@@ -306,3 +306,8 @@ class MemoryWorker:
         if partition.shard is None:
             raise AssertionError("a restore makes a shard")
         return partition.shard
+
+    def restored_from(self, number: int = 0) -> int:
+        """How many examples were in the snapshot that its restore began from; 0: in none."""
+        self.shard(number)
+        return self._partitions[number].restored.learned

@@ -17,6 +17,7 @@ from millstream.core.shard import Era, Plan, Shard
 from millstream.core.snapshot import About, BadSnapshot
 from millstream.core.snapshot_log import Pointer
 from millstream.errors import MillstreamError, Restore
+from millstream.loading import load_codec
 from millstream.runners.log_tail import bounds, read_stretch
 from millstream.runners.looking import read_models
 from millstream.runners.restorer import Restorer
@@ -166,4 +167,5 @@ class Past:
             def build() -> Learner:
                 return learner
 
-        return Plan(self._source, self._settings.model, build, eras, self._models.notes.skips)
+        skips = self._models.notes.skips
+        return Plan(self._source, self._settings.model, build, eras, skips, load_codec)

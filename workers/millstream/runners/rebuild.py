@@ -26,6 +26,7 @@ from millstream.core.snapshot import About
 from millstream.core.snapshot_log import SnapshotLog, is_snapshot
 from millstream.core.spec import deciding
 from millstream.errors import Restore, Stop
+from millstream.loading import load_codec
 from millstream.runners.committed import committed_offsets
 from millstream.runners.log_tail import read_log
 from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS, log_bounds
@@ -174,7 +175,9 @@ class Rebuild:
         settings, restorer = self._settings, self._restorer
         source = replace(restorer.source(number), max_bytes=sys.maxsize)
         today = Era(plan.log_from, settings.events, settings.labels)
-        shard_plan = Plan(source, settings.model, restorer.build_learner, (today,), notes.skips)
+        shard_plan = Plan(
+            source, settings.model, restorer.build_learner, (today,), notes.skips, load_codec
+        )
         claims = Claims()
         if not restorer.learns:
             return Shard(shard_plan), claims

@@ -16,6 +16,7 @@ from millstream.core.records import Output, Record, Side
 from millstream.core.shard import Era, Plan, Shard
 from millstream.core.snapshot_log import SnapshotLog, is_snapshot
 from millstream.errors import DeadLetter, Restore, Stop
+from millstream.loading import load_codec
 from millstream.runners import failpoints
 from millstream.runners.kept import KeptStore
 from millstream.runners.logs_reader import Stretch
@@ -294,7 +295,7 @@ class ShardRestore:
             def build() -> Learner:
                 return learner
 
-        return Plan(self._source, self._settings.model, build, eras, skips)
+        return Plan(self._source, self._settings.model, build, eras, skips, load_codec)
 
     def _position(self, side: Side, topic: str) -> int:
         """Where to go on: the committed offset, else what the outputs say, else the setting."""

@@ -1,19 +1,20 @@
 """Checks whether the newest events and labels are what the settings say."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
 from millstream.core.events import EventReader
-from millstream.core.fields import MISSING, Document, decode, getter
+from millstream.core.fields import MISSING, Document, getter
 from millstream.core.labels import LabelReader
 from millstream.core.models.learner import Learner
 from millstream.core.records import REASONS, UNREADABLE_HEADERS, Record, Side
 from millstream.core.spec import AllBut
 from millstream.errors import DeadLetter
+from millstream.loading import load_codec
 from millstream.runners.findings import Finding
 from millstream.runners.log_tail import read_log
 from millstream.runners.topics import TopicInfo
@@ -34,12 +35,12 @@ def check_samples(
     if settings.events.topic not in known:
         return []
     events, labels, classes = settings.events, settings.labels, settings.model.classes
-    read_event = EventReader(events, labels, learner, classes).read
-    found = _Sample("events", read_event).take(settings, admin, events.topic, known)
+    reader = EventReader(events, labels, learner, classes, load_codec)
+    found = _Sample("events", reader).take(settings, admin, events.topic, known)
     findings = found.judge(settings, _event_paths(settings))
     if labels.source == "topic" and learner.learns and labels.topic in known:
-        read_label = LabelReader(events, labels, learner, classes).read
-        taken = _Sample("labels", read_label).take(settings, admin, str(labels.topic), known)
+        label_reader = LabelReader(events, labels, learner, classes, load_codec)
+        taken = _Sample("labels", label_reader).take(settings, admin, str(labels.topic), known)
         findings += taken.judge(settings, _label_paths(settings))
         findings += _strangers(found, taken)
     return findings
@@ -50,7 +51,7 @@ class _Sample:
     """What the newest records of one side come to."""
 
     side: Side
-    read: Callable[[bytes], Any]
+    reader: EventReader | LabelReader
     records: int = 0
     """Tombstones left out: the worker skips them."""
     bad: Counter[str] = field(default_factory=Counter)
@@ -73,8 +74,8 @@ class _Sample:
             try:
                 if record.headers is UNREADABLE_HEADERS:
                     raise DeadLetter("headers")  # noqa: TRY301 - as the shard does
-                self.documents.append(decode(record.value))
-                self.ids.add(str(self.read(record.value).id))
+                self.documents.append(self.reader.decode(record.value))
+                self.ids.add(str(self.reader.read(record.value).id))
             except DeadLetter as bad:
                 self.bad[bad.reason] += 1
                 self.details.setdefault(bad.reason, Counter())[bad.detail] += 1

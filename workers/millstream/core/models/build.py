@@ -60,6 +60,8 @@ def wrap(
     `probe` said of an equal model; without them this one is probed.
     Raises SettingsError where model and settings do not fit.
     """
+    if isinstance(model, Learner):
+        return _own(model, spec, labelled=labelled)
     if is_sklearn(model):
         if labelled and spec.learn:
             return IncrementalSklearn(model, spec.classes, feature_names)
@@ -78,9 +80,22 @@ def wrap(
 
 def is_sklearn(model: object) -> bool:
     """Whether a model speaks scikit-learn rather than River."""
+    if isinstance(model, Learner):
+        return False
     return isinstance(model, BaseEstimator) or (
         hasattr(model, "predict") and not hasattr(model, "learn_one")
     )
+
+
+def _own(learner: Learner, spec: ModelSpec, *, labelled: bool) -> Learner:
+    """A learner that a factory made, of a kind of the user's own."""
+    name = type(learner).__name__
+    if learner.learns:
+        _check_labels(name, spec, supervised=learner.supervised, labelled=labelled)
+        learner.learns = spec.learn and (labelled or not learner.supervised)
+    elif labelled and spec.learn:
+        raise SettingsError(f"labels.from: {name} does not learn; set labels.from: none")
+    return learner
 
 
 def _check_labels(name: str, spec: ModelSpec, *, supervised: bool, labelled: bool) -> None:

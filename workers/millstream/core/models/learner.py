@@ -1,7 +1,7 @@
 """What the rest of Millstream knows of a model."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Kind = Literal["classifier", "regressor", "anomaly", "clusterer"]
 Features = Mapping[str, Any]
@@ -20,6 +20,7 @@ Answer = dict[str, Any]
 """
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A model behind one set of methods, whatever library it comes from.
 
@@ -27,8 +28,6 @@ class Learner(Protocol):
     same `digest`. `predict` never changes what is learned, unless `predict_changes_state` says so.
     """
 
-    model: Any
-    """The library's own model, for `codecs` alone."""
     kind: Kind
     supervised: bool
     """Learns from labels; an unsupervised one learns from each event as it comes."""
@@ -49,6 +48,10 @@ class Learner(Protocol):
     """What a factory made, as `made.made_digest` tells it; None for other definitions."""
     numeric_only: bool
     """Takes numbers and booleans only, and all of its features on each event (scikit-learn)."""
+
+    @property
+    def model(self) -> Any:
+        """The library's own model, for `codecs` alone."""
 
     @property
     def untaught(self) -> bool:

@@ -8,6 +8,7 @@ from river import base
 from sklearn.base import BaseEstimator, clone
 
 from millstream.core.digest import digest
+from millstream.core.models.learner import Learner
 from millstream.core.models.seeds import parameters
 
 
@@ -37,6 +38,8 @@ def _structure(value: Any) -> Any:
         return [(_structure(key), _structure(each)) for key, each in value.items()]
     if isinstance(value, list | tuple):
         return [_structure(each) for each in value]
+    if isinstance(value, Learner):
+        return type(value)  # its parameters, whatever they are, are in its state
     if isinstance(value, base.Base | BaseEstimator):
         named = sorted(parameters(value).items())
         return [type(value), [(name, _structure(each)) for name, each in named]]

@@ -1,0 +1,27 @@
+"""Codecs that settings of tests name."""
+
+import struct
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+
+def packed(value: bytes) -> dict[str, Any]:
+    """An id and one number, as 12 bytes."""
+    identity, x = struct.unpack(">Id", value)
+    return {"id": identity, "x": np.float64(x), "at": datetime(2026, 1, 1, tzinfo=UTC)}
+
+
+def packed_label(value: bytes) -> dict[str, Any]:
+    """An id and a flag, as 5 bytes."""
+    identity, label = struct.unpack(">I?", value)
+    return {"id": identity, "label": label}
+
+
+def gives_a_list(_: bytes) -> Any:
+    return [1]
+
+
+def gives_a_set(_: bytes) -> dict[str, Any]:
+    return {"id": 1, "x": {1.0}}

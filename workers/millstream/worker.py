@@ -1,0 +1,58 @@
+"""The worker, for a program of one's own: what `millstream run` runs."""
+
+from os import PathLike
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from millstream.health import Health, HealthServer
+from millstream.loading import learner_factory
+from millstream.metrics import Metrics
+from millstream.runners import confluent
+from millstream.settings import Settings, load_settings
+
+
+class Worker:
+    """One worker of an app, on Kafka; start as many as there are partitions, each in its process.
+
+        worker = Worker("millstream.yaml")
+        threading.Thread(target=worker.run).start()
+        ...
+        worker.stop()
+
+    Logging and signals are left to the program. Metrics are in `registry`, and with the health of
+    the worker on the port that the settings name (`http.enabled: false`: nowhere).
+    """
+
+    def __init__(self, settings: Settings | str | PathLike[str]) -> None:
+        """Load settings and model; connects only in `run`. Raises `SettingsError`."""
+        given = settings if isinstance(settings, Settings) else load_settings(Path(settings))
+        self.settings = given
+        metrics = Metrics()
+        self._health = Health()
+        self._worker = confluent.Worker(given, learner_factory(given), metrics, self._health)
+        self.registry: CollectorRegistry = metrics.registry
+
+    def run(self) -> None:
+        """Work until `stop` is called; raises `Stop` where the worker cannot go on."""
+        server = HealthServer(self.settings.http, self._health, self.registry)
+        if self.settings.http.enabled:
+            server.start()
+        try:
+            self._worker.run()
+        finally:
+            server.stop()
+
+    def stop(self) -> None:
+        """Ask it to finish the batch, commit and leave its group; from any thread or signal."""
+        self._worker.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has partitions, and all of them can be worked on."""
+        return self._health.ready()
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """A sentence on what is missing; None where nothing is."""
+        return self._health.why_not_ready()
