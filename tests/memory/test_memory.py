@@ -153,7 +153,7 @@ def test_labels_that_come_later_need_a_topic() -> None:
 def test_a_restart_changes_nothing_of_what_comes_after(
     make: Any,
     guarantee: str,
-    snapshot: bool,  # noqa: FBT001 - pytest gives it by name
+    snapshot: bool,
 ) -> None:
     settings = make(processing_guarantee=guarantee)
     after = 20 if make is late else None

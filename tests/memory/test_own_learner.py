@@ -38,7 +38,7 @@ def test_its_digest_is_that_of_what_it_learned() -> None:
 
 
 @pytest.mark.parametrize("trust", [True, False])
-def test_it_is_restored_from_a_snapshot_where_its_module_is_trusted(trust: bool) -> None:  # noqa: FBT001 - pytest gives it by name
+def test_it_is_restored_from_a_snapshot_where_its_module_is_trusted(trust: bool) -> None:
     snapshots = TRUST if trust else {}
     app = Memory(inline(events={**EVENTS, "label": "label"}, model=MODEL, snapshots=snapshots))
     sent(app)

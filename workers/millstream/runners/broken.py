@@ -4,8 +4,8 @@ import logging
 from typing import Final
 
 from millstream.core.outputs import skip_note
-from millstream.core.records import Output
-from millstream.errors import DeadLetter, Restore, Stop
+from millstream.errors import Restore, Stop
+from millstream.runners.partition import Skips
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +22,7 @@ class Broken:
         """Something was learned, and committed."""
         self._in_a_row = 0
 
-    def skip(
-        self, partition: int, broken: Restore
-    ) -> dict[tuple[str, int], tuple[DeadLetter, Output | None]]:
+    def skip(self, partition: int, broken: Restore) -> Skips:
         """What the next restore is to leave out, with the note that is to say so.
 
         Raises `Stop` where the model breaks on one example after the other.

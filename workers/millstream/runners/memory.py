@@ -24,7 +24,6 @@ from millstream.errors import Restore
 from millstream.metrics import Metrics
 from millstream.runners.breaker import Breaker
 from millstream.runners.broken import Broken
-from millstream.runners.partition import Partition
 from millstream.runners.memory_logs import (
     Committed,
     MemoryClaims,
@@ -32,6 +31,7 @@ from millstream.runners.memory_logs import (
     MemoryModels,
     MemoryReader,
 )
+from millstream.runners.partition import Partition
 from millstream.runners.restore import ShardRestore
 from millstream.runners.restorer import RestoreParts, Told
 from millstream.runners.snapshot_writer import SnapshotWriter
