@@ -3,15 +3,26 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 from confluent_kafka import Producer
 
 from millstream.core.digest import digest
-from tests.kafka.app import PHISHING, App, event_of, label_of, scaled_logistic
+from tests.kafka.app import (
+    PHISHING,
+    App,
+    event_of,
+    label_of,
+    released_digests,
+    scaled_logistic,
+)
 from tests.kafka.cluster import Kafka
+from tests.kafka.worker import WorkerProcess
 
 LABEL_DELAY_EVENTS = 25
 
@@ -71,6 +82,50 @@ class Feed:
         number, document = message
         key = number if self._keys is None else number % self._keys
         self._producer.produce(topic, orjson.dumps(document), str(key).encode())
+
+
+class Fed(NamedTuple):
+    """A worker at work."""
+
+    app: App
+    worker: WorkerProcess
+    feed: Feed
+
+    def finish(self) -> dict[int, str]:
+        """Let it work off all that is sent, and end it; gives the digests of what it learned."""
+        self.feed.end()
+        self.worker.wait_until(lambda: self.app.resolved() == self.feed.sent, timeout=120)
+        assert self.worker.stop() == 0
+        return released_digests(self.worker)
+
+
+@contextmanager
+def fed_workers(
+    kafka: Kafka, folder: Path, *, per_second: float, **settings: Any
+) -> Iterator[list[Fed]]:
+    """A worker of each guarantee, both at work already.
+
+    What befalls the brokers befalls both at once: an outage takes longer than all that is asked
+    of a worker.
+    """
+    with ExitStack() as stack:
+        fed = []
+        for guarantee in ("exactly_once", "at_least_once"):
+            app = App(kafka, folder, processing_guarantee=guarantee, **settings)
+            worker = stack.enter_context(app.worker())
+            fed.append(
+                Fed(app, worker, stack.enter_context(Feed(kafka, app, per_second=per_second)))
+            )
+        for each in fed:
+            each.worker.wait_until(lambda: each.app.handled() > 30)
+        yield fed
+
+
+def assert_nothing_is_lost(fed: Fed, digests: dict[int, str]) -> None:
+    """Each event has its prediction, and the weights are those of a bare model."""
+    repeats = fed.app.settings["processing_guarantee"] == "at_least_once"
+    assert_each_event_has_one_prediction(fed.app, fed.feed.sent, repeats=repeats)
+    assert digests == expected_digests(fed.app)
 
 
 def expected_digests(app: App) -> dict[int, str]:

@@ -1,46 +1,36 @@
 """A broker that goes away under the worker."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kafka.app import App, released_digests
+from tests.kafka.app import App
 from tests.kafka.cluster import Kafka
-from tests.kafka.feed import Feed, assert_each_event_has_one_prediction, expected_digests
-from tests.kafka.fixture import LocalKafka, local_kafka
+from tests.kafka.feed import (
+    Feed,
+    assert_each_event_has_one_prediction,
+    assert_nothing_is_lost,
+    fed_workers,
+)
+from tests.kafka.fixture import LocalKafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
-
-@pytest.fixture(scope="module")
-def own_cluster(kafka: Kafka) -> Iterator[LocalKafka]:
-    """A cluster that no other test is on; asks for the shared one only for its skip or failure."""
-    del kafka
-    with local_kafka() as cluster:
-        yield cluster
+LATE = {"from": "topic", "wait": "1h"}
 
 
-@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
 def test_a_broker_killed_and_started_again_under_the_worker_costs_no_event(
-    own_cluster: LocalKafka, tmp_path: Path, guarantee: str
+    own_cluster: LocalKafka, tmp_path: Path
 ) -> None:
     kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
-    app = App(
-        kafka, tmp_path, processing_guarantee=guarantee, labels={"from": "topic", "wait": "1h"}
-    )
-    with app.worker() as worker, Feed(kafka, app, per_second=150) as feed:
-        worker.wait_until(lambda: app.handled() > 50)
+    with fed_workers(kafka, tmp_path, per_second=150, labels=LATE) as fed:
         own_cluster.kill()
         own_cluster.restart()
-        before = feed.sent
-        worker.wait_until(lambda: app.handled() > before, timeout=120)
-        feed.end()
-        worker.wait_until(lambda: app.resolved() == feed.sent, timeout=120)
-        assert worker.stop() == 0
-        digests = released_digests(worker)
-    assert_each_event_has_one_prediction(app, feed.sent, repeats=guarantee == "at_least_once")
-    assert digests == expected_digests(app)
+        for each in fed:
+            before = each.feed.sent
+            each.worker.wait_until(lambda: each.app.handled() > before, timeout=120)
+        for each in fed:
+            assert_nothing_is_lost(each, each.finish())
 
 
 def test_a_worker_that_is_to_stop_does_not_wait_for_a_broker_that_is_gone(

@@ -1,6 +1,5 @@
 """Crashes, hand-overs and zombies: nothing is lost, nothing is learned or published twice."""
 
-import random
 import time
 from pathlib import Path
 from typing import Any
@@ -9,18 +8,24 @@ import pytest
 
 from tests.kafka.app import App, released_digests
 from tests.kafka.cluster import Kafka
+from tests.kafka.crashes import (
+    SESSION_MS,
+    assert_as_if_undisturbed,
+    finish,
+    kill_at_random_moments,
+    shorten_session,
+    wait_for_progress,
+)
 from tests.kafka.feed import (
     Feed,
     assert_each_event_has_one_prediction,
     assert_each_event_was_learned_once,
     expected_digests,
 )
-from tests.kafka.worker import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 KILLS = 10
-SESSION_MS = 2_000
 INLINE = {"from": "event"}
 LATE = {"from": "topic", "wait": "1h"}
 
@@ -35,43 +40,6 @@ def make_app(
     )  # fmt: skip
 
 
-def shorten_session(app: App) -> None:
-    app.write_settings(
-        kafka={
-            "bootstrap.servers": app.kafka.bootstrap,
-            "session.timeout.ms": SESSION_MS,
-            "heartbeat.interval.ms": 500,
-        }
-    )
-
-
-def published(app: App) -> int:
-    return sum(app.kafka.end_offsets(app.topic("predictions")).values())
-
-
-def wait_for_progress(app: App, worker: WorkerProcess) -> None:
-    before = published(app)
-    worker.wait_until(lambda: published(app) > before, message="predictions come out")
-
-
-def finish(app: App, worker: WorkerProcess, sent: int) -> None:
-    """Let a worker work off what is left, and end it."""
-
-    def done() -> bool:
-        offsets = [
-            app.kafka.committed(app.name, topic, partition)
-            for topic in ([app.events, app.labels] if app.late else [app.events])
-            for partition in range(app.partitions)
-        ]
-        ends = sum(app.kafka.end_offsets(app.events).values())
-        if app.late:
-            ends += sum(app.kafka.end_offsets(app.labels).values())
-        return sum(offset or 0 for offset in offsets) == ends
-
-    worker.wait_until(done, timeout=120, message=f"{sent} events are worked off")
-    assert worker.stop() == 0
-
-
 @pytest.mark.parametrize("labels", [INLINE, LATE], ids=["inline", "late"])
 @pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
 def test_a_worker_killed_ten_times_at_random_moments_is_as_one_that_never_was(
@@ -79,26 +47,12 @@ def test_a_worker_killed_ten_times_at_random_moments_is_as_one_that_never_was(
 ) -> None:
     app = make_app(kafka, tmp_path, guarantee, labels)
     shorten_session(app)
-    moments = random.Random(20261121)
     with app.worker() as worker:
         with Feed(kafka, app) as feed:
-            for _ in range(KILLS):
-                wait_for_progress(app, worker)
-                # The moment of the kill is what the test is about, not a wait for anything.
-                time.sleep(moments.uniform(0, 0.5))
-                worker.sigkill()
-                worker.start()
-            wait_for_progress(app, worker)
+            kill_at_random_moments(app, worker, KILLS)
         finish(app, worker, feed.sent)
         digests = released_digests(worker)
-    assert_each_event_has_one_prediction(app, feed.sent, repeats=guarantee == "at_least_once")
-    assert_each_event_was_learned_once(app, feed.sent)
-    assert digests == expected_digests(app)
-    # The same log, worked off by a worker that nobody disturbs.
-    calm = App(kafka, tmp_path, labels=labels, inputs_of=app)
-    with calm.worker() as undisturbed:
-        finish(calm, undisturbed, feed.sent)
-        assert released_digests(undisturbed) == digests
+    assert_as_if_undisturbed(app, tmp_path, feed.sent, digests)
 
 
 @pytest.mark.parametrize("labels", [INLINE, LATE], ids=["inline", "late"])

@@ -11,21 +11,18 @@ from urllib.request import urlopen
 import pytest
 from confluent_kafka import KafkaException
 
-from tests.kafka.app import App, event_of, released_digests
+from tests.kafka.app import App, event_of
 from tests.kafka.cluster import Kafka, wait_until
-from tests.kafka.feed import Feed, assert_each_event_has_one_prediction, expected_digests
-from tests.kafka.fixture import LocalKafka, local_kafka
+from tests.kafka.feed import (
+    Feed,
+    assert_each_event_has_one_prediction,
+    assert_nothing_is_lost,
+    fed_workers,
+)
+from tests.kafka.fixture import LocalKafka
 from tests.kafka.worker import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def own_cluster(kafka: Kafka) -> Iterator[LocalKafka]:
-    """A cluster that no other test is on; asks for the shared one only for its skip or failure."""
-    del kafka
-    with local_kafka() as cluster:
-        yield cluster
 
 
 @contextmanager
@@ -71,36 +68,36 @@ def silence(worker: WorkerProcess) -> float:
     return float(found[1])
 
 
-@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
 @pytest.mark.parametrize("how", ["kill", "pause"])
 def test_a_worker_waits_out_a_broker_alive_and_not_ready_and_goes_on_by_itself(
-    own_cluster: LocalKafka, tmp_path: Path, guarantee: str, how: str
+    own_cluster: LocalKafka, tmp_path: Path, how: str
 ) -> None:
     kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
-    app = App(
-        kafka, tmp_path, processing_guarantee=guarantee, labels={"from": "topic", "wait": "1h"}
-    )
-    with app.worker() as worker, Feed(kafka, app, per_second=30) as feed:
-        worker.wait_until(lambda: app.handled() > 30)
-        worker.wait_until(lambda: is_ready(worker))
+    labels = {"from": "topic", "wait": "1h"}
+    with fed_workers(kafka, tmp_path, per_second=30, labels=labels) as fed:
+        workers = [each.worker for each in fed]
+        for worker in workers:
+            worker.wait_until(lambda: is_ready(worker))
         with away(own_cluster, kafka, how):
-            worker.wait_until(lambda: not is_ready(worker))
-            reason = json.loads(ask(worker, "readyz")[1])["reason"]
-            assert re.fullmatch(r"no broker has answered for \d+ s", reason)
+            for worker in workers:
+                worker.wait_until(lambda: not is_ready(worker))
+                reason = json.loads(ask(worker, "readyz")[1])["reason"]
+                assert re.fullmatch(r"no broker has answered for \d+ s", reason)
             # Longer than a loop may be silent, and than a session: alive all the while.
-            worker.wait_until(
-                lambda: ask(worker, "livez")[0] == 503 or silence(worker) > 40, timeout=120
+            wait_until(
+                lambda: (
+                    any(ask(worker, "livez")[0] == 503 for worker in workers)
+                    or all(silence(worker) > 40 for worker in workers)
+                ),
+                timeout=120,
             )
-            assert ask(worker, "livez")[0] == 200
-        before = feed.sent
-        worker.wait_until(lambda: is_ready(worker) and silence(worker) == 0, timeout=120)
-        worker.wait_until(lambda: app.handled() > before, timeout=120)
-        feed.end()
-        worker.wait_until(lambda: app.resolved() == feed.sent, timeout=120)
-        assert worker.stop() == 0
-        digests = released_digests(worker)
-    assert_each_event_has_one_prediction(app, feed.sent, repeats=guarantee == "at_least_once")
-    assert digests == expected_digests(app)
+            assert [ask(worker, "livez")[0] for worker in workers] == [200, 200]
+        for app, worker, feed in fed:
+            before = feed.sent
+            worker.wait_until(lambda: is_ready(worker) and silence(worker) == 0, timeout=120)
+            worker.wait_until(lambda: app.handled() > before, timeout=120)
+        for each in fed:
+            assert_nothing_is_lost(each, each.finish())
 
 
 def test_a_moment_without_a_broker_costs_neither_membership_nor_state(
@@ -123,38 +120,40 @@ def test_a_moment_without_a_broker_costs_neither_membership_nor_state(
         assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
 def test_a_broker_away_for_longer_than_the_limit_ends_the_worker_with_one_sentence(
-    own_cluster: LocalKafka, tmp_path: Path, guarantee: str
+    own_cluster: LocalKafka, tmp_path: Path
 ) -> None:
     kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
-    app = App(kafka, tmp_path, processing_guarantee=guarantee, recovery={"max_outage": "15s"})
-    with app.worker() as worker:
-        with Feed(kafka, app, per_second=30) as feed:
-            worker.wait_until(lambda: app.handled() > 30)
-            with away(own_cluster, kafka):
-                assert worker.wait(90) == 1
-        assert "no broker has answered for" in worker.log_text().splitlines()[-1]
-        assert "Traceback" not in worker.log_text()
-        worker.start()
-        worker.wait_until(
-            lambda: kafka.committed(app.name, app.events, 0) == feed.sent, timeout=120
-        )
-        assert worker.stop() == 0
-    assert_each_event_has_one_prediction(app, feed.sent, repeats=guarantee == "at_least_once")
-
-
-@pytest.mark.parametrize("signal", ["sigterm", "sigint"])
-def test_an_idle_worker_that_is_to_stop_ends_well_while_no_broker_answers(
-    own_cluster: LocalKafka, tmp_path: Path, signal: str
-) -> None:
-    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
-    app = App(kafka, tmp_path)
-    with app.worker() as worker:
-        app.send(app.events, [event_of(0)])
-        worker.wait_until(lambda: kafka.committed(app.name, app.events, 0) == 1)
+    with fed_workers(kafka, tmp_path, per_second=30, recovery={"max_outage": "15s"}) as fed:
         with away(own_cluster, kafka):
-            worker.wait_until(lambda: not is_ready(worker))
-            getattr(worker, signal)()
-            assert worker.wait(30) == 0
-    assert "Traceback" not in worker.log_text()
+            for each in fed:
+                assert each.worker.wait(90) == 1
+        for app, worker, feed in fed:
+            feed.end()
+            assert "no broker has answered for" in worker.log_text().splitlines()[-1]
+            assert "Traceback" not in worker.log_text()
+            worker.start()
+            worker.wait_until(
+                lambda: kafka.committed(app.name, app.events, 0) == feed.sent, timeout=120
+            )
+            assert worker.stop() == 0
+            repeats = app.settings["processing_guarantee"] == "at_least_once"
+            assert_each_event_has_one_prediction(app, feed.sent, repeats=repeats)
+
+
+def test_an_idle_worker_that_is_to_stop_ends_well_while_no_broker_answers(
+    own_cluster: LocalKafka, tmp_path: Path
+) -> None:
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    asked_by_sigterm, asked_by_sigint = apps = [App(kafka, tmp_path) for _ in range(2)]
+    with asked_by_sigterm.worker() as first, asked_by_sigint.worker() as second:
+        for app, worker in zip(apps, (first, second), strict=True):
+            app.send(app.events, [event_of(0)])
+            worker.wait_until(lambda: kafka.committed(app.name, app.events, 0) == 1)
+        with away(own_cluster, kafka):
+            for worker in (first, second):
+                worker.wait_until(lambda: not is_ready(worker))
+            first.sigterm()
+            second.sigint()
+            assert (first.wait(30), second.wait(30)) == (0, 0)
+    assert "Traceback" not in first.log_text() + second.log_text()

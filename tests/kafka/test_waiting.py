@@ -1,20 +1,21 @@
 """Predictions that wait on disk, and at most so many of them."""
 
-import random
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.kafka.app import PHISHING, App, bare_digest, event_of, label_of, released_digests
 from tests.kafka.cluster import Kafka
+from tests.kafka.crashes import (
+    assert_as_if_undisturbed,
+    finish,
+    kill_at_random_moments,
+    shorten_session,
+)
 from tests.kafka.feed import (
     Feed,
     assert_each_event_has_one_prediction,
-    assert_each_event_was_learned_once,
-    expected_digests,
 )
-from tests.kafka.test_exactly_once import finish, shorten_session, wait_for_progress
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
@@ -32,28 +33,15 @@ def test_a_worker_killed_while_its_predictions_wait_on_disk_is_as_one_that_keeps
         batch={"max_records": 50}, waiting={**DISK, "directory": str(tmp_path)},
     )  # fmt: skip
     shorten_session(app)
-    moments = random.Random(20261121)
     files = {path.name for path in tmp_path.iterdir()}
     with app.worker() as worker:
         with Feed(kafka, app, per_second=50) as feed:
-            for _ in range(KILLS):
-                wait_for_progress(app, worker)
-                # The moment of the kill is what the test is about, not a wait for anything.
-                time.sleep(moments.uniform(0, 0.5))
-                worker.sigkill()
-                worker.start()
-            wait_for_progress(app, worker)
+            kill_at_random_moments(app, worker, KILLS)
         finish(app, worker, feed.sent)
         digests = released_digests(worker)
-    assert_each_event_has_one_prediction(app, feed.sent, repeats=guarantee == "at_least_once")
-    assert_each_event_was_learned_once(app, feed.sent)
-    assert digests == expected_digests(app)
     left = {path.name for path in tmp_path.iterdir()} - files
     assert {Path(name).suffix for name in left} <= {".log"}, "nothing but logs is left behind"
-    calm = App(kafka, tmp_path, labels=LATE, inputs_of=app)
-    with calm.worker() as undisturbed:
-        finish(calm, undisturbed, feed.sent)
-        assert released_digests(undisturbed) == digests
+    assert_as_if_undisturbed(app, tmp_path, feed.sent, digests)
 
 
 def test_what_waits_on_disk_outlives_a_batch_that_is_aborted(
