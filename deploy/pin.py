@@ -1,6 +1,6 @@
 """Write deploy/constraints.txt: the versions that the image is built from.
 
-    make constraints        # then look at what changed, and build the image
+    make constraints        # then look at what changed, and run: make test-image
 
 It asks pip what it would install today, for the oldest Python that Millstream supports: those
 versions have wheels for the newer ones too. Names and versions only, so that the file is good with
@@ -11,14 +11,15 @@ import json
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 CONSTRAINTS: Final = Path(__file__).with_name("constraints.txt")
 OLDEST: Final = "3.11"
-WANTED: Final = (f"{ROOT}[faust]", "hatchling", "cyclonedx-bom")
-"""The worker with every runner, what builds its wheel, and what lists the image's packages."""
+TOOLS: Final = ("hatchling", "cyclonedx-bom")
+"""What builds the worker's wheel, and what lists the image's packages."""
 HEADER: Final = """\
 # What the image is built from: the worker with every runner, and the tools of the build.
 # Written by `make constraints`; pyproject.toml says which versions are possible.
@@ -27,12 +28,14 @@ HEADER: Final = """\
 
 def resolve() -> dict[str, str]:
     """Names and versions that pip would install; raises CalledProcessError where it cannot."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = ",".join(project["optional-dependencies"])
     with tempfile.TemporaryDirectory() as target:
         done = subprocess.run(
             [
                 sys.executable, "-m", "pip", "install", "--quiet", "--dry-run",
                 "--ignore-installed", "--only-binary", ":all:", "--python-version", OLDEST,
-                "--target", target, "--report", "-", *WANTED,
+                "--target", target, "--report", "-", f"{ROOT}[{extras}]", *TOOLS,
             ],
             check=True, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
