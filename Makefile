@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint format test faults bench setup setup-dev clean
+.PHONY: help demo check lint format test test-image faults bench constraints rules setup setup-dev clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## watch the worker predict and learn; no Kafka needed (ARGS="--bootstrap HOST:PORT": on yours)
 	@$(BIN)/millstream demo $(ARGS)
@@ -22,7 +22,7 @@ lint: setup-dev ## ruff and mypy
 	@echo "lint: ruff check"; $(BIN)/ruff check --quiet .
 	@echo "lint: ruff format"; $(BIN)/ruff format --check --quiet . \
 		|| { echo "lint: some files are not formatted; run: make format" >&2; exit 1; }
-	@echo "lint: mypy"; $(BIN)/mypy --no-error-summary && $(BIN)/mypy --no-error-summary -p tests.kafka -p tests.schemas -p tests.faults -p benchmarks
+	@echo "lint: mypy"; $(BIN)/mypy --no-error-summary && $(BIN)/mypy --no-error-summary -p tests.kafka -p tests.schemas -p tests.faults -p tests.deploy -p tests.containers -p benchmarks
 
 format: setup-dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -30,11 +30,20 @@ format: setup-dev ## format, and mend what ruff can mend
 test: setup-dev ## all tests (ARGS="-k words", ARGS="-m 'not kafka'")
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-image: setup-dev ## build the container image and run it, in minutes; CONTRIBUTING.md says what it needs
+	@MILLSTREAM_TEST_IMAGE=1 $(BIN)/python -m pytest tests/containers -n 0 --timeout 1800 $(ARGS)
+
 faults: setup-dev ## the whole fault matrix, about an hour (ARGS="--only SIGKILL --repeat 3"); tests/faults/README.md
 	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: setup-dev ## measure speed; benchmarks/README.md says how to read it
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+constraints: setup ## pin anew the versions that the image is built from
+	@$(BIN)/python deploy/pin.py
+
+rules: setup ## write the rules of deploy/prometheus into their Kubernetes resource
+	@$(BIN)/python deploy/rules.py
 
 setup: $(VENV)/installed ## install what `millstream` needs into .venv
 

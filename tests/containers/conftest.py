@@ -1,0 +1,44 @@
+"""The image, built once for all tests; without `make test-image` they are skipped."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from millstream.settings import HttpSettings
+from tests.containers.podman import Podman
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
+    """Podman, and the image built from what is here."""
+    if os.environ.get("MILLSTREAM_TEST_IMAGE") != "1":
+        pytest.skip("builds and runs the image, which takes minutes: make test-image")
+    assert shutil.which("podman"), "needs podman: see CONTRIBUTING.md"
+    podman = Podman(tmp_path_factory.mktemp("podman"))
+    podman.build()
+    return podman
+
+
+@pytest.fixture
+def port() -> int:
+    """The image's port, on this host: containers have to share its network to reach the broker."""
+    number = HttpSettings().port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", number))
+        except OSError:
+            pytest.fail(f"port {number} of this machine is in use: stop what listens there")
+    return number
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A folder whose files another user, the container's, may read."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.getuid() and folder.name.startswith(("pytest-", "test_")):
+            folder.chmod(0o755)
+    return tmp_path
