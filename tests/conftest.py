@@ -12,10 +12,18 @@ from tests.kafka.fixture import session_kafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs on a real Kafka, so that `-m "not kafka"` leaves it out."""
+    """Mark what runs on a real Kafka, so that `-m "not kafka"` leaves it out.
+
+    Files that have such tests come first: they are few and slow, and whoever ends with one of them
+    keeps everybody waiting.
+    """
+    slow = set()
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+        if item.get_closest_marker("kafka"):
+            slow.add(item.path)
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
