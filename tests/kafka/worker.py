@@ -105,7 +105,7 @@ class WorkerProcess:
         self.sigterm()
         return self.wait(timeout)
 
-    def wait_until(self, condition: Callable[[], T], timeout: float = 60, message: str = "") -> T:
+    def wait_until(self, condition: Callable[[], T], timeout: float = 120, message: str = "") -> T:
         """Like `cluster.wait_until`, but fails at once, with its log, when the worker ends."""
 
         def condition_while_running() -> T:
@@ -122,7 +122,7 @@ class WorkerProcess:
                 raise AssertionError(f"{error}; {self._tail()}") from None
             raise
 
-    def wait_for_log(self, text: str, timeout: float = 60) -> None:
+    def wait_for_log(self, text: str, timeout: float = 120) -> None:
         """Wait until the log holds `text`."""
         self.wait_until(lambda: text in self.log_text(), timeout, f"the log says {text!r}")
 
