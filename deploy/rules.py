@@ -15,6 +15,18 @@ RESOURCE: Final = (
 HEADER: Final = "# Written by `make rules` from deploy/prometheus/rules: change it there.\n"
 
 
+class _Dumper(yaml.SafeDumper):
+    """Shows expressions of several lines as they were written."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def resource() -> str:
     """The text of the PrometheusRule: all groups of all files, in the order of their names."""
     groups: list[dict[str, Any]] = []
@@ -26,7 +38,9 @@ def resource() -> str:
         "metadata": {"name": "millstream", "labels": {"app.kubernetes.io/name": "millstream"}},
         "spec": {"groups": groups},
     }
-    return HEADER + yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
+    return HEADER + yaml.dump(
+        document, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True
+    )
 
 
 if __name__ == "__main__":

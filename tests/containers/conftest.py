@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from millstream.settings import HttpSettings
 from tests.containers.podman import Podman
 
 
@@ -24,14 +23,10 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
 
 @pytest.fixture
 def port() -> int:
-    """The image's port, on this host: containers have to share its network to reach the broker."""
-    number = HttpSettings().port
+    """A free port of this host, whose network containers share to reach the tests' broker."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", number))
-        except OSError:
-            pytest.fail(f"port {number} of this machine is in use: stop what listens there")
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
     return number
 
 

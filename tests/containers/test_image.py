@@ -19,10 +19,14 @@ LOCKED_UP = (
 """Nothing to write to, not even /tmp; no capability; a user that the image does not know."""
 
 
-def settings_in(app: App) -> tuple[str, str]:
-    """Options that give a container the app's settings, and a name of its own."""
+def settings_in(app: App, port: int) -> tuple[str, str, str]:
+    """Options that give a container the app's settings, a name and a port of its own."""
     app.file.chmod(0o644)
-    return f"--volume={app.file}:/app/millstream.yaml:ro", "--env=MILLSTREAM_INSTANCE=one"
+    return (
+        f"--volume={app.file}:/app/millstream.yaml:ro",
+        "--env=MILLSTREAM_INSTANCE=one",
+        f"--env=MILLSTREAM_HTTP__PORT={port}",
+    )
 
 
 def metric(port: int, name: str) -> float:
@@ -86,7 +90,7 @@ def test_predictions_come_out_of_a_locked_up_container_and_sigterm_ends_it(
 ) -> None:
     app = App(kafka, open_path, partitions=2)
     app.send(app.events, [event_of(i) for i in range(500)])
-    with Container(podman, app.name, *LOCKED_UP, *settings_in(app), IMAGE) as worker:
+    with Container(podman, app.name, *LOCKED_UP, *settings_in(app, port), IMAGE) as worker:
         worker.wait_until(lambda: app.handled() == 500, "500 predictions")
         assert worker.healthy()
         assert metric(port, "millstream_predicted_total") == 500
@@ -95,7 +99,7 @@ def test_predictions_come_out_of_a_locked_up_container_and_sigterm_ends_it(
     assert {each["id"] for each in app.predictions()} == set(range(500))
     # The next one goes on where that one stopped.
     app.send(app.events, [event_of(i) for i in range(500, 600)])
-    with Container(podman, f"{app.name}-2", *LOCKED_UP, *settings_in(app), IMAGE) as worker:
+    with Container(podman, f"{app.name}-2", *LOCKED_UP, *settings_in(app, port), IMAGE) as worker:
         worker.wait_until(lambda: app.handled() == 600, "100 predictions more")
         assert worker.stop(30) == 0
     assert sum(int(each["learned"]) for each in latest(app)) == 600
@@ -112,7 +116,7 @@ def test_the_health_check_tells_a_frozen_worker_from_one_that_has_nothing_to_do(
     podman: Podman, kafka: Kafka, open_path: Path, port: int
 ) -> None:
     app = App(kafka, open_path)
-    with Container(podman, app.name, *LOCKED_UP, *settings_in(app), IMAGE) as worker:
+    with Container(podman, app.name, *LOCKED_UP, *settings_in(app, port), IMAGE) as worker:
         worker.wait_until(worker.healthy, "it is healthy while it is idle")
         worker.kill("STOP")
         assert not worker.healthy()
@@ -143,7 +147,9 @@ def test_the_health_check_tells_a_loop_that_is_stuck_though_its_server_answers(
     (open_path / "stuck.py").write_text(STUCK, encoding="utf-8")
     app = App(kafka, open_path, model={"factory": "stuck:model"})
     options = (f"--volume={open_path}/stuck.py:/models/stuck.py:ro", "--env=PYTHONPATH=/models")
-    with Container(podman, app.name, *LOCKED_UP, *settings_in(app), *options, IMAGE) as worker:
+    with Container(
+        podman, app.name, *LOCKED_UP, *settings_in(app, port), *options, IMAGE
+    ) as worker:
         worker.wait_until(worker.healthy, "it is healthy before")
         number, event = event_of(0)
         app.send(app.events, [(number, {**event, "https": 4_711})])

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import yaml
 
-from millstream.settings import HttpSettings
 from tests.containers.podman import IMAGE, Container, Podman
 from tests.deploy.files import DEPLOY, SERVICES, inside
 from tests.deploy.manifests import build, one
@@ -26,7 +25,7 @@ from tests.kafka.cluster import Kafka
 PROMETHEUS = "http://127.0.0.1:19464"
 
 
-def options(name: str, kafka: Kafka, app: str) -> list[str]:
+def options(name: str, kafka: Kafka, app: str, port: int) -> list[str]:
     """Options of `podman run` for a service of ours, on the tests' Kafka, under a name of its own.
 
     `host` for the network: the broker of the tests is reached over loopback alone.
@@ -36,6 +35,7 @@ def options(name: str, kafka: Kafka, app: str) -> list[str]:
     return [
         "--network=host",
         f"--env=MILLSTREAM_KAFKA__BOOTSTRAP.SERVERS={kafka.bootstrap}",
+        f"--env=MILLSTREAM_HTTP__PORT={port}",
         f"--env=MILLSTREAM_APP={app}",
         f"--env=MILLSTREAM_EVENTS__TOPIC={app}.events",
         *(f"--volume={host}:{path}:ro" for path, host in inside(service).items()),
@@ -46,21 +46,25 @@ def options(name: str, kafka: Kafka, app: str) -> list[str]:
     ]  # fmt: skip
 
 
-def service(podman: Podman, name: str, kafka: Kafka, app: str) -> Container:
+def service(podman: Podman, name: str, kafka: Kafka, app: str, port: int) -> Container:
     """A service of the compose file, to be started."""
     command = SERVICES[name]["command"]
-    return Container(podman, f"{app}-{name}", *options(name, kafka, app), IMAGE, *command)
+    return Container(podman, f"{app}-{name}", *options(name, kafka, app, port), IMAGE, *command)
 
 
 @contextmanager
-def prometheus(folder: Path) -> Iterator[None]:
+def prometheus(folder: Path, port: int) -> Iterator[None]:
     """Debian's Prometheus under the configuration of the compose file, on loopback."""
     if shutil.which("prometheus") is None:
         pytest.skip("needs the Debian package prometheus")
     shutil.copytree(DEPLOY / "prometheus", folder / "etc")
     file = folder / "etc" / "prometheus.yml"
     text = file.read_text(encoding="utf-8")
-    here = text.replace("worker:", "127.0.0.1:").replace("localhost:9090", PROMETHEUS[7:])
+    # Only the addresses are others: no names of services here, and a port that is free.
+    here = text.replace("worker:9464", f"127.0.0.1:{port}").replace(
+        "localhost:9090", PROMETHEUS[7:]
+    )
+    assert here.count("127.0.0.1:") == 2
     file.write_text(here, encoding="utf-8")
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
@@ -91,13 +95,13 @@ def test_what_compose_starts_predicts_and_is_scraped(
     podman: Podman, kafka: Kafka, tmp_path: Path, port: int
 ) -> None:
     app = kafka.unique("composed")
-    with service(podman, "topics", kafka, app) as topics:
+    with service(podman, "topics", kafka, app, port) as topics:
         assert topics.wait(60) == 0
     assert len(kafka.end_offsets(f"{app}.predictions")) == 4
     with (
-        service(podman, "worker", kafka, app) as worker,
-        prometheus(tmp_path),
-        service(podman, "producer", kafka, app) as producer,
+        service(podman, "worker", kafka, app, port) as worker,
+        prometheus(tmp_path, port),
+        service(podman, "producer", kafka, app, port) as producer,
     ):
         worker.wait_until(worker.healthy, "the worker is healthy")
         producer.wait_until(lambda: kafka.read(f"{app}.predictions"), "predictions come")
@@ -108,7 +112,7 @@ def test_what_compose_starts_predicts_and_is_scraped(
         assert worker.stop(60) == 0
 
 
-def pod(app: str, kafka: Kafka) -> str:
+def pod(app: str, kafka: Kafka, port: int) -> str:
     """The StatefulSet's first pod and its ConfigMap, as Podman 4.3 can play them.
 
     It knows no names of ports, and takes probes for commands inside of the container; both are
@@ -122,6 +126,7 @@ def pod(app: str, kafka: Kafka) -> str:
     container |= {"image": IMAGE, "imagePullPolicy": "Never"}
     container["env"] += [
         {"name": "MILLSTREAM_KAFKA__BOOTSTRAP.SERVERS", "value": kafka.bootstrap},
+        {"name": "MILLSTREAM_HTTP__PORT", "value": str(port)},
         {"name": "MILLSTREAM_APP", "value": app},
         {"name": "MILLSTREAM_EVENTS__TOPIC", "value": f"{app}.events"},
     ]
@@ -142,7 +147,7 @@ def test_the_pod_of_kubernetes_predicts(
     kafka.create_topics(
         *(f"{app}.{t}" for t in ("events", "predictions", "models", "dead-letters"))
     )
-    (tmp_path / "pod.yaml").write_text(pod(app, kafka), encoding="utf-8")
+    (tmp_path / "pod.yaml").write_text(pod(app, kafka, port), encoding="utf-8")
     container = Container(podman, f"{app}-0-millstream")
     podman("play", "kube", str(tmp_path / "pod.yaml"))
     try:
@@ -169,7 +174,3 @@ def answers(port: int, path: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def test_the_port_of_the_tests_is_the_images() -> None:
-    assert SERVICES["worker"]["ports"] == [f"127.0.0.1:{HttpSettings().port}:{HttpSettings().port}"]
