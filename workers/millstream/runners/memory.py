@@ -69,6 +69,8 @@ class MemoryWorker:
         """What was committed, as `Outcome.counts` has it."""
         self.reach: Callable[[Point], None] = lambda _: None
         """Called at those moments of each commit; what it raises is a crash: use another worker."""
+        self.after_commit: Callable[[int, Sequence[Outcome]], None] = lambda *_: None
+        """Called with a partition and what was just committed of it."""
         self._parts = self._restore_parts(build_learner)
         self.late = self._parts.late
         """Whether labels come on a topic."""
@@ -210,6 +212,7 @@ class MemoryWorker:
         self.counts.update(counts)
         if counts["learned",]:
             self._broken.learned()
+        self.after_commit(partition.number, batch)
 
     def _check(self, counts: Counter[tuple[str, ...]]) -> None:
         """Raises `Stop` where too much of what was consumed is bad; see `batch.Batch`."""
