@@ -81,7 +81,8 @@ def test_alarms_are_raised_downstream_of_a_worker(
     text = text.replace("topic: payments", f"topic: {app}-in") + "http: { port: 0 }\n"
     (tmp_path / "app.yaml").write_text(text)
     (tmp_path / "payments.jsonl").write_text(printed(EXAMPLES / "anomalies" / "payments.py"))
-    assert millstream("topics", "create", tmp_path / "app.yaml").exit_code == 0
+    created = millstream("topics", "create", tmp_path / "app.yaml", "--partitions", 1)
+    assert created.exit_code == 0, created.err
     assert millstream("send", tmp_path / "app.yaml", tmp_path / "payments.jsonl").exit_code == 0
     with WorkerProcess(tmp_path / "app.yaml"):
         predictions = f"{app}.predictions"

@@ -318,7 +318,7 @@ def to_settings(given: SettingsLike) -> Settings:
         return given
     if isinstance(given, Mapping):
         return make_settings({"kafka": NOWHERE, **given})
-    return load_settings(Path(given))
+    return load_settings(given)
 
 
 def _json(record: Record) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Worker:
 
     def __init__(self, settings: Settings | str | PathLike[str]) -> None:
         """Load settings and model; connects only in `run`. Raises `SettingsError`."""
-        given = settings if isinstance(settings, Settings) else load_settings(Path(settings))
+        given = settings if isinstance(settings, Settings) else load_settings(settings)
         self.settings = given
         metrics = Metrics()
         self._health = Health()
