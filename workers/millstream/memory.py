@@ -9,7 +9,6 @@ them is. Time is what the records say.
 
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson

@@ -1,7 +1,6 @@
 """The worker, for a program of one's own: what `millstream run` runs."""
 
 from os import PathLike
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
