@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -108,6 +109,24 @@ def test_the_page_on_settings_names_every_setting_with_its_default(tmp_path: Pat
         for key, field in fields.items():
             if key not in example_only:
                 assert getattr(section, key) == field.default, f"{name}.{key}"
+
+
+def test_an_app_in_memory_is_ten_lines_and_predicts(
+    millstream: Millstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "millstream.yaml").write_text(blocks("yaml")[0])
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks("python")
+    assert len(example.strip().splitlines()) <= 10
+    names: dict[str, Any] = {}
+    exec(example, names)  # noqa: S102 - it is our own
+    rows = [record.value for record in names["app"].worker.logs.records("payments", 0)]
+    (tmp_path / "payments.jsonl").write_bytes(b"\n".join(rows))
+    (command,) = lines_with("millstream evaluate")
+    result = millstream(*shlex.split(command)[1:])
+    assert result.exit_code == 0, result.err
+    assert "predicted  102, learned 102" in result.out
+    assert "dead letters" not in result.out
 
 
 def test_reasons_in_the_readme_are_reasons() -> None:

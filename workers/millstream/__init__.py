@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from millstream.core.models.learner import Answer, Features, Kind, Label, Learner
     from millstream.core.records import REASONS
     from millstream.errors import DeadLetter, MillstreamError, SettingsError, Stop
+    from millstream.evaluation import Report, evaluate
     from millstream.memory import Buried, Memory, Prediction
     from millstream.settings import Settings, load_settings, make_settings
     from millstream.worker import Worker
@@ -34,12 +35,14 @@ __all__ = [
     "Memory",
     "MillstreamError",
     "Prediction",
+    "Report",
     "Settings",
     "SettingsError",
     "Source",
     "Stop",
     "Worker",
     "__version__",
+    "evaluate",
     "load_settings",
     "make_settings",
 ]
@@ -57,12 +60,14 @@ _HOMES = {
     "Memory": "memory",
     "MillstreamError": "errors",
     "Prediction": "memory",
+    "Report": "evaluation",
     "REASONS": "core.records",
     "Settings": "settings",
     "SettingsError": "errors",
     "Source": "arrivals",
     "Stop": "errors",
     "Worker": "worker",
+    "evaluate": "evaluation",
     "load_settings": "settings",
     "make_settings": "settings",
 }

@@ -105,10 +105,12 @@ def delayed(
     key: str | None = None,
     after: int | None = None,
     delay: int | None = None,
+    truth: str | None = None,
 ) -> Iterator[Arrival]:
     """Events, and their labels so many events, or milliseconds, after each; neither: without.
 
-    `key`: path of the field that is the key; None: the id.
+    `key`: path of the field that is the key; None: the id. `truth`: where to put a label that no
+    setting names, if a data set has one.
     """
     if (after is not None or delay is not None) and settings.labels.source != "topic":
         raise SettingsError(
@@ -123,6 +125,8 @@ def delayed(
     mapper = Mapper(settings, key)
     waiting: deque[tuple[int, Message]] = deque()
     for count, row in enumerate(rows(events, mapper)):
+        if truth is not None and row.label is not None:
+            row.fields[truth] = row.label
         message = mapper.message(row)
         told = clock.told("events", message.event)
         at = clock.next(told)

@@ -9,7 +9,6 @@ them is. Time is what the records say.
 
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -88,7 +87,7 @@ class Memory:
         Of the latter `kafka` may be left out, and the environment is not asked. `partitions`: of
         each topic. Raises `SettingsError`.
         """
-        self.settings = _settings(settings)
+        self.settings = to_settings(settings)
         self._build = learner_factory(self.settings)
         self.worker = MemoryWorker(self.settings, self._build, MemoryLogs(partitions))
         """What is behind it: its topics are `worker.logs`."""
@@ -312,12 +311,13 @@ def milliseconds(duration: Duration) -> int:
         raise SettingsError(f"{duration!r} is no duration: write 30s or 5m") from error
 
 
-def _settings(given: SettingsLike) -> Settings:
+def to_settings(given: SettingsLike) -> Settings:
+    """Settings as loaded, the path of a file, or what a file would hold; raises `SettingsError`."""
     if isinstance(given, Settings):
         return given
     if isinstance(given, Mapping):
         return make_settings({"kafka": NOWHERE, **given})
-    return load_settings(Path(given))
+    return load_settings(given)
 
 
 def _json(record: Record) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from copy import deepcopy
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -221,11 +222,12 @@ class Settings(BaseSettings):
         return self
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: str | PathLike[str]) -> Settings:
     """Settings from a YAML file; the environment (`MILLSTREAM_A__B`) wins over it.
 
     Paths in it are relative to its folder. Raises `SettingsError`: a sentence for each problem.
     """
+    path = Path(path)
     document = read_file(path)
     merge(document, _environment())
     return _validated(document, path.parent, str(path))

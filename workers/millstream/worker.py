@@ -1,7 +1,6 @@
 """The worker, for a program of one's own: what `millstream run` runs."""
 
 from os import PathLike
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -26,7 +25,7 @@ class Worker:
 
     def __init__(self, settings: Settings | str | PathLike[str]) -> None:
         """Load settings and model; connects only in `run`. Raises `SettingsError`."""
-        given = settings if isinstance(settings, Settings) else load_settings(Path(settings))
+        given = settings if isinstance(settings, Settings) else load_settings(settings)
         self.settings = given
         metrics = Metrics()
         self._health = Health()

@@ -14,6 +14,7 @@ from millstream.cli import (
     check,
     dead_letters,
     demo,
+    evaluate,
     rebuild,
     run,
     send,
@@ -25,7 +26,7 @@ from millstream.cli import (
 from millstream.errors import EXIT_FAILURE, Stop
 from millstream.runners.topics import reason
 
-_ORDER: Final = ("demo", "check", "topics", "run", "send", "tail")
+_ORDER: Final = ("demo", "evaluate", "check", "topics", "run", "send", "tail")
 """A newcomer's path; other commands stand behind it as they are added below."""
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def _options(
 
 
 app.command("demo")(demo.demo)
+app.command("evaluate")(evaluate.command)
 app.command("check")(check.check)
 app.add_typer(topics.app, name="topics")
 app.command("run")(run.run)

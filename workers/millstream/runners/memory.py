@@ -63,12 +63,17 @@ class MemoryWorker:
         """`logs`: None for empty topics of one partition."""
         self.settings = settings
         self.logs = MemoryLogs() if logs is None else logs
+        self._topics: dict[Side, str] = {
+            "events": settings.events.topic, "labels": str(settings.labels.topic)
+        }  # fmt: skip
         self.now = 0
         """The latest time that it was told, ms."""
         self.counts: Counter[tuple[str, ...]] = Counter()
         """What was committed, as `Outcome.counts` has it."""
         self.reach: Callable[[Point], None] = lambda _: None
         """Called at those moments of each commit; what it raises is a crash: use another worker."""
+        self.after_commit: Callable[[int, Sequence[Outcome]], None] = lambda *_: None
+        """Called with a partition and what was just committed of it."""
         self._parts = self._restore_parts(build_learner)
         self.late = self._parts.late
         """Whether labels come on a topic."""
@@ -113,12 +118,8 @@ class MemoryWorker:
 
         `timestamp`: Kafka's, ms. It is not worked on before `work`.
         """
-        topic = self._topic(side)
+        topic = self._topics[side]
         return self.logs.append(topic, partition, Output(key, value, headers), timestamp)
-
-    def _topic(self, side: Side) -> str:
-        events, labels = self.settings.events.topic, self.settings.labels.topic
-        return events if side == "events" else str(labels)
 
     def work(self, now: int) -> None:
         """Work off all that is at hand, at this time (ms), which never goes back.
@@ -127,7 +128,7 @@ class MemoryWorker:
         """
         self.now = max(self.now, now)
         for partition in self._partitions:
-            while self._turn(partition):
+            while self._has_more(partition) and self._turn(partition):
                 pass
 
     # -- one batch of one partition ---------------------------------------------------------------
@@ -164,6 +165,16 @@ class MemoryWorker:
             self._snapshot_if_due(partition, shard)
         return worked
 
+    def _has_more(self, partition: Partition) -> bool:
+        """Whether a batch may come to anything."""
+        shard = partition.shard
+        if shard is None or self._has_work(shard):
+            return True
+        return any(
+            offset < len(self.logs.records(self._topics[side], partition.number))
+            for side, offset in partition.fetched.items()
+        )
+
     def _has_work(self, shard: Shard) -> bool:
         """Whether something may happen though nothing new has come."""
         if not isinstance(shard, LateShard):
@@ -179,14 +190,14 @@ class MemoryWorker:
         for side in shard.sides:
             if shard.backlog(side) < size:
                 start = partition.fetched[side]
-                there = self.logs.records(self._topic(side), partition.number)
+                there = self.logs.records(self._topics[side], partition.number)
                 records[side] = there[start : start + size]
                 partition.fetched[side] = start + len(records[side])
         return records
 
     def _ends(self, partition: Partition) -> dict[Side, bool]:
         return {
-            side: offset == len(self.logs.records(self._topic(side), partition.number))
+            side: offset == len(self.logs.records(self._topics[side], partition.number))
             for side, offset in partition.fetched.items()
         }
 
@@ -210,6 +221,7 @@ class MemoryWorker:
         self.counts.update(counts)
         if counts["learned",]:
             self._broken.learned()
+        self.after_commit(partition.number, batch)
 
     def _check(self, counts: Counter[tuple[str, ...]]) -> None:
         """Raises `Stop` where too much of what was consumed is bad; see `batch.Batch`."""

@@ -46,6 +46,10 @@ class MemoryLogs:
             self._topics[topic] = [[] for _ in range(self.partitions)]
         return self._topics[topic][partition]
 
+    def forget(self, topic: str, partition: int) -> None:
+        """Let go of what was written, where nobody is to read it, not even a restore."""
+        self.records(topic, partition).clear()
+
 
 class MemoryReader:
     """Reads stretches of `MemoryLogs`, as `restorer.Logs` wants it."""

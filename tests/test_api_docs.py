@@ -1,0 +1,71 @@
+"""What docs/api.md and the docstrings of the public API show is run as it stands there."""
+
+import ast
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import millstream
+from millstream import Memory, evaluate, make_settings
+from millstream.core.models import base_learner
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "api.md").read_text()
+OPTIONS = doctest.ELLIPSIS
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def failures(found: list[doctest.DocTest]) -> int:
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    for each in found:
+        runner.run(each, clear_globs=False)
+    return runner.summarize(verbose=False).failed
+
+
+def test_the_page_does_what_it_says() -> None:
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    sessions = [block for block in blocks if block.startswith(">>>")]
+    parser = doctest.DocTestParser()
+    tests = [parser.get_doctest(block, {}, "docs/api.md", None, None) for block in sessions]
+    for each in tests:
+        each.globs = names
+    assert len(tests) >= 8
+    assert failures(tests) == 0
+    for block in set(blocks) - set(sessions):
+        ast.parse(block)
+
+
+def test_the_page_tells_of_every_public_name() -> None:
+    named = set(re.findall(r"\w+", PAGE))
+    types = {"Features", "Kind", "Label", "Prediction", "Buried", "Codec", "Report", "Source"}
+    assert set(millstream.__all__) - types - {"__version__"} <= named
+    for name in re.findall(r"^>>> from millstream import (.+)$", PAGE, re.MULTILINE):
+        assert set(name.split(", ")) <= set(millstream.__all__)
+
+
+def test_settings_on_the_page_are_settings() -> None:
+    for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL):
+        document = {
+            "app": "a",
+            "kafka": {"bootstrap.servers": "localhost:9092"},
+            "events": {"topic": "e"},
+            "model": {"river": "linear_model.LogisticRegression()"},
+        }
+        make_settings({**document, **yaml.safe_load(text)})
+
+
+@pytest.mark.parametrize("documented", [Memory, evaluate, base_learner.BaseLearner])
+def test_docstrings_do_what_they_say(documented: object) -> None:
+    found = doctest.DocTestFinder(recurse=False).find(
+        documented, globs={"Memory": Memory, "evaluate": evaluate, **vars(base_learner)}
+    )
+    assert any(each.examples for each in found)
+    assert failures(found) == 0

@@ -1,0 +1,247 @@
+"""A dry run over recorded events: how good an app's predictions would be, before it is deployed."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from millstream.arrivals import Clock, Source, delayed, merged
+from millstream.core.decoding import decoder
+from millstream.core.fields import MISSING, getter
+from millstream.core.labels import LabelRule
+from millstream.core.models.learner import Label
+from millstream.core.records import Outcome, Record, Side
+from millstream.errors import DeadLetter, SettingsError, Stop
+from millstream.loading import learner_factory, load_codec
+from millstream.memory import Duration, SettingsLike, milliseconds, to_settings
+from millstream.runners.breaker import Breaker
+from millstream.runners.memory import MemoryWorker
+from millstream.runners.memory_logs import MemoryLogs
+from millstream.runners.partitioners import murmur2_partition
+from millstream.scoring import Scores
+from millstream.settings import Settings
+
+PROGRESS_RECORDS = 4_096
+
+
+@dataclass
+class Report:
+    """What an evaluation found."""
+
+    kind: str
+    """Of model: classifier, regressor, anomaly or clusterer."""
+    events: int = 0
+    labels: int = 0
+    """Messages on the topic of labels."""
+    predictions: int = 0
+    learned: int = 0
+    scored: int = 0
+    """Predictions that were held against a label; the metrics are about these."""
+    without_answer: int = 0
+    """Predictions with a label, but made when the model knew nothing yet."""
+    waiting: int = 0
+    """Predictions that still wait for a label at the end."""
+    expired: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    spread: dict[str, float] = field(default_factory=dict)
+    """Scores of anomalies, sizes of clusters."""
+    dead_letters: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By stage, then by reason."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """By reason: tombstones, duplicate labels."""
+    stops: str | None = None
+    """Why a worker would have stopped on the way; None: it would not."""
+    seconds: float = 0.0
+    rate: float = 0.0
+    """Events a second, in one process and without a broker."""
+
+    def as_object(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+class Incoming(NamedTuple):
+    """A recorded message, for a partition."""
+
+    side: Side
+    partition: int
+    record: Record
+
+
+def evaluate(
+    settings: SettingsLike,
+    events: Source,
+    labels: Source | None = None,
+    *,
+    labels_after: int | None = None,
+    labels_delay: Duration | None = None,
+    truth: str | None = None,
+    partitions: int = 1,
+    limit: int | None = None,
+) -> Report:
+    """Run an app in memory over recorded events, and say how good it is.
+
+    `events`, `labels`, `labels_after` and `labels_delay` as in `Memory.run`; `truth`: path
+    of a label in the events that is only held against the predictions, for a model that learns from
+    none; `limit`: no more events than these. Raises `SettingsError` and `Stop`.
+
+    >>> report = evaluate("examples/phishing/millstream.yaml", "river:Phishing")
+    >>> report.events, round(report.metrics["Accuracy"], 4)
+    (1250, 0.8872)
+    """
+    app = to_settings(settings)
+    clock = Clock(app)
+    if labels is not None:
+        arrivals = merged(app, events, labels, clock)
+    else:
+        delay = None if labels_delay is None else milliseconds(labels_delay)
+        if app.labels.source == "topic" and delay is None and labels_after is None:
+            raise SettingsError(
+                "labels.from is topic: say when labels come, by a source of their own, or so many "
+                "events or so long after each event"
+            )
+        arrivals = delayed(app, events, clock, after=labels_after, delay=delay, truth=truth)
+    run = Evaluation(app, partitions=partitions, truth=truth)
+    for side, message_key, value, at in arrivals:
+        if side == "events" and limit is not None and run.report.events >= limit:
+            break
+        number = murmur2_partition(message_key, partitions)
+        run.take(Incoming(side, number, Record(0, at, message_key, value, None)), at)
+    end = clock.now or 0
+    return run.finish(end + app.labels.max_idle)
+
+
+class Evaluation:
+    """One dry run: take what was recorded, message by message, and finish."""
+
+    def __init__(
+        self, settings: Settings, *, partitions: int = 1, truth: str | None = None
+    ) -> None:
+        """`truth`: as in `evaluate`."""
+        never = settings.dead_letters.model_copy(update={"stop_ratio": None})
+        self._settings = settings
+        build = learner_factory(settings)
+        self._worker = MemoryWorker(
+            settings.model_copy(update={"dead_letters": never}), build, MemoryLogs(partitions)
+        )
+        self._worker.after_commit = self._committed
+        learner = self._worker.shard().learner
+        self.report = Report(learner.kind)
+        self._scores = Scores(learner.kind)
+        self._decode = decoder(settings.events.codec, load_codec)
+        self._rule = LabelRule(settings.labels, learner, settings.model.classes)
+        path = truth or settings.events.label
+        _check_truth(settings, truth)
+        self._truth = None if path is None else getter(path)
+        self._plain_truth = learner.kind in {"anomaly", "clusterer"}
+        self._breaker = Breaker(settings.dead_letters.stop_ratio, settings.dead_letters.window)
+        self._batched = learner.batched and not self._worker.late
+        self._at_hand = 0
+        self._began = time.perf_counter()
+
+    def append(self, incoming: Incoming) -> None:
+        """Append a message, which is worked off later."""
+        side, partition, record = incoming
+        self._worker.send(
+            side, record.value, key=record.key or None, timestamp=record.timestamp,
+            partition=partition, headers=record.headers,
+        )  # fmt: skip
+        if side == "events":
+            self.report.events += 1
+        else:
+            self.report.labels += 1
+
+    def take(self, incoming: Incoming, at: int) -> None:
+        """Append a message that comes at this time, ms, and work it off."""
+        if self._worker.late:
+            self._worker.work(at)  # what expires meanwhile
+        self.append(incoming)
+        self._at_hand += 1
+        if not self._batched or self._at_hand >= PROGRESS_RECORDS:
+            self._worker.work(at)
+            self._at_hand = 0
+
+    def finish(self, now: int) -> Report:
+        """Work off what is left, at this time (ms), and say what was found."""
+        self._worker.work(now)
+        report, counts = self.report, self._worker.counts
+        numbers = range(self._worker.logs.partitions)
+        report.predictions = counts["predicted",]
+        report.learned = counts["learned",]
+        report.waiting = sum(self._worker.shard(number).waiting() for number in numbers)
+        for key, amount in sorted(counts.items()):
+            if key[0] == "dead_lettered":
+                report.dead_letters.setdefault(key[1], {})[key[2]] = amount
+            elif key[0] == "skipped":
+                report.skipped[key[1]] = amount
+            elif key[0] == "expired":
+                report.expired += amount
+        report.scored, report.without_answer = self._scores.scored, self._scores.without_answer
+        report.metrics, report.spread = self._scores.result(), self._scores.spread()
+        report.seconds = time.perf_counter() - self._began
+        report.rate = report.events / report.seconds if report.seconds else 0.0
+        return report
+
+    def _committed(self, partition: int, batch: Sequence[Outcome]) -> None:
+        for outcome in batch:
+            for prediction in outcome.predictions:
+                self._score(partition, orjson.loads(prediction.value or b"{}"))
+            for example in outcome.examples:
+                self._score_example(orjson.loads(example.value or b"{}"))
+            self._break(outcome)
+        if not self._worker.late:  # a restore goes by the events alone
+            for which in ("predictions", "dead_letters"):
+                self._worker.logs.forget(self._settings.topic(which), partition)
+
+    def _score(self, partition: int, prediction: Mapping[str, Any]) -> None:
+        self._scores.see(prediction)
+        if self._truth is None:
+            return
+        events = self._worker.logs.records(self._settings.events.topic, partition)
+        label = self._label(events[prediction["source"]["offset"]].value or b"")
+        if label is not None:
+            self._scores.judge(prediction, label)
+
+    def _label(self, value: bytes) -> Label | None:
+        raw: Any = MISSING if self._truth is None else self._truth(self._decode(value))
+        if raw is MISSING or raw is None:
+            return None
+        if self._plain_truth:
+            label: Label = raw
+            return label
+        try:
+            return self._rule.convert(raw)
+        except DeadLetter:
+            return None
+
+    def _score_example(self, example: Mapping[str, Any]) -> None:
+        # What is assumed of a prediction that expired is no truth.
+        if example["kind"] == "learned" and "label_source" in example and self._truth is None:
+            self._scores.judge(example, example["label"])
+
+    def _break(self, outcome: Outcome) -> None:
+        """Note where the worker's own bound for bad records would have stopped it."""
+        counts = outcome.counts
+        records = sum(n for key, n in counts.items() if key[0] == "consumed")
+        bad: Counter[str] = Counter()
+        for key, amount in counts.items():
+            if key[0] == "dead_lettered" and key[2] not in {"unmatched", "late"}:
+                bad[key[2]] += amount
+        if self.report.stops is None and records:
+            try:
+                self._breaker.add(records, bad.total(), bad)
+            except Stop as stop:
+                self.report.stops = str(stop)
+
+
+def _check_truth(settings: Settings, truth: str | None) -> None:
+    features = settings.events.features
+    shown = features == "all" or (isinstance(features, tuple) and truth in features)
+    if truth is not None and shown:
+        raise SettingsError(
+            f"the model would be shown {truth}, which it is to be judged by: list events.features "
+            "without it"
+        )
