@@ -8,21 +8,14 @@ import pytest
 
 from tests.kafka.app import App, released_digests
 from tests.kafka.cluster import Kafka
+from tests.kafka.crashes import SESSION_MS, finish, published, shorten_session
 from tests.kafka.feed import (
     Feed,
     assert_each_event_has_one_prediction,
     assert_each_event_was_learned_once,
     expected_digests,
 )
-from tests.kafka.test_exactly_once import (
-    INLINE,
-    LATE,
-    SESSION_MS,
-    finish,
-    make_app,
-    published,
-    shorten_session,
-)
+from tests.kafka.test_exactly_once import INLINE, LATE, make_app
 from tests.kafka.worker import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
