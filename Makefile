@@ -71,5 +71,5 @@ $(VENV)/installed: $(VENV)/created pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 	@echo "setup: installing the tools for lint and tests"
-	@$(PIP) install --group dev
+	@$(PIP) install --editable '.[faust]' --group dev
 	@touch $@

@@ -4,7 +4,7 @@ To add one: a class with `name` and `run`; a program that reads and writes Kafka
 `Loop` (see `PlainLoop`) and is measured by `rates.rate_of` like all the others.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchmarks import child
 from benchmarks.rates import Run, rate_of
@@ -36,14 +36,17 @@ class BareRiver:
 class Millstream:
     """`millstream run`, as a user starts it, with the settings' defaults."""
 
-    def __init__(self, stage: Stage, workload: Workload, guarantee: str, name: str) -> None:
+    def __init__(
+        self, stage: Stage, workload: Workload, guarantee: str, name: str, **settings: Any
+    ) -> None:
         self.name = name
-        self._stage, self._workload, self._guarantee = stage, workload, guarantee
+        self._stage, self._workload = stage, workload
+        self._settings = {"processing_guarantee": guarantee, **settings}
 
     def run(self) -> Run:
         """Start a worker that nobody knows yet on events that are all there."""
         stage, events = self._stage, self._stage.counts[self._workload.name]
-        app = stage.app(self._workload, preloaded=True, processing_guarantee=self._guarantee)
+        app = stage.app(self._workload, preloaded=True, **self._settings)
         try:
             return rate_of(app.worker(), stage.kafka, app.topic("predictions"), events)
         finally:

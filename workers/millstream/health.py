@@ -35,6 +35,7 @@ class Health:
         self._last_beat = clock()
         # (seconds without a broker, when that was said) in one object, as below.
         self._outage: tuple[float, float] | None = None
+        self._stall: str | None = None
         # (assigned, restored) in one object: the HTTP threads read it while the loop writes it.
         self._shards: tuple[int, int] | None = None
 
@@ -53,8 +54,12 @@ class Health:
         elif self._outage is not None:
             self._outage = (0.0, self._outage[1])
 
+    def set_stall(self, reason: str | None) -> None:
+        """Say that records are there which nobody hands over; None: that is not so."""
+        self._stall = reason
+
     def alive(self) -> bool:
-        """Whether a beat came within the last `stall_after` seconds.
+        """Whether a beat came within the last `stall_after` seconds, and nothing is said to stall.
 
         A loop that waits for a broker that is away is not stuck, so an outage does not count: the
         loop has all that time again once a broker answers.
@@ -62,7 +67,7 @@ class Health:
         stalled = self.seconds_since_beat()
         if self._outage is not None:
             stalled = min(stalled, self._clock() - self._outage[1])
-        return stalled <= self._stall_after
+        return stalled <= self._stall_after and self._stall is None
 
     def ready(self) -> bool:
         """Whether nothing keeps the worker from working: see `why_not_ready`."""
@@ -72,6 +77,8 @@ class Health:
         """What there is to wait for: a broker, the group, or shards that are being restored."""
         if self._outage is not None and self._outage[0]:
             return f"no broker has answered for {self._outage[0]:.0f} s"
+        if self._stall is not None:
+            return self._stall
         if self._shards is None:
             return "the worker has not joined its group yet"
         assigned, restored = self._shards

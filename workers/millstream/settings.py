@@ -131,6 +131,17 @@ class HttpSettings(Spec):
     port: int = Field(default=9464, ge=0, le=65535)
 
 
+class FaustSettings(Spec):
+    """How the worker works inside Faust."""
+
+    take: int = Field(default=2000, ge=1, le=100_000)
+    """How many events an agent takes at a time."""
+    within: Milliseconds = Field(default=20, ge=1)
+    """How long an agent waits for so many."""
+    stall_after: Milliseconds = Field(default=60_000, ge=1_000)
+    """When nothing comes for so long of what is there, liveness says so."""
+
+
 class LogSettings(Spec):
     """How the worker logs."""
 
@@ -154,6 +165,8 @@ class Settings(BaseSettings):
     instance: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9._-]{1,100}$")
     """A name for this worker, where the host's name and a lock file cannot tell workers apart."""
     processing_guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    runner: Literal["confluent", "faust"] = "confluent"
+    """What moves the records in `millstream run`."""
     kafka: dict[str, str | int | float | bool]
     """Properties of librdkafka; all but those in `runners.properties.OWNED`."""
     events: EventsSpec
@@ -167,6 +180,7 @@ class Settings(BaseSettings):
     snapshots: SnapshotSettings = SnapshotSettings()
     recovery: RecoverySettings = RecoverySettings()
     http: HttpSettings = HttpSettings()
+    faust: FaustSettings = FaustSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -213,6 +227,7 @@ class Settings(BaseSettings):
             *rules.topic_problems(names),
             *rules.note_problems(self.events, self.labels, self.model),
             *rules.snapshot_problems(self.snapshots.key_bytes),
+            *rules.runner_problems(self.runner, self.processing_guarantee, self.kafka),
         ]
         if self.labels.source == "topic" and not self.predictions.features:
             problems.append("predictions.features cannot be false with labels.from: topic: a "
@@ -222,14 +237,18 @@ class Settings(BaseSettings):
         return self
 
 
-def load_settings(path: str | PathLike[str]) -> Settings:
+def load_settings(
+    path: str | PathLike[str], kafka: Mapping[str, Any] | None = None
+) -> Settings:
     """Settings from a YAML file; the environment (`MILLSTREAM_A__B`) wins over it.
 
-    Paths in it are relative to its folder. Raises `SettingsError`: a sentence for each problem.
+    Paths in it are relative to its folder. `kafka`: connection properties that win over both.
+    Raises `SettingsError`: a sentence for each problem.
     """
     path = Path(path)
     document = read_file(path)
     merge(document, _environment())
+    merge(document, {"kafka": dict(kafka)} if kafka else {})
     return _validated(document, path.parent, str(path))
 
 

@@ -147,3 +147,17 @@ def snapshot_problems(key: bytes | None) -> Iterator[str]:
             f"snapshots.key has {len(key)} bytes, which could be guessed: take {MIN_KEY_BYTES} or "
             "more, such as openssl rand -hex 32 gives"
         )
+
+
+def runner_problems(runner: str, guarantee: str, kafka: Mapping[str, Any]) -> Iterator[str]:
+    """What the runner cannot do."""
+    if runner != "faust":
+        return
+    if guarantee != "at_least_once":
+        yield (
+            "runner: faust cannot work with processing_guarantee: exactly_once, as Faust lets no "
+            "offsets join the transaction of another producer: set it to at_least_once (what is "
+            "learned stays exactly once, outputs may repeat), or leave runner out"
+        )
+    if str(kafka.get("group.protocol", "classic")) != "classic":
+        yield "kafka.group.protocol: Faust's Kafka client knows classic alone; leave it out"

@@ -14,6 +14,7 @@ from prometheus_client import disable_created_metrics
 
 from millstream import logs
 from millstream.cli.common import SettingsFile
+from millstream.core.models.learner import Learner
 from millstream.errors import SettingsError
 from millstream.health import Health, HealthServer
 from millstream.loading import learner_factory, why_not_reproducible
@@ -100,24 +101,38 @@ def _supervise(count: int, settings: Settings, settings_file: Path) -> None:
 def _work(settings: Settings, settings_file: Path, line: Line | None) -> None:
     failpoints.arm(failpoint())
     _collect_garbage_less_often()
-    metrics, health = Metrics(), Health()
     build_learner = learner_factory(settings)
     if build_learner().learns:
         for sentence in why_not_reproducible(settings):
             _log.warning(sentence)
-    worker = Worker(settings, build_learner, metrics, health)
-    _stop_on_signals(worker.stop)
+    work, stop, metrics, health = _runner(settings, build_learner)
     server = HealthServer(settings.http, health, metrics.registry)
     address = server.start() if settings.http.enabled else ""
     if line is not None:
         line.tell(address)
-        line.when_broken(worker.stop)
+        line.when_broken(stop)
     try:
-        worker.run()
+        work()
     except TopicsNotReady as error:
         raise TopicsNotReady(error.found, str(settings_file)) from error
     finally:
         server.stop()
+
+
+def _runner(
+    settings: Settings, build_learner: Callable[[], Learner]
+) -> tuple[Callable[[], None], Callable[[], None], Metrics, Health]:
+    """What works until it is stopped (or by a signal), and what it tells of itself."""
+    if settings.runner == "faust":
+        # Only here: Faust is an extra, and takes a second to import.
+        from millstream.faust import Faust  # noqa: PLC0415
+
+        program = Faust(settings, build_learner)
+        return program.run, program.stop, program.worker.metrics, program.worker.health
+    metrics, health = Metrics(), Health()
+    worker = Worker(settings, build_learner, metrics, health)
+    _stop_on_signals(worker.stop)
+    return worker.run, worker.stop, metrics, health
 
 
 def _collect_garbage_less_often() -> None:

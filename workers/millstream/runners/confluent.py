@@ -78,8 +78,14 @@ class Worker:
         build_learner: Callable[[], Learner],
         metrics: Metrics,
         health: Health,
+        new_consumer: Callable[[Settings], Any] = lambda s: Consumer(consumer_config(s)),
     ) -> None:
-        """Connects only in `run`."""
+        """Connects only in `run`.
+
+        `new_consumer`: another consumer than the worker's own, which does what the loop needs of
+        one; see `feed`.
+        """
+        self._new_consumer = new_consumer
         self._settings = settings
         self._build_learner = build_learner
         self._metrics = metrics
@@ -150,7 +156,7 @@ class Worker:
             publisher if isinstance(publisher, AtLeastOnce) else None, told, self._metrics,
             lambda: new_store(settings.waiting.store, settings.waiting.directory),
         )  # fmt: skip
-        self._consumer = Consumer(consumer_config(settings))
+        self._consumer = self._new_consumer(settings)
         self._membership = Membership(self._consumer, restorer, self._metrics)
         self._publishing.join(self._consumer, self._membership)
         topic = ModelsTopic(producer_config(settings, None), self._names.models)

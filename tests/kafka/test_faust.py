@@ -1,0 +1,104 @@
+"""A worker inside Faust: killed, joined, left alone, frozen; the weights are those of the log."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kafka.app import App, released_digests
+from tests.kafka.cluster import Kafka
+from tests.kafka.crashes import SESSION_MS, finish, published, shorten_session
+from tests.kafka.feed import (
+    Feed,
+    assert_each_event_has_one_prediction,
+    assert_each_event_was_learned_once,
+    expected_digests,
+)
+from tests.kafka.test_exactly_once import INLINE, LATE, make_app
+from tests.kafka.worker import WorkerProcess
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
+
+KILLS = 3
+
+
+def faust_app(kafka: Kafka, folder: Path, labels: dict[str, str], **more: int) -> App:
+    app = make_app(kafka, folder, "at_least_once", labels, **more)
+    app.write_settings(runner="faust")
+    shorten_session(app)
+    return app
+
+
+def wait_for_progress(app: App, worker: WorkerProcess) -> None:
+    """As without Faust, which takes longer to start."""
+    before = published(app)
+    worker.wait_until(lambda: published(app) > before, timeout=150, message="predictions come out")
+
+
+def wait_until_it_works(worker: WorkerProcess, restores: int) -> None:
+    worker.wait_until(
+        lambda: worker.log_text().count("restored (") >= restores,
+        timeout=150,
+        message="shards are restored",
+    )
+
+
+@pytest.mark.parametrize("labels", [INLINE, LATE], ids=["inline", "late"])
+def test_a_worker_inside_faust_killed_at_random_moments_learns_nothing_twice(
+    kafka: Kafka, tmp_path: Path, labels: dict[str, str]
+) -> None:
+    app = faust_app(kafka, tmp_path, labels)
+    moments = random.Random(20261121)
+    with app.worker() as worker:
+        with Feed(kafka, app, per_second=50) as feed:
+            for _ in range(KILLS):
+                wait_for_progress(app, worker)
+                # The moment of the kill is what the test is about, not a wait for anything.
+                time.sleep(moments.uniform(0, 0.5))
+                worker.sigkill()
+                worker.start()
+            wait_for_progress(app, worker)
+        finish(app, worker, feed.sent)
+        digests = released_digests(worker)
+    assert_each_event_has_one_prediction(app, feed.sent, repeats=True)
+    assert_each_event_was_learned_once(app, feed.sent)
+    assert digests == expected_digests(app)
+
+
+def test_workers_inside_faust_that_join_leave_and_wake_up_as_zombies_learn_nothing_twice(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    # Three partitions for two workers: round robin would part events from their labels.
+    app = faust_app(kafka, tmp_path, LATE, partitions=3)
+    with app.worker(1) as first, app.worker(2) as second:
+        with Feed(kafka, app, per_second=50) as feed:
+            wait_until_it_works(second, 1)
+            wait_until_it_works(first, 1)
+            wait_for_progress(app, first)
+            second.sigterm()  # a hand-over on good terms
+            assert second.wait() == 0
+            wait_for_progress(app, first)
+            restores = second.log_text().count("restored (")
+            second.start()
+            wait_until_it_works(second, restores + 1)
+            assignments = first.log_text().count("partitions assigned")
+            first.sigstop()  # put out of the group while it knows nothing of it
+            second.wait_until(
+                lambda: "partitions=[0, 1, 2]" in second.log_text().rsplit("assigned", 1)[1],
+                message="the other worker takes over",
+            )
+            wait_for_progress(app, second)
+            time.sleep(2 * SESSION_MS / 1000)  # past its session
+            first.sigcont()
+            first.wait_until(
+                lambda: first.log_text().count("partitions assigned") > assignments, timeout=90,
+                message="the zombie finds its way back into the group",
+            )  # fmt: skip
+            wait_for_progress(app, first)
+            second.sigterm()
+            assert second.wait() == 0
+        finish(app, first, feed.sent)
+        digests = {**released_digests(second), **released_digests(first)}
+    assert_each_event_has_one_prediction(app, feed.sent, repeats=True)
+    assert digests == expected_digests(app)
