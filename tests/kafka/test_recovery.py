@@ -10,7 +10,8 @@ from confluent_kafka import Producer, TopicPartition
 from millstream.core.digest import digest
 from millstream.core.records import Record
 from millstream.runners.clients import owned_by_the_guarantee
-from millstream.runners.logs_reader import LogReader, Stretch, log_bounds
+from millstream.runners.log_bounds import LogBounds
+from millstream.runners.logs_reader import LogReader, Stretch
 from tests.kafka.app import (
     PHISHING,
     App,
@@ -65,7 +66,7 @@ def test_a_log_is_not_read_to_its_end_while_the_markers_of_a_commit_are_still_to
     config = {**kafka.config, "group.id": topic, "fetch.wait.max.ms": 10}
     reader = LogReader({**config, **owned_by_the_guarantee()})
     seen: list[Record] = []
-    low, end = log_bounds(kafka.admin, topic, 0)
+    low, end = LogBounds(config).of(topic, 0)
     reader.open(Stretch(topic, 0, low, end, seen.extend))
     for _ in range(20):
         reader.step(0.05)

@@ -1,16 +1,16 @@
 """Snapshots that are damaged, forged or cannot be stored: a restart passes over them, loudly."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from millstream.core.snapshot_chunks import Chunk, chunks
 from tests.kafka.app import PHISHING, App, bare_digest, event_of, released_digests
 from tests.kafka.cluster import Kafka
+from tests.kafka.damage import cut, flipped, forged, other_format, put, torn
 from tests.kafka.test_snapshots import restored
 from tests.kafka.worker import WorkerProcess
 
@@ -44,24 +44,6 @@ def app_with_snapshots(kafka: Kafka, folder: Path, count: int, **snapshots: Any)
     return app
 
 
-def chunk_of(app: App, pointer: dict[str, Any]) -> tuple[bytes, Chunk]:
-    """The one chunk of a small snapshot, and its key."""
-    key = f"0/snapshot/{pointer['name']}/0".encode()
-    values = [m.value for m in app.kafka.read(app.topic("models")) if m.key == key]
-    return key, Chunk.from_bytes(values[-1] or b"")
-
-
-def put(app: App, key: bytes, value: bytes | None) -> None:
-    app.kafka.produce(app.topic("models"), [(key.decode(), value, None, None, 0)])
-
-
-def replaced(app: App, pointer: dict[str, Any], change: Callable[[bytes], bytes]) -> None:
-    """Change the bytes of a snapshot, as chunks that are in order by themselves."""
-    key, chunk = chunk_of(app, pointer)
-    (value,) = chunks(chunk.snapshot, change(chunk.data), 10**6)
-    put(app, key, value)
-
-
 def passed_over(worker: WorkerProcess) -> list[str]:
     return re.findall(r"snapshot passed over \(.*?reason=(.*?)\)?\n", worker.log_text())
 
@@ -82,14 +64,9 @@ def test_of_damaged_snapshots_a_restart_takes_the_newest_good_one_and_says_what_
     kafka: Kafka, tmp_path: Path
 ) -> None:
     app = app_with_snapshots(kafka, tmp_path, 5)
-    *_, torn, cut, other_format, flipped = app.snapshots()
-    key, chunk = chunk_of(app, flipped)
-    damaged = bytearray(chunk.to_bytes())
-    damaged[-40] ^= 1
-    put(app, key, bytes(damaged))
-    replaced(app, other_format, lambda blob: blob.replace(b"snapshot 1\n", b"snapshot 2\n", 1))
-    replaced(app, cut, lambda blob: blob[:-10])
-    put(app, chunk_of(app, torn)[0], None)
+    *_, second, third, fourth, fifth = app.snapshots()
+    for damage, pointer in ((torn, second), (cut, third), (other_format, fourth), (flipped, fifth)):
+        damage(app, pointer)
     # What crashes and others have left: chunks without a pointer, a pointer that is none.
     put(app, b"0/snapshot/1500000000000-00000000/0", b"?")
     put(app, b"0/snapshot/1500000000000-00000001", b"{}")
@@ -117,8 +94,13 @@ def test_where_there_is_a_key_only_what_it_signed_is_read(kafka: Kafka, tmp_path
     first = restarted(app, 50)
     assert restored(first)["snapshot"] is None
     assert passed_over(first) == ["it is not signed, but the settings have a key"]
-    assert restored(restarted(app, 50))["snapshot"] == 150
+    second = restarted(app, 50)
+    assert restored(second)["snapshot"] == 150
     # Weights of somebody else's, in order by themselves and signed by another key.
+    forged(app, app.snapshots()[-1], KEY.upper().encode())
+    third = restarted(app, 50)
+    assert restored(third)["snapshot"] == 150
+    assert passed_over(third) == ["it is not signed with the key in the settings"]
     app.write_settings(snapshots={**app.settings["snapshots"], "key": KEY[::-1]})
     last = restarted(app, 50)
     assert restored(last)["snapshot"] is None

@@ -80,7 +80,7 @@ def audit(
                 f"{settings.events.topic} has no partition {max(sources)}: its partitions are 0 to "
                 f"{count - 1}"
             )
-        found = Finder(settings, admin, count).find(Wanted(names, sources, every))
+        found = Finder(settings, count).find(Wanted(names, sources, every))
         missing = _missing(found, names, sources)
         auditor = Auditor(restorer)
         audited = auditor.audit(found)

@@ -14,8 +14,10 @@ from millstream.errors import EXIT_FAILURE, SettingsError, Stop
 from millstream.loading import learner_factory, why_not_reproducible
 from millstream.logs import without_secrets
 from millstream.runners.client_checks import check_clients
+from millstream.runners.clients import reader_config
 from millstream.runners.findings import Finding, Level
 from millstream.runners.key_checks import check_keys
+from millstream.runners.log_bounds import LogBounds
 from millstream.runners.note_checks import check_notes
 from millstream.runners.sample_checks import check_samples
 from millstream.runners.snapshot_checks import check_snapshot_store
@@ -76,6 +78,7 @@ def _check_kafka(settings: Settings, learner: Learner) -> list[Finding]:
         brokers = len(admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).brokers)
         topics = check_topics(settings, admin, learns=learner.learns)
         needed = needed_topics(settings)
+        bounds = LogBounds(reader_config(settings))
         known = describe(admin, needed.values(), configs=False)
     except SettingsError:
         raise
@@ -85,8 +88,8 @@ def _check_kafka(settings: Settings, learner: Learner) -> list[Finding]:
         return [Finding("error", "brokers", unreachable(reason(error)))]
     findings = [Finding("ok", "brokers", f"reached; the cluster has {brokers}"), *topics]
     checks: dict[str, Callable[[], list[Finding]]] = {
-        "model": lambda: check_notes(settings, learner, admin, known),
-        "records": lambda: check_samples(settings, learner, admin, known),
+        "model": lambda: check_notes(settings, learner, bounds, known),
+        "records": lambda: check_samples(settings, learner, bounds, known),
         "keys": lambda: check_keys(settings, known),
     }
     for about, look in checks.items():

@@ -188,7 +188,7 @@ def _shelf(path: Path) -> Generator[Shelf]:
     admin = connect(settings)
     restorer = looking(path, settings, admin)
     try:
-        yield Shelf(restorer, admin)
+        yield Shelf(restorer)
     finally:
         restorer.close()
 

@@ -46,7 +46,7 @@ def state(
     settings = load_for_command(settings_file)
     admin = connect(settings)
     restorer = looking(settings_file, settings, admin)
-    reader = StateReader(restorer, admin)
+    reader = StateReader(restorer)
     try:
         shards = [
             reader.read(number, replay=replay) for number in chosen_partitions(restorer, partition)

@@ -14,7 +14,7 @@ from millstream.core.shard import Shard
 from millstream.core.snapshot_log import Pointer
 from millstream.errors import DeadLetter, Stop
 from millstream.runners.group_offsets import GroupOffsets
-from millstream.runners.log_tail import bounds, read_stretch
+from millstream.runners.log_tail import read_stretch
 from millstream.runners.looking import input_topics
 from millstream.runners.past import Begin, Lost, Past
 from millstream.runners.restorer import Restorer
@@ -146,7 +146,7 @@ class Auditor:
         if recorded.features is not None:
             return _ask(shard, recorded, exact=exact, begin=None)
         topic, partition = self._settings.events.topic, recorded.partition
-        low, _ = bounds(self._restorer.admin, topic, partition)
+        low, _ = self._restorer.bounds.patiently(topic, partition)
         if low > recorded.source:
             return Audited(recorded, "unknown", why=(
                 "it does not carry its features (predictions.features), and its event is gone by "

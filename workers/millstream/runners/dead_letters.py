@@ -13,7 +13,7 @@ from millstream.core.letters import Letter, Place, read_letter, read_note
 from millstream.core.records import Record
 from millstream.errors import Stop
 from millstream.runners.clients import reader_config
-from millstream.runners.log_tail import bounds
+from millstream.runners.log_bounds import LogBounds
 from millstream.runners.logs_reader import LogReader, Stretch
 from millstream.runners.topics import list_topics, reason
 from millstream.settings import Settings
@@ -42,6 +42,7 @@ class DeadLetterReader:
         """Raises `Stop` where there is no dead-letters topic."""
         self.topic = settings.topic("dead_letters")
         self._admin = admin
+        self._bounds = LogBounds(reader_config(settings))
         self._config = reader_config(settings)
         self._partitions = {name: info.partitions for name, info in list_topics(admin).items()}
         if self.topic not in self._partitions:
@@ -78,7 +79,7 @@ class DeadLetterReader:
                 found.foreign += 1
 
         for partition in partitions:
-            start, end = bounds(self._admin, self.topic, partition)
+            start, end = self._bounds.patiently(self.topic, partition)
             if since:
                 start = max(start, self._first_since(partition, since, end))
             for place, record in self.read(self.topic, partition, start, end):
@@ -89,7 +90,7 @@ class DeadLetterReader:
         """The record at a place; None where there is none, or none any more."""
         if place.partition >= self.partitions(place.topic):
             return None
-        start, end = bounds(self._admin, place.topic, place.partition)
+        start, end = self._bounds.patiently(place.topic, place.partition)
         if not start <= place.offset < end:
             return None
         for _, record in self.read(place.topic, place.partition, place.offset, place.offset + 1):

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka.admin import AdminClient
-
 from millstream.core.audit import Recorded
-from millstream.runners.log_tail import bounds, read_stretch
+from millstream.runners.clients import reader_config
+from millstream.runners.log_bounds import LogBounds
+from millstream.runners.log_tail import read_stretch
 from millstream.settings import Settings
 
 WINDOW: Final = 50_000
@@ -29,10 +29,11 @@ class Wanted:
 class Finder:
     """Reads the predictions topic of an app."""
 
-    def __init__(self, settings: Settings, admin: AdminClient, partitions: int) -> None:
+    def __init__(self, settings: Settings, partitions: int) -> None:
         self._settings = settings
         self._topic = settings.topic("predictions")
-        self._bounds = {p: bounds(admin, self._topic, p) for p in range(partitions)}
+        bounds = LogBounds(reader_config(settings))
+        self._bounds = {p: bounds.patiently(self._topic, p) for p in range(partitions)}
 
     def find(self, wanted: Wanted) -> list[Recorded]:
         """The predictions that are meant, by partition and offset."""

@@ -2,30 +2,21 @@
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
 
 from millstream.core.records import Record
 from millstream.errors import Stop
 from millstream.runners import topics
 from millstream.runners.clients import reader_config
-from millstream.runners.logs_reader import LogReader, Stretch, log_bounds
+from millstream.runners.log_bounds import LogBounds, unreadable
+from millstream.runners.logs_reader import LogReader, Stretch
 from millstream.settings import Settings
-
-_NO_LEADER_YET: Final = {
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-}
-_RETRY_SECONDS: Final = 0.1
 
 
 def read_log(
     settings: Settings,
-    admin: AdminClient,
+    bounds: LogBounds,
     topic: str,
     partition: int,
     sink: Callable[[Sequence[Record]], None],
@@ -38,25 +29,12 @@ def read_log(
 
     Raises Stop where the partition cannot be read, or nothing comes for the time of an admin call.
     """
-    low, end = bounds(admin, topic, partition)
+    low, end = bounds.patiently(topic, partition)
     start = max(start, low)
     if newest is not None:
         start = max(start, end - newest)
     for records in read_stretch(settings, topic, partition, start, end):
         sink(records)
-
-
-def bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int]:
-    """As `log_bounds`; raises Stop where the brokers do not say."""
-    deadline = time.monotonic() + topics.ADMIN_TIMEOUT_SECONDS
-    while True:
-        try:
-            return log_bounds(admin, topic, partition)
-        except KafkaException as error:
-            # Right after a topic was made, or a broker has gone, nobody leads the partition.
-            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
-                raise _unreadable(topic, partition, error) from error
-        time.sleep(_RETRY_SECONDS)
 
 
 def read_stretch(
@@ -81,10 +59,6 @@ def read_stretch(
                     "transaction that a producer left open)"
                 )
     except KafkaException as error:
-        raise _unreadable(topic, partition, error) from error
+        raise unreadable(topic, partition, error) from error
     finally:
         reader.close()
-
-
-def _unreadable(topic: str, partition: int, error: KafkaException) -> Stop:
-    return Stop(f"{topic} partition {partition} cannot be read: {topics.reason(error)}")

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from millstream.core.records import UNREADABLE_HEADERS, Headers, Record
 from millstream.errors import Stop
@@ -67,7 +66,7 @@ class LogReader:
     """Reads stretches with `read_committed`, by a consumer that belongs to no group.
 
     A stretch is read when the *position* is at or past its end, and its end has to come from
-    `end_offset`. Neither the end-of-partition event alone nor a reader's own watermarks will do:
+    `LogBounds`. Neither the end-of-partition event alone nor a reader's own watermarks will do:
     `commit_transaction` returns before the broker has written the markers, and until then both
     stop short of the transaction just committed.
     """
@@ -147,54 +146,3 @@ class LogReader:
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
-
-
-def log_bounds(admin: AdminClient, topic: str, partition: int) -> tuple[int, int]:
-    """First offset and the offset after the last record, open transactions included.
-
-    The admin client asks with `read_uncommitted`, unlike a consumer's own watermark query.
-    """
-    # Asks who leads the partition now: after a change of leader, what the client knows from before
-    # is refused ("leader epoch is older"), and it would not ask again by itself.
-    admin.list_topics(topic, timeout=BROKER_TIMEOUT_SECONDS)
-    where = TopicPartition(topic, partition)
-    earliest = admin.list_offsets({where: OffsetSpec.earliest()})[where]
-    latest = admin.list_offsets({where: OffsetSpec.latest()})[where]
-    return earliest.result().offset, latest.result().offset
-
-
-class KafkaLogs(LogReader):
-    """A reader that also knows where logs begin and end."""
-
-    def __init__(self, admin: AdminClient, config: dict[str, object]) -> None:
-        super().__init__(config)
-        self._admin = admin
-
-    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """As `log_bounds`."""
-        return log_bounds(self._admin, topic, partition)
-
-
-def log_ends(admin: AdminClient, places: Sequence[TopicPartition]) -> list[TopicPartition]:
-    """The same places with the offset after the last record, or 0 where no broker tells.
-
-    For a consumer that is assigned them, paused, and sought to where it is to read later. It must
-    not be assigned their end by that name: it would have to ask where that is, again half a second
-    later if something was changed meanwhile, and librdkafka (2.16 at least) goes to the second
-    answer even if it was sought elsewhere in between: what lies between is never read.
-    """
-    if not places:
-        return []
-    try:
-        # For the leaders of now, as in `log_bounds`.
-        admin.list_topics(timeout=BROKER_TIMEOUT_SECONDS)
-        asked = admin.list_offsets(
-            {TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in places},
-            request_timeout=BROKER_TIMEOUT_SECONDS,
-        )
-        return [TopicPartition(p.topic, p.partition, asked[p].result().offset) for p in places]
-    except KafkaException as error:
-        # Any number will do, as long as nothing is fetched from there, and who does not answer
-        # this does not answer a fetch either.
-        log.warning("the ends of logs are not known", extra={"reason": str(error)})
-        return [TopicPartition(p.topic, p.partition, 0) for p in places]

@@ -17,7 +17,7 @@ from millstream.errors import Stop
 from millstream.metrics import Metrics
 from millstream.runners.clients import reader_config
 from millstream.runners.group_offsets import Committed
-from millstream.runners.log_tail import bounds, read_stretch
+from millstream.runners.log_tail import read_stretch
 from millstream.runners.restore import ShardRestore
 from millstream.runners.restorer import Restorer, Told
 from millstream.runners.topics import needed_topics, reason, require_topics, topic_ids
@@ -57,12 +57,12 @@ class Models(NamedTuple):
     snapshots: SnapshotLog
 
 
-def read_models(settings: Settings, admin: AdminClient, partition: int) -> Models:
+def read_models(restorer: Restorer, partition: int) -> Models:
     """Read a partition of the models topic to its end."""
     models = Models(Notes(), SnapshotLog(partition))
-    topic = settings.topic("models")
-    start, end = bounds(admin, topic, partition)
-    for records in read_stretch(settings, topic, partition, start, end):
+    topic = restorer.settings.topic("models")
+    start, end = restorer.bounds.patiently(topic, partition)
+    for records in read_stretch(restorer.settings, topic, partition, start, end):
         for record in records:
             (models.snapshots if is_snapshot(record) else models.notes).add(record)
     return models

@@ -22,7 +22,7 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.committed import OWNER, committed_offsets
 from millstream.runners.ends import InputEnds
-from millstream.runners.logs_reader import HOPELESS, log_ends, to_record
+from millstream.runners.logs_reader import HOPELESS, to_record
 from millstream.runners.partition import Partition, Skips
 from millstream.runners.publish import Aborted, commit_offsets
 from millstream.runners.restore import ShardRestore
@@ -76,8 +76,7 @@ class Membership:
         self._metrics.count_rebalance("assigned")
         log.info("partitions assigned", extra={"partitions": [a.partition for a in assigned]})
         # The true position is known after the restore; until then nothing is fetched.
-        places = log_ends(
-            self._restorer.admin,
+        places = self._restorer.bounds.ends(
             [TopicPartition(t, each.partition) for each in assigned for t in self._topics.values()],
         )
         consumer.incremental_assign(places)

@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka.admin import AdminClient
-
 from millstream.core.models.build import definition_digest
 from millstream.core.models.learner import Learner
 from millstream.core.notes import Notes
 from millstream.core.records import Record
 from millstream.errors import Stop
 from millstream.runners.findings import Finding
+from millstream.runners.log_bounds import LogBounds
 from millstream.runners.log_tail import read_log
 from millstream.runners.topics import TopicInfo
 from millstream.settings import Settings
 
 
 def check_notes(
-    settings: Settings, learner: Learner, admin: AdminClient, known: Mapping[str, TopicInfo]
+    settings: Settings, learner: Learner, bounds: LogBounds, known: Mapping[str, TopicInfo]
 ) -> list[Finding]:
     """Read the models topic as a restore does, and say what would stop the worker there.
 
@@ -27,7 +26,7 @@ def check_notes(
     learned = 0
     for partition in range(topic.partitions if topic else 0):
         try:
-            notes = _read_notes(settings, admin, partition)
+            notes = _read_notes(settings, bounds, partition)
             if notes.first_offset() is None:
                 continue
             learned += 1
@@ -43,12 +42,12 @@ def check_notes(
     return [Finding("ok", "model", f"the same that {who} learned with")]
 
 
-def _read_notes(settings: Settings, admin: AdminClient, partition: int) -> Notes:
+def _read_notes(settings: Settings, bounds: LogBounds, partition: int) -> Notes:
     notes = Notes()
 
     def take(records: Sequence[Record]) -> None:
         for record in records:
             notes.add(record)
 
-    read_log(settings, admin, settings.topic("models"), partition, take)
+    read_log(settings, bounds, settings.topic("models"), partition, take)
     return notes

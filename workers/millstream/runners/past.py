@@ -18,7 +18,7 @@ from millstream.core.snapshot import About, BadSnapshot
 from millstream.core.snapshot_log import Pointer
 from millstream.errors import MillstreamError, Restore
 from millstream.loading import load_codec
-from millstream.runners.log_tail import bounds, read_stretch
+from millstream.runners.log_tail import read_stretch
 from millstream.runners.looking import read_models
 from millstream.runners.restorer import Restorer
 
@@ -44,7 +44,7 @@ class Past:
         self._settings = restorer.settings
         self._partition = partition
         self._committed_by = committed_by
-        self._models = read_models(self._settings, restorer.admin, partition)
+        self._models = read_models(restorer, partition)
         self.version = self._models.notes.version(restorer.version)
         """Of the model that can be replayed here, with its lineage."""
         # How large a message may be now says nothing of then; what was too large is in the notes.
@@ -105,7 +105,7 @@ class Past:
         topic = self._settings.topic("examples")
         start = 0 if begin is None else begin.about.logs["examples"]
         self._require(topic, start)
-        _, end = bounds(self._restorer.admin, topic, self._partition)
+        _, end = self._restorer.bounds.patiently(topic, self._partition)
         today = Era(0, self._settings.events, self._settings.labels)
         shard = LateShard(self._plan(begin, (today,)))
         about = None if begin is None else begin.about
@@ -121,7 +121,7 @@ class Past:
         if self._settings.processing_guarantee == "exactly_once" or not self._restorer.late:
             return None
         topic = self._settings.topic("examples")
-        start, end = bounds(self._restorer.admin, topic, self._partition)
+        start, end = self._restorer.bounds.patiently(topic, self._partition)
         claims = Claims()
         if begin is not None:
             claims = Claims(begin.about.claims)
@@ -151,7 +151,7 @@ class Past:
         return eras
 
     def _require(self, topic: str, start: int) -> None:
-        low, _ = bounds(self._restorer.admin, topic, self._partition)
+        low, _ = self._restorer.bounds.patiently(topic, self._partition)
         if low > start:
             raise Lost(
                 f"{topic} partition {self._partition} begins at offset {low}, but the model of "

@@ -29,7 +29,7 @@ from millstream.errors import Restore, Stop
 from millstream.loading import load_codec
 from millstream.runners.committed import committed_offsets
 from millstream.runners.log_tail import read_log
-from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS, log_bounds
+from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS
 from millstream.runners.restorer import Restorer
 from millstream.runners.snapshot_topic import ModelsTopic
 from millstream.runners.snapshot_writer import Kept, SnapshotWriter
@@ -108,7 +108,7 @@ class Rebuild:
         position = committed.get("events")
         if position is None:
             return None
-        low, end = log_bounds(self._restorer.admin, self._log, number)
+        low, end = self._restorer.bounds.of(self._log, number)
         end = end if self._restorer.late else position
         begin = 0 if self._restorer.late else notes.began or 0
         start = min(end, max(self._offset(since, number, begin, end), 0))
@@ -148,8 +148,8 @@ class Rebuild:
             for record in records:
                 (snapshots if is_snapshot(record) else notes).add(record)
 
-        admin = self._restorer.admin
-        read_log(self._settings, admin, self._settings.topic("models"), number, take)
+        bounds = self._restorer.bounds
+        read_log(self._settings, bounds, self._settings.topic("models"), number, take)
         return notes, snapshots
 
     def _committed(self, number: int) -> tuple[dict[Side, int | None], int | None]:
@@ -217,7 +217,7 @@ class Rebuild:
                 ) from broken
             progress(number, inside[-1].offset + 1 - start, end - start)
 
-        read_log(self._settings, self._restorer.admin, self._log, number, sink, start=start)
+        read_log(self._settings, self._restorer.bounds, self._log, number, sink, start=start)
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from millstream.core.outputs import Source
 from millstream.core.waiting import MemoryStore, WaitingStore
 from millstream.metrics import Metrics
 from millstream.runners.kept import KeptStore
-from millstream.runners.logs_reader import KafkaLogs, Stretch
+from millstream.runners.log_bounds import KafkaLogs, LogBounds
+from millstream.runners.logs_reader import Stretch
 from millstream.runners.restore_snapshot import Opener
 from millstream.runners.snapshot_writer import Kept
 from millstream.settings import Settings
@@ -167,5 +168,6 @@ class Restorer(RestoreParts):
     ) -> None:
         """`reader_config`: of a consumer outside of the group; see `RestoreParts` for the rest."""
         self.admin = admin
-        logs = KafkaLogs(admin, reader_config)
+        self.bounds = LogBounds(reader_config)
+        logs = KafkaLogs(self.bounds, reader_config)
         super().__init__(settings, build_learner, logs, owner_log, told, metrics, build_store)

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka.admin import AdminClient
-
 from millstream.core.events import EventReader
 from millstream.core.fields import MISSING, Document, getter
 from millstream.core.labels import LabelReader
@@ -16,6 +14,7 @@ from millstream.core.spec import AllBut
 from millstream.errors import DeadLetter
 from millstream.loading import load_codec
 from millstream.runners.findings import Finding
+from millstream.runners.log_bounds import LogBounds
 from millstream.runners.log_tail import read_log
 from millstream.runners.topics import TopicInfo
 from millstream.settings import Settings
@@ -26,7 +25,7 @@ _PARTITIONS_AT_MOST: Final = 50
 
 
 def check_samples(
-    settings: Settings, learner: Learner, admin: AdminClient, known: Mapping[str, TopicInfo]
+    settings: Settings, learner: Learner, bounds: LogBounds, known: Mapping[str, TopicInfo]
 ) -> list[Finding]:
     """Read the newest events and labels as the worker would; `known` are the topics that exist.
 
@@ -36,11 +35,11 @@ def check_samples(
         return []
     events, labels, classes = settings.events, settings.labels, settings.model.classes
     reader = EventReader(events, labels, learner, classes, load_codec)
-    found = _Sample("events", reader).take(settings, admin, events.topic, known)
+    found = _Sample("events", reader).take(settings, bounds, events.topic, known)
     findings = found.judge(settings, _event_paths(settings))
     if labels.source == "topic" and learner.learns and labels.topic in known:
         label_reader = LabelReader(events, labels, learner, classes, load_codec)
-        taken = _Sample("labels", label_reader).take(settings, admin, str(labels.topic), known)
+        taken = _Sample("labels", label_reader).take(settings, bounds, str(labels.topic), known)
         findings += taken.judge(settings, _label_paths(settings))
         findings += _strangers(found, taken)
     return findings
@@ -60,10 +59,10 @@ class _Sample:
     ids: set[str] = field(default_factory=set)
 
     def take(
-        self, settings: Settings, admin: AdminClient, topic: str, known: Mapping[str, TopicInfo]
+        self, settings: Settings, bounds: LogBounds, topic: str, known: Mapping[str, TopicInfo]
     ) -> "_Sample":
         for partition in range(min(known[topic].partitions, _PARTITIONS_AT_MOST)):
-            read_log(settings, admin, topic, partition, self._add, EACH)
+            read_log(settings, bounds, topic, partition, self._add, EACH)
         return self
 
     def _add(self, records: Sequence[Record]) -> None:

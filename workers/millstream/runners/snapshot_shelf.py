@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from confluent_kafka.admin import AdminClient
-
 from millstream.core.models.learner import Learner
 from millstream.core.snapshot import BadSnapshot, unseal
 from millstream.core.snapshot_log import Pointer, deletions
@@ -27,17 +25,16 @@ class Stored(NamedTuple):
 class Shelf:
     """Every snapshot that the models topic points to."""
 
-    def __init__(self, restorer: Restorer, admin: AdminClient) -> None:
+    def __init__(self, restorer: Restorer) -> None:
         self._restorer = restorer
         self._settings = restorer.settings
-        self._admin = admin
         # Of one partition at a time: the models topic may hold all of the snapshots' bytes.
         self._open: tuple[int, Models] | None = None
         self._stored: list[Stored] | None = None
 
     def _models(self, partition: int) -> Models:
         if self._open is None or self._open[0] != partition:
-            self._open = partition, read_models(self._settings, self._admin, partition)
+            self._open = partition, read_models(self._restorer, partition)
         return self._open[1]
 
     def _version(self, partition: int) -> str:

@@ -20,7 +20,6 @@ from millstream.core.shard import Shard
 from millstream.core.snapshot import About, BadSnapshot
 from millstream.core.snapshot_log import Pointer
 from millstream.metrics import Metrics
-from millstream.runners.logs_reader import log_bounds
 from millstream.runners.partition import Partition
 from millstream.runners.restorer import RestoreParts, Restorer, wall_clock
 from millstream.runners.snapshot_topic import NotWritten
@@ -165,9 +164,9 @@ class Snapshots:
         self._take(partition, track)
 
     def _log_ends(self, partition: int) -> tuple[int, int]:
-        settings, admin = self._restorer.settings, self._restorer.admin
-        _, predictions = log_bounds(admin, settings.topic("predictions"), partition)
-        _, examples = log_bounds(admin, settings.topic("examples"), partition)
+        settings, bounds = self._restorer.settings, self._restorer.bounds
+        _, predictions = bounds.of(settings.topic("predictions"), partition)
+        _, examples = bounds.of(settings.topic("examples"), partition)
         return predictions, examples
 
     # -- one snapshot -----------------------------------------------------------------------------

@@ -3,12 +3,9 @@
 import time
 from dataclasses import dataclass, field
 
-from confluent_kafka.admin import AdminClient
-
 from millstream.core.records import Side
 from millstream.core.snapshot_log import Pointer
 from millstream.runners.group_offsets import Committed, GroupOffsets
-from millstream.runners.log_tail import bounds
 from millstream.runners.looking import input_topics, read_models, restored_now
 from millstream.runners.restorer import Restorer
 
@@ -58,23 +55,22 @@ class ShardState:
 class StateReader:
     """Looks at shards without joining the group, and writes nothing."""
 
-    def __init__(self, restorer: Restorer, admin: AdminClient) -> None:
+    def __init__(self, restorer: Restorer) -> None:
         self._restorer = restorer
-        self._admin = admin
         self._topics = input_topics(restorer)
         self._offsets = GroupOffsets(restorer.settings, self._topics)
 
     def read(self, partition: int, *, replay: bool) -> ShardState:
         """One shard. Raises `Stop` where Kafka does not answer or the logs are not whole."""
-        committed = self._offsets.of(partition)
-        models = read_models(self._restorer.settings, self._admin, partition)
+        committed, bounds = self._offsets.of(partition), self._restorer.bounds
+        models = read_models(self._restorer, partition)
         version = models.notes.version(self._restorer.version)
         newest = next(
             (each for each in models.snapshots.pointers() if each.model_version == version), None
         )
         state = ShardState(
             partition,
-            {side: SideState(committed[0][side], bounds(self._admin, topic, partition)[1])
+            {side: SideState(committed[0][side], bounds.patiently(topic, partition)[1])
              for side, topic in self._topics.items()},
             version,
             newest,
