@@ -195,7 +195,9 @@ class Scene:
             owned -= set(re.findall(r"\d+", revoked))
         return bool(owned)
 
-    def wait_until(self, condition: Callable[[], bool], message: str, timeout: float = LONG) -> None:
+    def wait_until(
+        self, condition: Callable[[], bool], message: str, timeout: float = LONG
+    ) -> None:
         """Wait for something that no worker's log tells."""
         wait_until(condition, timeout, message)
 

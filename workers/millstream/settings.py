@@ -237,9 +237,7 @@ class Settings(BaseSettings):
         return self
 
 
-def load_settings(
-    path: str | PathLike[str], kafka: Mapping[str, Any] | None = None
-) -> Settings:
+def load_settings(path: str | PathLike[str], kafka: Mapping[str, Any] | None = None) -> Settings:
     """Settings from a YAML file; the environment (`MILLSTREAM_A__B`) wins over it.
 
     Paths in it are relative to its folder. `kafka`: connection properties that win over both.

@@ -6,7 +6,9 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.core.records import Record, Side
 from millstream.errors import SettingsError
-from millstream.runners.log_tail import bounds, read_stretch
+from millstream.runners.clients import reader_config
+from millstream.runners.log_bounds import LogBounds
+from millstream.runners.log_tail import read_stretch
 from millstream.runners.topics import describe
 from millstream.settings import Settings
 
@@ -19,7 +21,7 @@ class Recorded:
     ) -> None:
         """`events`, `labels`: names of topics. Raises `SettingsError` where they are not there."""
         self._settings = settings
-        self._admin = admin
+        self._bounds = LogBounds(reader_config(settings))
         self._topics: dict[Side, str] = {"events": events}
         if labels is not None:
             self._topics["labels"] = labels
@@ -40,7 +42,7 @@ class Recorded:
     def read(self, side: Side, partition: int) -> Iterator[Record]:
         """The committed records of a partition, up to its present end. Raises `Stop`."""
         topic = self._topics[side]
-        start, end = bounds(self._admin, topic, partition)
+        start, end = self._bounds.patiently(topic, partition)
         for records in read_stretch(self._settings, topic, partition, start, end):
             yield from records
 
