@@ -197,10 +197,10 @@ def test_liveness_ends_when_records_are_there_and_none_comes(tmp_path: Path) -> 
 
     due, ends, health = Due(), Ends(), Health()
     settings = load_settings(settings_file(tmp_path, faust={"stall_after": "30s"}))
-    stalls = Stalls(settings, due, health)  # type: ignore[arg-type]
+    stalls = Stalls(settings, due, health)  # type: ignore[arg-type] # stand-ins
 
     def look(now: float) -> str | None:
-        health.set_stall(stalls.look(ends, now))  # type: ignore[arg-type]
+        health.set_stall(stalls.look(ends, now))  # type: ignore[arg-type] # stand-ins
         return health.why_not_ready() if not health.alive() else None
 
     assert look(0) is None  # all that is there was handed over

@@ -46,7 +46,7 @@ def test_open_transactions_are_below_the_end(
     answer(monkeypatch, (3, 7))
     assert bounds.of("a", 0) == (3, 7)
     assert [place.offset for place in bounds.ends(PLACES)] == [7, 7]
-    assert bounds._consumer().config["isolation.level"] == "read_uncommitted"  # type: ignore[attr-defined]
+    assert bounds._consumer().config["isolation.level"] == "read_uncommitted"  # type: ignore[attr-defined] # a stand-in
 
 
 @pytest.mark.parametrize("code", [KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC])

@@ -8,12 +8,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from millstream.settings import Settings
 from millstream.supervisor.child import Line, numbered
-from millstream.supervisor.processes import LONGEST_WAIT_SECONDS, Child, Supervisor, WorkerEnded
+from millstream.supervisor.processes import (
+    LONGEST_WAIT_SECONDS,
+    Child,
+    Supervisor,
+    WorkerEnded,
+    worker_command,
+)
 from tests.kafka.cluster import wait_until
 
 SERVES = """
@@ -31,6 +38,7 @@ line.sendall(b"127.0.0.1:1\\n")
 while True:
     signal.pause()
 """
+ENDS_BADLY = SERVES.replace("sys.exit(0)", "sys.exit(int(sys.argv[1]))")
 ENDS_WITH_TWO = "import sys; sys.exit(2 if sys.argv[1] == '1' else __import__('signal').pause())"
 
 
@@ -81,12 +89,52 @@ def test_one_that_is_killed_is_started_again_and_the_other_stays() -> None:
 
 def test_one_that_ends_by_itself_ends_all_with_its_exit_code() -> None:
     supervisor = Supervisor(3, running(ENDS_WITH_TWO))
-    with pytest.raises(
-        WorkerEnded, match="worker 1 of 3 ended by itself with exit code 2"
-    ) as ended:
+    with pytest.raises(WorkerEnded, match="worker 1 of 3 ended with exit code 2") as ended:
         supervisor.run()
     assert ended.value.exit_code == 2
     assert not any(child.running for child in supervisor.children)
+
+
+def test_a_worker_that_ends_badly_when_it_is_asked_to_gives_its_exit_code_to_all() -> None:
+    supervisor = Supervisor(2, running(ENDS_BADLY))
+    failures: list[WorkerEnded] = []
+
+    def run() -> None:
+        with pytest.raises(WorkerEnded, match="worker 1 of 2 was asked to stop") as ended:
+            supervisor.run()
+        failures.append(ended.value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_until(lambda: all(child.address for child in supervisor.children))
+    supervisor.stop()
+    thread.join(30)
+    assert [failure.exit_code for failure in failures] == [1]
+
+
+def test_a_restart_for_which_the_system_has_no_room_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = Child(0, running(SERVES), 0.0)
+    child.plan_restart()
+    with monkeypatch.context() as patched:
+        patched.setattr("subprocess.Popen", Mock(side_effect=BlockingIOError(11, "no room")))
+        child.restart_if_due()
+    assert (child.running, child.restarts) == (False, 0)
+    child.restart_if_due()
+    assert (child.running, child.restarts) == (True, 1)
+    child.terminate()
+    child.wait()
+
+
+def test_workers_find_modules_where_the_program_does_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["/usr/bin", *sys.path])
+    assert worker_command(["a.yaml"])(0, 7)[1] == "-P"
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert "-P" not in worker_command(["a.yaml"])(0, 7)
 
 
 def test_a_second_request_reaches_the_workers_as_a_second_signal() -> None:

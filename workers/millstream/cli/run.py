@@ -57,6 +57,8 @@ def run(
     settings = load_settings(settings_file)
     logs.configure(settings.log, settings.kafka)
     disable_created_metrics()
+    if (worker is None) != (line is None):
+        raise SettingsError("--worker and --line are for `run --workers` alone: leave them out")
     if worker is not None and line is not None:
         logs.name_worker(worker)
         _work(numbered(settings, worker), settings_file, Line(line))
@@ -125,7 +127,7 @@ def _runner(
     """What works until it is stopped (or by a signal), and what it tells of itself."""
     if settings.runner == "faust":
         # Only here: Faust is an extra, and takes a second to import.
-        from millstream.faust import Faust  # noqa: PLC0415
+        from millstream.faust import Faust  # noqa: PLC0415 - see above
 
         program = Faust(settings, build_learner)
         return program.run, program.stop, program.worker.metrics, program.worker.health
@@ -151,7 +153,8 @@ def _stop_on_signals(stop: Callable[[], None], at_once: Callable[[], None] | Non
     """The first signal asks to stop; the second ends the process, and what `at_once` ends."""
 
     def first(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL if at_once is None else second)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL if at_once is None else second)
         _log.info("stopping", extra={"signal": signal.Signals(number).name})
         stop()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from millstream.errors import SettingsError
 from millstream.settings import HttpSettings, Settings
 
 _STATIC_MEMBER: Final = "group.instance.id"
@@ -31,7 +32,13 @@ class Line:
     """The connection to the supervisor; it breaks when either of the two is gone."""
 
     def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=descriptor)
+        """Raises `SettingsError` where nobody but a supervisor's child has a use for this."""
+        try:
+            self._socket = socket.socket(fileno=descriptor)
+        except OSError as error:
+            raise SettingsError(
+                f"--line {descriptor} is what `run --workers` starts its workers with: leave it out"
+            ) from error
 
     def tell(self, address: str) -> None:
         """Say where this worker serves its metrics; to nobody, where the supervisor is gone."""

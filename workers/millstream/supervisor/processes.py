@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Final
 
 from millstream.errors import Stop
@@ -31,12 +32,15 @@ Command = Callable[[int, int], Sequence[str]]
 
 
 class WorkerEnded(Stop):
-    """A worker ended by itself; it has said why."""
+    """A worker ended badly; it has said why."""
 
-    def __init__(self, number: int, count: int, exit_code: int) -> None:
+    def __init__(self, number: int, count: int, exit_code: int, *, asked: bool) -> None:
+        """`asked`: whether it was asked to end, as all were."""
+        how = f"ended with exit code {exit_code} (it says why above)"
         super().__init__(
-            f"worker {number} of {count} ended by itself with exit code {exit_code} (it says why "
-            "above), so the others were ended as well"
+            f"worker {number} of {count} was asked to stop and {how}"
+            if asked
+            else f"worker {number} of {count} {how}, so the others were ended as well"
         )
         self.exit_code = exit_code
 
@@ -58,15 +62,17 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start its process."""
+        """Start its process; raises OSError where the system has no room for one."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ExitStack() as failed, theirs:
+            failed.callback(ours.close)
             # A session of its own: Ctrl-C reaches the supervisor alone, which then ends them all.
             self.process = subprocess.Popen(  # noqa: S603 - this very program
                 self._command(self.number, theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+            failed.pop_all()
         ours.settimeout(0)
         self._line, self._said, self._due = ours, b"", None
         self.started_at = time.monotonic()
@@ -89,19 +95,30 @@ class Child:
 
     def restart_if_due(self) -> None:
         """Start again, if a restart is planned and its time has come."""
-        if self._due is not None and time.monotonic() >= self._due:
-            self.restarts += 1
+        if self._due is None or time.monotonic() < self._due:
+            return
+        try:
             self.start()
+        except OSError as error:  # such as for want of memory, which is when workers are killed
+            wait = self.plan_restart()
+            extra = {"worker": self.number, "why": error.strerror, "after_seconds": wait}
+            _log.warning("a worker cannot be started now, and will be tried again", extra=extra)
+            return
+        self.restarts += 1
+
+    # Threads that answer over HTTP ask these two while the supervisor changes what they read.
 
     @property
     def running(self) -> bool:
         """Whether it has a process."""
-        return self.process is not None and self.process.poll() is None
+        process = self.process
+        return process is not None and process.poll() is None
 
     @property
     def address(self) -> str | None:
         """Where it serves its metrics, as `host:port`, once it has said so."""
-        return self._said[:-1].decode() if self._said.endswith(b"\n") else None
+        said = self._said
+        return said[:-1].decode() if said.endswith(b"\n") else None
 
     def listen(self) -> None:
         """Take in what the process has said."""
@@ -114,11 +131,13 @@ class Child:
         if self.running and self.process is not None:
             self.process.terminate()
 
-    def wait(self) -> None:
-        """Wait until it has ended."""
-        if self.process is not None:
-            self.process.wait()
-            self._hang_up()
+    def wait(self) -> int:
+        """Wait until it has ended, and return its exit code; 0 where it had no process."""
+        if self.process is None:
+            return 0
+        code = self.process.wait()
+        self._hang_up()
+        return code
 
     def _hang_up(self) -> None:
         if self._line is not None:
@@ -146,7 +165,7 @@ class Supervisor:
             child.terminate()
 
     def run(self) -> None:
-        """Work until `stop`; raises `WorkerEnded` where one ended by itself."""
+        """Work until `stop`; raises `WorkerEnded` where one ended by itself, or badly."""
         try:
             for child in self.children:
                 child.start()
@@ -155,8 +174,10 @@ class Supervisor:
                     self._look_after(child)
         finally:
             self.terminate()
-            for child in self.children:
-                child.wait()
+            codes = [child.wait() for child in self.children]
+        for child, code in zip(self.children, codes, strict=True):
+            if code > 0:
+                raise WorkerEnded(child.number, len(self.children), code, asked=True)
 
     def _look_after(self, child: Child) -> None:
         child.listen()
@@ -165,7 +186,7 @@ class Supervisor:
         if code is None:
             return
         if code > 0:
-            raise WorkerEnded(child.number, len(self.children), code)
+            raise WorkerEnded(child.number, len(self.children), code, asked=False)
         wait = child.plan_restart()
         how = signal.Signals(-code).name if code else "nobody but it was asked to end"
         _log.warning(
@@ -176,9 +197,12 @@ class Supervisor:
 
 def worker_command(arguments: Sequence[str]) -> Command:
     """How to start a worker: this program, `run` and `arguments`, and its hidden options."""
+    # `-m` lets modules be found in the working directory, which the program `millstream` does not.
+    here = sys.path[0] in {"", str(Path.cwd())}
+    python = (sys.executable,) if here else (sys.executable, "-P")
 
     def command(number: int, descriptor: int) -> Sequence[str]:
         hidden = ("--worker", str(number), "--line", str(descriptor))
-        return (sys.executable, "-m", "millstream", "run", *arguments, *hidden)
+        return (*python, "-m", "millstream", "run", *arguments, *hidden)
 
     return command
