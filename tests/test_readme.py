@@ -209,6 +209,23 @@ def test_your_own_model_on_your_own_topic(app: ReadmeApp) -> None:
 
 
 @pytest.mark.kafka
+def test_labels_are_sent_after_their_events(kafka: Kafka, app: ReadmeApp) -> None:
+    first = yaml.safe_load((app.folder / "millstream.yaml").read_text())
+    del first["events"]["label"]
+    late = yaml.safe_load(blocks("yaml")[1])
+    late["labels"]["topic"] = verdicts = f"{app.name}-verdicts"
+    (app.folder / "millstream.yaml").write_text(yaml.safe_dump({**first, **late}))
+    shown = orjson.loads(re.findall(r"topic: verdicts +# (\{.*?\})", README)[0])
+    rows = [{"payment_id": n, "amount": 1.5, "age": 31, "label": n > 30} for n in range(60)]
+    (app.folder / "payments.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    (send,) = lines_with("--labels-after")
+    app.run(app.create)
+    assert f"sent 60 events to {app.events} and 60 labels to {verdicts}" in app.run(send)
+    labels = [message.json for message in kafka.read(verdicts)]
+    assert all(list(label) == list(shown) for label in labels)
+
+
+@pytest.mark.kafka
 def test_dead_letters_are_listed_shown_and_replayed(kafka: Kafka, app: ReadmeApp) -> None:
     names, show, dry_run, replay = lines_with("dead-letters")
     (several,) = lines_with("--workers")

@@ -94,6 +94,17 @@ def test_labels_follow_after_a_time(
         assert label.timestamp >= event.timestamp + 150
 
 
+def test_labels_that_no_record_has_are_told_of(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("send")
+    kafka.create_topics(f"{app}.sites", f"{app}.verdicts")
+    lines = tmp_path / "a.jsonl"
+    lines.write_bytes(orjson.dumps({"site": {"id": "s"}, "is_phishing": True}))
+    result = millstream("send", write(delayed(app, kafka.bootstrap)), lines, "--labels-after", 1)
+    assert "no label was sent: labels.label names the field" in result.err
+
+
 def test_delayed_labels_are_left_out_unless_asked_for(
     millstream: Millstream, write: Write, kafka: Kafka
 ) -> None:

@@ -225,6 +225,7 @@ def test_after_a_rebuild_only_what_the_new_model_predicted_can_be_made_again(
     result = millstream("audit", app.file, "--offsets", "0/0..200", "--json")
     assert result.exit_code == 1
     assert verdicts(result) == ["unknown"] * 150 + ["identical"] * 50
+    assert "a rebuild has made version" in lines(result)[0]["why"]
     for each in app.snapshots():
         assert millstream("snapshots", "delete", app.file, each["name"], "--yes").exit_code == 0
     again = millstream("audit", app.file, "--offsets", "0/150..200", "--json")

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from confluent_kafka.admin import AdminClient
@@ -20,7 +20,9 @@ SettingsFile = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
-console = Console(highlight=False)
+_UNBROKEN: Final = 10_000
+# A program that reads it, or a file, has no width, and an offset in two lines is another offset.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _UNBROKEN)
 
 
 def is_terminal() -> bool:

@@ -91,6 +91,13 @@ def _sum_up(settings: Settings, sender: "Sender", mapper: Mapper) -> None:
     labels = f" and {sender.labels} labels to {settings.labels.topic}" if sender.delay else ""
     text = f"sent {sender.events} events to {settings.events.topic}{labels}{_numbered(mapper)}"
     console.print(text, soft_wrap=True, markup=False)
+    if sender.delay and sender.events and not sender.labels:
+        field = settings.labels.label or "label"
+        typer.echo(
+            f"millstream: none of the records has a field {field}, so no label was sent: "
+            "labels.label names the field",
+            err=True,
+        )
 
 
 def _numbered(mapper: Mapper) -> str:

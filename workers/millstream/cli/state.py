@@ -101,7 +101,7 @@ def _side(side: SideState) -> dict[str, int | None]:
 
 def _table(shards: list[ShardState], *, late: bool, replay: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    titles = ["partition", "events", "lag", *(["labels", "lag"] if late else [])]
+    titles = ["partition", "events", "lag", *(["labels", "labels' lag"] if late else [])]
     titles += ["learned", "digest", "snapshot", "size"]
     for title in [*titles, *(["waiting", "held"] if late and replay else [])]:
         table.add_column(title, justify="left" if title in {"digest", "snapshot"} else "right")

@@ -57,10 +57,7 @@ class Auditor:
     def _audit(self, past: Past, found: list[Recorded]) -> list[Audited]:
         of_today = [each for each in found if each.version == past.version]
         done = [
-            Audited(each, "unknown", why=(
-                f"it was made by version {each.version} of the model, and the settings define "
-                f"{past.version}: put the definition of then back to make it again"
-            ))
+            Audited(each, "unknown", why=_of_another(each.version, past.version))
             for each in found if each.version != past.version
         ]  # fmt: skip
         if not self._restorer.learns:
@@ -194,3 +191,16 @@ def _compare_document(
     model = document["model"]
     learned = int(model["learned"]) if isinstance(model, dict) else 0
     return compare(recorded, answer_in(document), learned, exact=exact, snapshot=snapshot)
+
+
+def _of_another(version: str, today: str) -> str:
+    """Why a prediction of another version of the model cannot be made again."""
+    if "-" in today:  # the number of a rebuild
+        return (
+            f"it was made by version {version} of the model, and a rebuild has made "
+            f"version {today} in its place since: what was predicted before cannot be made again"
+        )
+    return (
+        f"it was made by version {version} of the model, and the settings define {today}: put the "
+        "definition of then back to make it again"
+    )
