@@ -23,7 +23,7 @@ from millstream.metrics import Metrics
 from millstream.runners.clients import consumer_config, producer_config, reader_config
 from millstream.runners.rebuild import Made, Point, Rebuild
 from millstream.runners.restorer import Restorer, Told
-from millstream.runners.snapshot_topic import ModelsTopic
+from millstream.runners.snapshot_topic import ModelsTopic, NotWritten
 from millstream.runners.snapshot_writer import SnapshotWriter
 from millstream.runners.topics import (
     connect,
@@ -95,6 +95,8 @@ def rebuild(
         _run(rebuilder, numbers, start, skips, as_json=as_json)
     except KafkaException as error:
         raise Stop(f"nothing of this partition has changed: {reason(error)}") from error
+    except NotWritten as error:
+        raise Stop(f"nothing of this partition has changed: {error}") from error
 
 
 def _run(

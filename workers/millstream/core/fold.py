@@ -143,6 +143,7 @@ class LateFold:
         self._owners = owners
         self._committed = committed
         self._known = known
+        self._gap = False
         self._resolved = OffsetSet()
         self._predicted = OffsetSet()
         self._predicted_by: defaultdict[int, OffsetSet] = defaultdict(OffsetSet)
@@ -162,6 +163,13 @@ class LateFold:
                 self.positions.saw(side, snapshot.positions[side] - 1)
         if known.events:
             self.positions.saw("events", known.events - 1)
+
+    def allow_gap(self) -> None:
+        """Examples that the model learned are gone, and that is to be put up with.
+
+        The numbers of the others stay what they are.
+        """
+        self._gap = True
 
     def examples(self, records: Sequence[Record]) -> None:
         """Take in some records of examples."""
@@ -209,6 +217,8 @@ class LateFold:
             return
         if not self._is_to_learn(offset, example["learned"]):
             return
+        if self._gap and not self._in_rebuild(offset):
+            self._gap, shard.learned = False, example["learned"] - 1
         try:
             shard.learn(example, example["label"])
         except Exception as error:

@@ -2,9 +2,11 @@
 
 The training log is `events` where labels are inside the events, and `examples` where they come
 later. What was made is stored as a snapshot, and a note says of what it was made; from then on the
-workers of the app go on with it. Until the note stands, nothing has changed.
+workers of the app go on with it. Until the note stands, nothing has changed. The note alone will
+do: where there can be no snapshot, a worker makes the model again from the log.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +35,9 @@ from millstream.runners.logs_reader import BROKER_TIMEOUT_SECONDS
 from millstream.runners.restorer import Restorer
 from millstream.runners.snapshot_topic import ModelsTopic
 from millstream.runners.snapshot_writer import Kept, SnapshotWriter
+from millstream.runners.snapshots import FAILURES
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, int], None]
 """Partition, records read, records in all."""
@@ -242,7 +247,14 @@ class Rebuild:
                 marks=[list(START)] if late else [],
                 claims=claims.chain(shard.owner) if isinstance(shard, LateShard) else {},
             )
-            self._writer.write(capture(shard.learner), about, shard.latest, kept)
+            try:
+                self._writer.write(capture(shard.learner), about, shard.latest, kept)
+            except FAILURES as error:
+                log.warning(
+                    "the new model is written down without a snapshot, so the next start of a "
+                    "worker learns it from the log again",
+                    extra={"partition": number, "reason": f"{error}"},
+                )
         self.check_idle()
         decides = deciding(settings.events, settings.labels, settings.model)
         told = restorer.told

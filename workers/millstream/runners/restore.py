@@ -120,11 +120,23 @@ class ShardRestore:
         sides: list[Side] = ["events", "labels"] if self._restorer.late else ["events"]
         return any(self._committed.get(side) is None for side in sides)
 
-    def _open(self, topic: str, sink: Callable[[Record], None], start: int = 0) -> None:
-        """Read a log to its end, from its beginning or from `start`."""
+    def _open(
+        self,
+        topic: str,
+        sink: Callable[[Record], None],
+        start: int = 0,
+        *,
+        all_for: str | None = None,
+    ) -> int:
+        """Read a log to its end, from its beginning or from `start`.
+
+        Returns how many offsets of it are gone from `start` on. `all_for`: what needs all of it,
+        where nothing less than its first record will do.
+        """
         low, end = self._restorer.reader.bounds(topic, self.partition)
-        if low > start > 0:
-            self._lost(topic, start, low, "the state of the last snapshot")
+        if low > start and (start or all_for):
+            self._lost(topic, start, low, all_for or "the state of the last snapshot")
+        gone = max(0, low - start)
         if start > end:
             raise Stop(
                 f"{topic} partition {self.partition} ends at offset {end}, but it had come to "
@@ -140,6 +152,7 @@ class ShardRestore:
                 sink(record)
 
         self._restorer.reader.open(Stretch(topic, self.partition, start, end, take))
+        return gone
 
     def _read_notes(self) -> None:
         def take(record: Record) -> None:
@@ -190,8 +203,10 @@ class ShardRestore:
         return self._fold
 
     def _read_examples(self) -> None:
-        start = self._log_start("examples")
-        self._open(self._settings.topic("examples"), self._late_fold().example, start)
+        start, fold = self._log_start("examples"), self._late_fold()
+        all_for = None if self._found else "what the model learned"
+        if self._open(self._settings.topic("examples"), fold.example, start, all_for=all_for):
+            fold.allow_gap()
 
     def _read_claims(self) -> None:
         self._open(self._settings.topic("examples"), self._claims.add, self._log_start("examples"))
@@ -207,7 +222,27 @@ class ShardRestore:
 
     def _read_predictions(self) -> None:
         start = max(self._log_start("predictions"), self._known.predictions)
-        self._open(self._settings.topic("predictions"), self._late_fold().prediction, start)
+        topic, fold = self._settings.topic("predictions"), self._late_fold()
+        asked = False
+
+        def take(record: Record) -> None:
+            nonlocal asked
+            if not asked:
+                asked = True
+                self._warn_of_cut(topic, record, gone)
+            fold.prediction(record)
+
+        gone = self._open(topic, take, start)
+
+    def _warn_of_cut(self, topic: str, first: Record, gone: int) -> None:
+        """Say so where predictions may be gone that waited; what is older did so no longer."""
+        wait = self._settings.labels.wait or 0
+        if gone and self._restorer.clock() - first.timestamp < wait:
+            log.warning(
+                "predictions that may have waited for their labels are gone: their topic begins "
+                "with one that is younger than labels.wait; give it a longer retention",
+                extra={"topic": topic, "partition": self.partition, "begins_at": first.offset},
+            )
 
     def _read_predicted_positions(self) -> None:
         self._open(self._settings.topic("predictions"), self._positions.prediction)

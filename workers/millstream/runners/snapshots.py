@@ -35,7 +35,8 @@ RETRY_SECONDS: Final = 30.0
 REST: Final = 30
 """After one that took a second to copy and seal, at least so many seconds pass without another:
 Python runs one thread at a time, so it is the loop's time that a dear model takes."""
-_FAILURES: Final = (BadSnapshot, NotWritten, OSError, KafkaException, CannotCaptureError)
+FAILURES: Final = (BadSnapshot, NotWritten, OSError, KafkaException, CannotCaptureError)
+"""Why there may be no snapshot; whoever wanted one goes on without."""
 
 
 @dataclass(slots=True)
@@ -195,7 +196,7 @@ class Snapshots:
         job, track.job = track.job, None
         try:
             pointer, seconds = job.result()
-        except _FAILURES as error:
+        except FAILURES as error:
             self._failed(number, track, error)
             return
         track.rest_until = time.monotonic() + REST * (track.pause + seconds)
