@@ -29,8 +29,9 @@ class Worker:
         given = settings if isinstance(settings, Settings) else load_settings(settings)
         if given.runner != "confluent":
             raise SettingsError(
-                f"runner is {given.runner}: millstream run starts that, and millstream.faust.attach "
-                "puts a worker into a Faust app; for millstream.Worker, set runner: confluent"
+                f"runner is {given.runner}: millstream run starts that, and "
+                "millstream.faust.attach puts a worker into a Faust app; for millstream.Worker, "
+                "set runner: confluent"
             )
         self.settings = given
         metrics = Metrics()
