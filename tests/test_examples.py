@@ -30,7 +30,7 @@ def test_every_example_is_in_the_list_and_says_how_to_try_it() -> None:
     assert sorted(listed) == [folder.name for folder in FOLDERS]
     assert len(FOLDERS) >= 4
     for folder in FOLDERS:
-        assert "```sh" in (folder / "README.md").read_text(), folder.name
+        assert re.search(r"^(```sh|    \$? ?\w+)", (folder / "README.md").read_text(), re.MULTILINE)
     for path in EXAMPLES.glob("*/millstream.yaml"):
         load_settings(path)
 

@@ -64,7 +64,8 @@ def accuracy(predictions: Iterable[Mapping[str, Any]]) -> float:
     for prediction, (_, label) in zip(predictions, PHISHING, strict=True):
         if prediction["prediction"] is not None:
             metric.update(label, prediction["prediction"])
-    return round(metric.get(), 6)
+    found: float = round(metric.get(), 6)
+    return found
 
 
 def topics(app: Memory) -> dict[str, list[list[Any]]]:

@@ -39,3 +39,12 @@ def test_the_fixture_makes_apps_whose_settings_a_test_can_change(
     assert all("features" not in prediction for prediction in app.predictions)
     assert settings == inline()
     assert millstream_app("examples/phishing/millstream.yaml").settings.app == "phishing"
+
+
+def test_a_worker_of_a_program_is_no_faust_app() -> None:
+    settings = millstream.make_settings(
+        inline(kafka={"bootstrap.servers": "localhost:9092"}, runner="faust",
+               processing_guarantee="at_least_once")
+    )  # fmt: skip
+    with pytest.raises(millstream.SettingsError, match=r"millstream\.faust\.attach"):
+        millstream.Worker(settings)

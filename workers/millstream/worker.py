@@ -4,6 +4,7 @@ from os import PathLike
 
 from prometheus_client import CollectorRegistry
 
+from millstream.errors import SettingsError
 from millstream.health import Health, HealthServer
 from millstream.loading import learner_factory
 from millstream.metrics import Metrics
@@ -26,6 +27,12 @@ class Worker:
     def __init__(self, settings: Settings | str | PathLike[str]) -> None:
         """Load settings and model; connects only in `run`. Raises `SettingsError`."""
         given = settings if isinstance(settings, Settings) else load_settings(settings)
+        if given.runner != "confluent":
+            raise SettingsError(
+                f"runner is {given.runner}: millstream run starts that, and "
+                "millstream.faust.attach puts a worker into a Faust app; for millstream.Worker, "
+                "set runner: confluent"
+            )
         self.settings = given
         metrics = Metrics()
         self._health = Health()
