@@ -33,7 +33,7 @@ test: setup-dev ## all tests (ARGS="-k words", ARGS="-m 'not kafka'")
 test-image: setup-dev ## build the container image and run it, in minutes; CONTRIBUTING.md says what it needs
 	@MILLSTREAM_TEST_IMAGE=1 $(BIN)/python -m pytest tests/containers -n 0 --timeout 1800 $(ARGS)
 
-faults: setup-dev ## the whole fault matrix, about an hour (ARGS="--only SIGKILL --repeat 3"); tests/faults/README.md
+faults: setup-dev ## the whole fault matrix, an hour and a half (ARGS="--only SIGKILL --repeat 3"); tests/faults/README.md
 	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: setup-dev ## measure speed; benchmarks/README.md says how to read it

@@ -10,10 +10,11 @@ from pathlib import Path
 from tests.faults.clusters import Clusters
 from tests.faults.fault import Fault
 from tests.faults.matrix import FAULTS, choose
+from tests.faults.results import append, load
 from tests.faults.run import Result, run_cell
 from tests.faults.scene import Variant
 from tests.faults.soak import soak_fault
-from tests.faults.table import table
+from tests.faults.table import summary, table, write
 
 MOST_SHOWN = 20
 """Violations of a cell; one that is lost makes all that follow it wrong."""
@@ -24,20 +25,35 @@ def main() -> int:
     options = _options()
     # A termination ends brokers and workers as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    faults = FAULTS if options.soak is None else [soak_fault(options.soak)]
-    cells = choose(faults, options.only, options.skip, options.sample, options.seed)
+    if options.known:
+        results = [result for file in options.known for result in load(file)]
+        return _tell(results, options.markdown)
+    cells = _chosen(options)
     if options.list or not cells:
         print("\n".join(f"{fault.name} [{variant}]" for fault, variant in cells) or "none")
         return 0 if cells else 2
-    results: list[Result] = []
+    results = []
     try:
         with Clusters() as clusters:
             for turn in range(options.repeat):
                 for fault, variant in cells:
-                    results.append(_run(fault, variant, clusters, options.seed + turn))
+                    results.append(_run(fault, variant, clusters, options, options.seed + turn))
     except KeyboardInterrupt:
         print("interrupted; what ran until now:", file=sys.stderr)
-    print(f"\n{table(results)}")
+    return _tell(results, options.markdown)
+
+
+def _chosen(options: argparse.Namespace) -> list[tuple[Fault, Variant]]:
+    faults = FAULTS if options.soak is None else [soak_fault(options.soak)]
+    cells = choose(faults, options.only, options.skip, options.sample, options.seed)
+    part, parts = map(int, options.part.split("/"))
+    return cells[len(cells) * (part - 1) // parts : len(cells) * part // parts]
+
+
+def _tell(results: list[Result], document: Path | None) -> int:
+    print(f"\n{summary(results)}\n\n{table(results)}")
+    if document is not None:
+        write(document, results)
     return 0 if all(result.good for result in results) else 1
 
 
@@ -54,15 +70,37 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of all that is random (default 1)")
     parser.add_argument("--repeat", type=int, default=1, help="times, each with another seed")
     parser.add_argument("--sample", type=int, help="only so many cells, chosen by the seed")
+    parser.add_argument(
+        "--part", default="1/1", metavar="K/N",
+        help="the K-th of N parts, to be run side by side",
+    )  # fmt: skip
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="no fault: I7 instead")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="add what each cell came to")
+    parser.add_argument(
+        "--from", dest="known", action="append", default=[], type=Path, metavar="FILE",
+        help="run nothing: the table of what was written with --results",
+    )  # fmt: skip
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE",
+        help="put the table into a document too, such as docs/guarantees.md",
+    )  # fmt: skip
+    parser.add_argument(
+        "--strict-times", action="store_true", help="I6 is enforced; for a machine that is quiet"
+    )
     parser.add_argument("--list", action="store_true", help="only say which cells there are")
     return parser.parse_args()
 
 
-def _run(fault: Fault, variant: Variant, clusters: Clusters, seed: int) -> Result:
+def _run(
+    fault: Fault, variant: Variant, clusters: Clusters, options: argparse.Namespace, seed: int
+) -> Result:
     """Run a cell and tell how it went; what a failed one leaves is kept."""
     folder = Path(tempfile.mkdtemp(prefix="millstream-fault-"))
-    result = run_cell(fault, variant, clusters, folder, seed)
+    result = run_cell(
+        fault, variant, clusters, folder, seed, strict_times=options.strict_times
+    )  # fmt: skip
+    if options.results:
+        append(options.results, result)
     recoveries = ", ".join(f"{each.seconds:.1f} s after {each.after}" for each in result.recoveries)
     print(
         f"{'ok  ' if result.good else 'FAIL'} {fault.name} [{variant}] "

@@ -46,6 +46,23 @@ def frozen(scene: Scene, seconds: float) -> None:
     scene.recover("the broker goes on")
 
 
+def frozen_while_restoring(scene: Scene, seconds: float) -> None:
+    """The only broker freezes at several points of a restore."""
+    worker = scene.start()
+    scene.begin_feed()
+    scene.progress()
+    for times in (1, 3, 5):
+        worker.sigkill()
+        worker = scene.start(failpoint=f"mid_restore:{times}:{PAUSE}")
+        worker.wait_for_log("sleeping at a failpoint")
+        scene.cluster.broker.pause()
+        try:
+            time.sleep(seconds)
+        finally:
+            scene.cluster.broker.resume()
+        scene.recover("the broker goes on")
+
+
 def killed_one_of_three(scene: Scene) -> None:
     """The broker that coordinates the group dies before a commit; then one that does not."""
     _before_a_commit(scene)
@@ -54,10 +71,10 @@ def killed_one_of_three(scene: Scene) -> None:
     for broker, what in ((coordinator, "the coordinator"), (other, "another broker")):
         scene.cluster.broker.kill(broker)
         try:
-            scene.recover(f"SIGKILL of {what}", timeout=120)
+            scene.recover(f"SIGKILL of {what}")
         finally:
             scene.cluster.broker.restart(broker)
-        scene.progress(timeout=120)
+        scene.progress()
 
 
 def restarted_one_of_three(scene: Scene) -> None:
@@ -66,10 +83,10 @@ def restarted_one_of_three(scene: Scene) -> None:
     coordinator = scene.coordinator()
     scene.cluster.broker.stop_broker(coordinator)
     try:
-        scene.recover("the stop of the coordinator", timeout=120)
+        scene.recover("the stop of the coordinator")
     finally:
         scene.cluster.broker.restart(coordinator)
-    scene.progress(timeout=120)
+    scene.progress()
 
 
 def frozen_one_of_three(scene: Scene) -> None:
@@ -78,10 +95,10 @@ def frozen_one_of_three(scene: Scene) -> None:
     coordinator = scene.coordinator()
     scene.cluster.broker.pause(coordinator)
     try:
-        scene.recover("SIGSTOP of the coordinator", timeout=120)
+        scene.recover("SIGSTOP of the coordinator")
     finally:
         scene.cluster.broker.resume(coordinator)
-    scene.progress(timeout=120)
+    scene.progress()
 
 
 FAULTS = [
@@ -89,6 +106,12 @@ FAULTS = [
     Fault("broker clean restart", restarted, needs="one", scene={"session": 6.0}),
     Fault("broker SIGSTOP 2 s", partial(frozen, seconds=2), needs="one", scene={"session": 6.0}),
     Fault("broker SIGSTOP 12 s", partial(frozen, seconds=12), needs="one", scene={"session": 6.0}),
+    Fault(
+        "broker SIGSTOP 12 s while restoring",
+        partial(frozen_while_restoring, seconds=12),
+        needs="one",
+        scene={"session": 6.0},
+    ),
     Fault("one of three SIGKILL", killed_one_of_three, needs="three", scene={"session": 10.0}),
     Fault(
         "one of three clean restart", restarted_one_of_three, needs="three", scene={"session": 10.0}

@@ -27,7 +27,7 @@ def poison_now_and_then(scene: Scene) -> None:
             scene.app.send(topic, [(number % KEYS, BAD[number % len(BAD)]) for number in numbers])
         worker.sigkill()
         worker = scene.start()
-        scene.recover("SIGKILL")
+        scene.recover("SIGKILL", within=scene.after_a_kill)
 
 
 def nothing_but_poison(scene: Scene) -> None:
@@ -64,7 +64,7 @@ def labels_of_every_kind(scene: Scene) -> None:
         in_time = [_keyed(label_of(n)) for n in range(base + 40, base + 100)]
         app.send(app.labels, in_time + in_time[:20])
         app.send(app.labels, [_keyed(label_of(n)) for n in range(base + 160, base + 170)])
-        app.send(app.labels, [(n % KEYS, None) for n in range(3)])
+        app.kafka.produce(app.labels, [(str(n), None, None, None, None) for n in range(3)])
         late += [_keyed(label_of(n)) for n in range(base + 100, base + 120)]
         time.sleep(scene.random.uniform(0, 1))
         worker.sigkill()
@@ -95,7 +95,8 @@ def _all_resolved(scene: Scene, last: WorkerProcess) -> None:
     kinds = {example["kind"] for example in scene.app.examples()} - {"owner"}
     assert kinds == {"learned", "expired", "held", "unmatched"}, kinds
     reasons = {letter["millstream-reason"] for letter in scene.app.dead_letters()}
-    assert reasons == {"late", "unmatched"}, reasons
+    # What comes so late that its prediction is forgotten is of no event that is known.
+    assert {"unmatched"} <= reasons <= {"late", "unmatched"}, reasons
 
 
 def retention(scene: Scene) -> None:
@@ -151,8 +152,9 @@ def changed_settings(scene: Scene) -> None:
         scene.progress()
         worker.sigkill()
         scene.app.write_settings(events=events)
+        scene.answers_may_differ = True
         worker = scene.start()
-        scene.recover("SIGKILL and other settings")
+        scene.recover("SIGKILL and other settings", within=scene.after_a_kill)
     worker.sigkill()
     model = scene.app.settings["model"]
     scene.app.write_settings(model={"river": "naive_bayes.GaussianNB()"})

@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from tests.faults.fault import BOTH, Fault
-from tests.faults.scene import OFTEN, Scene
+from tests.faults.scene import AT_ONCE, OFTEN, Scene
 
 POINTS = (
     "after_poll",
@@ -25,7 +25,7 @@ def die_at(scene: Scene, point: str) -> None:
     scene.start(failpoint=f"{point}:3")
     scene.await_death(scene.workers[0])
     scene.start()
-    scene.recover("SIGKILL")
+    scene.recover("SIGKILL", within=scene.after_a_kill)
 
 
 def die_while_restoring(scene: Scene, point: str) -> None:
@@ -39,7 +39,7 @@ def die_while_restoring(scene: Scene, point: str) -> None:
     scene.verify_at_death()
     scene.await_death(scene.start(failpoint=f"{point}:1"))
     scene.start()
-    scene.recover("SIGKILL")
+    scene.recover("SIGKILL", within=scene.after_a_kill)
 
 
 def die_in_revoke(scene: Scene) -> None:
@@ -49,12 +49,12 @@ def die_in_revoke(scene: Scene) -> None:
     scene.progress()
     scene.start(1)
     scene.await_death(worker)
-    scene.recover("SIGKILL, another worker runs")
+    scene.recover("SIGKILL, another worker runs", within=scene.after_a_kill)
     worker = scene.start(failpoint="in_revoke")
     worker.wait_until(lambda: scene.owns(0), message="it has a partition")
     worker.sigterm()
     scene.await_death(worker)
-    scene.recover("SIGKILL while leaving, another worker runs")
+    scene.recover("SIGKILL while leaving, another worker runs", within=scene.after_a_kill)
 
 
 def die_at_random(scene: Scene) -> None:
@@ -66,7 +66,7 @@ def die_at_random(scene: Scene) -> None:
         time.sleep(scene.random.uniform(0, 0.3))
         worker.sigkill()
         worker = scene.start()
-        scene.recover("SIGKILL")
+        scene.recover("SIGKILL", within=scene.after_a_kill)
     worker.sigkill()
     scene.verify_at_death()
 
@@ -83,7 +83,7 @@ def sigterm(scene: Scene) -> None:
     scene.progress()
     await_shards(scene, 2)
     worker.sigterm()
-    scene.recover("SIGTERM, another worker runs")
+    scene.recover("SIGTERM, another worker runs", within=AT_ONCE)
     assert worker.wait() == 0
     assert other.running
 
@@ -141,7 +141,7 @@ def one_to_three_to_one(scene: Scene) -> None:
     await_shards(scene, 3)
     for number in (0, 2):
         assert scene.workers[number].stop() == 0
-        scene.recover("SIGTERM, another worker runs")
+        scene.recover("SIGTERM, another worker runs", within=AT_ONCE)
 
 
 def same_transactional_id(scene: Scene) -> None:
@@ -181,7 +181,7 @@ def static_member(scene: Scene) -> None:
     scene.progress()
     worker.sigkill()
     scene.start()
-    scene.recover("SIGKILL of a static member")
+    scene.recover("SIGKILL of a static member", within=AT_ONCE)
 
 
 _DEATHS = [

@@ -76,6 +76,17 @@ class History:
     topics: dict[str, str]
     """Name to side, of the topics of events and labels."""
     partitions: list[Partition]
+    answers_may_differ: bool = False
+    """At least once, the settings changed between crash and restart: what was answered and not
+    committed is answered again, by other settings. The last answer to an event is the one that
+    counts."""
+
+    def last_answers(self, partition: Partition) -> dict[int, Message]:
+        """Offset of an event to the prediction or dead letter that was written last."""
+        answers = [(each.json["source"]["offset"], each) for each in partition.predictions]
+        buried = zip(partition.buried(self.topics), partition.dead_letters, strict=True)
+        answers += [(at, each) for ((side, at), _), each in buried if side == "events"]
+        return dict(sorted(answers, key=lambda answer: answer[1].timestamp))
 
 
 def read_history(app: App, kafka: Kafka) -> History:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from tests.faults.fault import BOTH, Fault
 from tests.faults.scene import Scene
@@ -21,15 +22,32 @@ def mix(scene: Scene) -> None:
         scene.told(happening.__name__.strip("_"))
         happening(scene)
         time.sleep(scene.random.uniform(0, 1.5))
-        if not scene.alive():
-            scene.start(0)
+        _tend(scene)
         if number % 3 == 2:
-            scene.progress(timeout=120)
-    scene.recover("the last of it", timeout=120)
+            scene.progress(tend=partial(_tend, scene))
+    scene.recover("the last of it", tend=partial(_tend, scene))
+
+
+def _tend(scene: Scene) -> None:
+    """As an orchestrator does: start what has ended by itself again, and one where none is left.
+
+    A worker ends where no broker answers at its start, or where it was told to meanwhile.
+    """
+    for number, worker in list(scene.workers.items()):
+        if worker.running or worker.leaving:
+            continue
+        code, log = worker.wait(), scene.log_text(number)
+        assert code == 1, f"worker {number} ended with {code}: {log[-2000:]}"
+        assert "Traceback" not in log, log[-2000:]
+        scene.told(f"worker {number} ended: {log.splitlines()[-1]}")
+        scene.start(number)
+    if not scene.staying():
+        _join(scene)
 
 
 def _one(scene: Scene) -> int | None:
-    running = [number for number, worker in scene.workers.items() if worker.running]
+    staying = scene.staying()
+    running = [number for number, worker in scene.workers.items() if worker in staying]
     return scene.random.choice(running) if running else None
 
 

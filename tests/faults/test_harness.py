@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,11 @@ from tests.faults.fault import Fault
 from tests.faults.history import Violation
 from tests.faults.matrix import FAULTS, choose
 from tests.faults.proxy import Proxy
+from tests.faults.results import append, load
 from tests.faults.run import Result
 from tests.faults.scene import Recovery, Variant
 from tests.faults.soak import Sample, growth
-from tests.faults.table import table
+from tests.faults.table import BEGIN, END, table, write
 from tests.kafka.cluster import wait_until
 
 KEY = b"\x00\x1a"
@@ -134,23 +136,54 @@ def test_a_delay_makes_requests_and_answers_late(proxy: Proxy) -> None:
         assert time.monotonic() - asked >= 0.4
 
 
-def result(fault: str, *violations: Violation, error: str | None = None) -> Result:
+def result(
+    fault: str, *violations: Violation, error: str | None = None, within: float | None = None
+) -> Result:
     variant = Variant(late=True, guarantee="exactly_once")
-    return Result(fault, variant, list(violations), [Recovery("x", 1.23)], error)
+    return Result(fault, variant, list(violations), [Recovery("x", 1.23, within)], error)
 
 
 def test_the_table_says_which_invariant_broke_and_how_often() -> None:
     rows = table(
         [result("a"), result("a", Violation("I2", 0, "x"), Violation("I2", 1, "y")), result("b")]
     ).splitlines()
-    assert rows[2].startswith("| a | 1 | 2 | holds | **1 broke** | holds |")
-    assert rows[3].startswith("| b | 1 | 1 | holds | holds |")
+    assert rows[2].startswith("| a | 2 | holds | **1 broke** | holds |")
+    assert rows[3].startswith("| b | 1 | holds | holds |")
 
 
 def test_a_fault_whose_every_run_was_stuck_is_not_said_to_hold() -> None:
     row = table([result("a", error="Traceback ...")]).splitlines()[2]
     assert "holds" not in row
-    assert "| 1 | 1.2 (most 1.2) |" in row
+    assert "| 1 | 1.2, at most 1.2 |" in row
+
+
+def test_what_came_later_than_is_promised_is_counted_and_is_no_violation_by_itself() -> None:
+    late, in_time = result("a", within=1.0), result("a", within=2.0)
+    assert late.good
+    assert "| 1 of 2 late |" in table([late, in_time])
+    assert "late" not in table([in_time, result("a")])
+
+
+def test_results_that_were_written_down_make_the_same_table_again(tmp_path: Path) -> None:
+    results = [result("a", Violation("I2", 0, "x")), result("b", error="stuck", within=1.0)]
+    for each in results:
+        append(tmp_path / "results", each)
+    assert load(tmp_path / "results") == results
+
+
+def test_the_table_takes_the_place_of_the_one_before_in_a_document(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text(f"before\n{BEGIN}\nyesterday\n{END}\nafter\n")
+    write(document, [result("a")])
+    text = document.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n1 runs of 1 cells")
+    assert text.endswith(f" |\n{END}\nafter\n")
+    assert "yesterday" not in text
+    write(document, [result("a")])
+    assert document.read_text() == text
+    document.write_text("nothing to replace")
+    with pytest.raises(ValueError, match="has no lines"):
+        write(document, [result("a")])
 
 
 def test_a_sample_has_each_fault_once_before_any_twice_and_is_the_same_for_a_seed() -> None:

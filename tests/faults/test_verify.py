@@ -92,6 +92,21 @@ def test_a_prediction_and_a_dead_letter_of_one_event_are_found_even_at_least_onc
     assert "different answers" in broken(at_least_once_inline, breaking)["I1"]
 
 
+def test_where_settings_changed_the_last_answer_to_an_event_is_the_one_that_counts() -> None:
+    for seconds, expected in ((-60, set()), (60, {"I3"})):
+        history, digests = at_least_once_inline()
+        history.answers_may_differ = True
+        partition = history.partitions[0]
+        answered = partition.predictions[3]
+        headers = [(name, str(BAD - 8).encode() if name.endswith("offset") else value)
+                   for name, value in partition.dead_letters[0].headers]  # fmt: skip
+        buried = message(1, b"", headers=headers)
+        moment = answered.timestamp + 1000 * seconds
+        partition.dead_letters.append(buried._replace(timestamp=moment))
+        found = verify(history, build_learner, digests, complete=True)
+        assert {each.invariant for each in found} == expected
+
+
 def test_a_prediction_of_a_tombstone_is_found() -> None:
     def breaking(partition: Partition) -> None:
         source = {"topic": "events", "partition": 0, "offset": TOMBSTONE}

@@ -68,7 +68,11 @@ def _what_was_learned_was_sent(history: History, partition: Partition) -> Iterat
 
 def _replay_events(history: History, partition: Partition, learner: Learner) -> Iterator[Violation]:
     """Learn from the events that have a prediction, in the order of their log."""
-    predictions = grouped((p.json["source"]["offset"], p.json) for p in partition.predictions)
+    counting = partition.predictions
+    if history.answers_may_differ:
+        last = history.last_answers(partition)
+        counting = [p for p in counting if last[p.json["source"]["offset"]] is p]
+    predictions = grouped((p.json["source"]["offset"], p.json) for p in counting)
     learned = 0
     for event in partition.events:
         sent = document_of(event)

@@ -10,13 +10,12 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic
 
 Headers = Sequence[tuple[str, bytes | None]]
 Text = str | bytes | None
@@ -28,6 +27,9 @@ _NO_LEADER_YET = {
     # A broker that was just started again: each question asks for the leader anew.
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._NOENT,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._TIMED_OUT,
 }
 _LARGEST_MESSAGE = 10_000_000
 """More than a broker takes by default, so that a test can make the broker refuse."""
@@ -77,6 +79,7 @@ class Kafka:
         self.bootstrap = bootstrap
         self.config = {"bootstrap.servers": bootstrap, **(config or {})}
         self.admin = AdminClient(self.config)
+        self._askers: dict[str, Consumer] = {}
 
     @staticmethod
     def unique(name: str) -> str:
@@ -199,21 +202,31 @@ class Kafka:
 
         `committed`: to the first open transaction (the last stable offset) instead.
         """
-        latest = OffsetSpec.latest()
-        wanted = {TopicPartition(topic, number): latest for number in self._partitions(topic)}
-        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        asker = self._asker("read_committed" if committed else "read_uncommitted")
 
         def ask() -> dict[int, int] | None:
-            self._partitions(topic)
-            answers = self.admin.list_offsets(wanted, isolation_level=level)
             try:
-                return {part.partition: each.result().offset for part, each in answers.items()}
+                # For the leaders of now: the client would go on asking the one before.
+                partitions = asker.list_topics(topic, timeout=5).topics[topic].partitions
+                return {
+                    number: asker.get_watermark_offsets(TopicPartition(topic, number), timeout=5)[1]
+                    for number in partitions
+                }
             except KafkaException as error:
                 if error.args[0].code() not in _NO_LEADER_YET:
                     raise
                 return None  # a topic just made may not have its leader yet
 
         return wait_until(ask, message=f"{topic} has leaders") or {}
+
+    def _asker(self, isolation: str) -> Consumer:
+        """A client of no group; the admin client would wait a minute for a leader that is dead."""
+        if isolation not in self._askers:
+            self._askers[isolation] = Consumer(
+                {**self.config, "group.id": self.unique("asker"), "isolation.level": isolation,
+                 "socket.timeout.ms": 5_000}
+            )  # fmt: skip
+        return self._askers[isolation]
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
         """Say which offset a group has committed, if any."""

@@ -35,6 +35,8 @@ class WorkerProcess:
         self._log_begins = self.log.stat().st_size if self.log.exists() else 0
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self.leaving = False
+        """Whether it was told to end since its last start."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -51,6 +53,7 @@ class WorkerProcess:
     def start(self) -> None:
         """Start the process; an earlier one has to have ended."""
         assert not self.running, "it runs already"
+        self.leaving = False
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,
@@ -74,14 +77,17 @@ class WorkerProcess:
 
     def sigterm(self) -> None:
         """Ask it to stop, as an orchestrator does."""
+        self.leaving = True
         self.process.send_signal(signal.SIGTERM)
 
     def sigint(self) -> None:
         """Ask it to stop, as Ctrl-C does."""
+        self.leaving = True
         self.process.send_signal(signal.SIGINT)
 
     def sigkill(self) -> None:
         """Kill it and wait until it is gone."""
+        self.leaving = True
         self.process.kill()
         self.process.wait(30)
 
