@@ -74,7 +74,7 @@ def killed_one_of_three(scene: Scene) -> None:
             scene.recover(f"SIGKILL of {what}")
         finally:
             scene.cluster.broker.restart(broker)
-        scene.progress(timeout=120)
+        scene.progress()
 
 
 def restarted_one_of_three(scene: Scene) -> None:
@@ -86,7 +86,7 @@ def restarted_one_of_three(scene: Scene) -> None:
         scene.recover("the stop of the coordinator")
     finally:
         scene.cluster.broker.restart(coordinator)
-    scene.progress(timeout=120)
+    scene.progress()
 
 
 def frozen_one_of_three(scene: Scene) -> None:
@@ -98,7 +98,7 @@ def frozen_one_of_three(scene: Scene) -> None:
         scene.recover("SIGSTOP of the coordinator")
     finally:
         scene.cluster.broker.resume(coordinator)
-    scene.progress(timeout=120)
+    scene.progress()
 
 
 FAULTS = [

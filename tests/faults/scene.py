@@ -195,11 +195,9 @@ class Scene:
             owned -= set(re.findall(r"\d+", revoked))
         return bool(owned)
 
-    def wait_until(
-        self, condition: Callable[[], bool], message: str, timeout: float = LONG
-    ) -> None:
+    def wait_until(self, condition: Callable[[], bool], message: str) -> None:
         """Wait for something that no worker's log tells."""
-        wait_until(condition, timeout, message)
+        wait_until(condition, LONG, message)
 
     def await_death(self, worker: WorkerProcess, timeout: float = LONG) -> None:
         """Wait until a worker was killed at its failpoint."""
