@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from millstream.health import Health, HealthServer
 from millstream.loading import learner_factory
-from millstream.metrics import Metrics
+from millstream.metrics import metrics_of
 from millstream.runners import confluent
 from millstream.settings import Settings, load_settings
 
@@ -27,8 +27,8 @@ class Worker:
         """Load settings and model; connects only in `run`. Raises `SettingsError`."""
         given = settings if isinstance(settings, Settings) else load_settings(settings)
         self.settings = given
-        metrics = Metrics()
         self._health = Health()
+        metrics = metrics_of(given, self._health)
         self._worker = confluent.Worker(given, learner_factory(given), metrics, self._health)
         self.registry: CollectorRegistry = metrics.registry
 
