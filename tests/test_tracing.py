@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from millstream.errors import SettingsError
-from millstream.runners.tracing import Tracing, make_tracing
+from millstream.runners.spans import make_tracing
+from millstream.runners.tracing import Tracing
 from millstream.settings import Settings
 from tests.kafka.app import App, event_of
 from tests.kafka.cluster import Kafka, wait_until
@@ -116,6 +117,7 @@ def settings_of(spans: str) -> Settings:
 def test_without_spans_nothing_of_opentelemetry_is_imported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delitem(sys.modules, "millstream.runners.tracing")
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     assert make_tracing(settings_of("none"), "a") is None
 
@@ -123,6 +125,7 @@ def test_without_spans_nothing_of_opentelemetry_is_imported(
 def test_spans_without_the_extra_are_one_sentence_that_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delitem(sys.modules, "millstream.runners.tracing")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(
         SettingsError, match=r"tracing.spans is event, .* install millstream\[otel\]"

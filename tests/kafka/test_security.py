@@ -154,10 +154,13 @@ def story(cluster: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Stor
     kafka = Kafka(cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
     (folder / "password").write_text(PASSWORD + "\n")
     (folder / "key").write_text(SNAPSHOT_KEY + "\n")
+    labels = {"from": "topic", "wait": "1h"}
     app = App(
         kafka,
         folder,
-        labels={"from": "topic", "wait": "1h"},
+        # Their names do not begin with the app's, so that they need rights of their own.
+        inputs_of=App(kafka, folder, name="inputs", labels=labels),
+        labels=labels,
         snapshots={"examples": 10, "key": {"file": "key"}},
         log={"level": "debug"},
     )

@@ -48,6 +48,7 @@ from millstream.runners.slot import Slot
 from millstream.runners.snapshot_topic import ModelsTopic
 from millstream.runners.snapshot_writer import SnapshotWriter
 from millstream.runners.snapshots import Snapshots
+from millstream.runners.spans import make_tracing
 from millstream.runners.topics import (
     TopicInfo,
     connect,
@@ -56,7 +57,6 @@ from millstream.runners.topics import (
     require_topics,
     topic_ids,
 )
-from millstream.runners.tracing import make_tracing
 from millstream.runners.watch import Watch
 from millstream.settings import Settings
 from millstream.stores import new_store

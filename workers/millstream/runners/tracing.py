@@ -3,21 +3,25 @@
 An event's W3C `traceparent` header goes on to its prediction or dead letter in any case, since all
 headers do. With `tracing.spans` the worker adds spans of its own, once it is known how their batch
 ended; nothing is open meanwhile. Where they go is OpenTelemetry's own business: OTEL_* variables.
+Import this only where spans are wanted: OpenTelemetry is an extra (see `spans`).
 """
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from millstream import __version__
-from millstream.errors import SettingsError
 from millstream.runners.bounded import within
 from millstream.runners.logs_reader import to_record
 from millstream.settings import Settings
-
-if TYPE_CHECKING:  # an extra, and only needed where spans are made
-    from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import TracerProvider
 
 CLOSE_SECONDS: Final = 5.0
 """How long to wait, at the end, for a collector that does not answer."""
@@ -27,7 +31,7 @@ _HEADERS: Final = ("traceparent", "tracestate")
 class _Parent(NamedTuple):
     """The trace that a message belongs to, and where the message lies."""
 
-    context: "Context"
+    context: Context
     topic: str
     partition: int
     offset: int
@@ -36,7 +40,7 @@ class _Parent(NamedTuple):
 class Tracing:
     """Makes the spans of one batch after the other."""
 
-    def __init__(self, provider: "TracerProvider", group: str, *, of_events: bool) -> None:
+    def __init__(self, provider: TracerProvider, group: str, *, of_events: bool) -> None:
         """`of_events`: a span for each event whose trace is sampled; else one for each batch."""
         self._provider = provider
         self._tracer = provider.get_tracer("millstream", __version__)
@@ -84,8 +88,6 @@ class Tracing:
             )
 
     def _end_batch(self, *, committed: bool) -> None:
-        from opentelemetry import trace  # noqa: PLC0415 - an extra
-
         links = [
             trace.Link(trace.get_current_span(parent.context).get_span_context())
             for parent in self._parents
@@ -94,8 +96,6 @@ class Tracing:
         self._make("process batch", count, committed=committed, links=links)
 
     def _make(self, name: str, attributes: dict[str, Any], *, committed: bool, **more: Any) -> None:
-        from opentelemetry import trace  # noqa: PLC0415 - an extra
-
         span = self._tracer.start_span(
             name,
             kind=trace.SpanKind.CONSUMER,
@@ -108,22 +108,8 @@ class Tracing:
         span.end()
 
 
-def make_tracing(settings: Settings, instance: str) -> Tracing | None:
-    """What the settings say; None where no spans are wanted. Raises `SettingsError`."""
-    if settings.tracing.spans == "none":
-        return None
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
-            OTLPSpanExporter,
-        )
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-    except ImportError as error:
-        raise SettingsError(
-            f"tracing.spans is {settings.tracing.spans}, which needs OpenTelemetry: install "
-            "millstream[otel], or set it to none"
-        ) from error
+def exporting(settings: Settings, instance: str) -> Tracing:
+    """Spans that go where OpenTelemetry's variables say."""
     ours = Resource(
         {
             "service.name": settings.app,
@@ -139,11 +125,6 @@ def make_tracing(settings: Settings, instance: str) -> Tracing | None:
 
 def _parent(message: Any) -> _Parent | None:
     """The trace of a message, where it has one and that is sampled."""
-    from opentelemetry import trace  # noqa: PLC0415 - an extra
-    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 - an extra
-        TraceContextTextMapPropagator,
-    )
-
     carrier = {
         name: value.decode(errors="replace")
         for name, value in to_record(message).headers or ()
