@@ -1,8 +1,12 @@
 """Metrics: what is counted, and what a scrape shows."""
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client import generate_latest
 
+from millstream.core.quality import quality
 from millstream.core.records import REASONS
 from millstream.metrics import Metrics
 
@@ -81,6 +85,59 @@ def test_latency_leaves_out_events_without_a_timestamp_and_takes_future_ones_as_
     assert value(metrics, "millstream_end_to_end_latency_seconds_sum") == 0
 
 
+def test_label_delays_of_a_batch_are_seconds_and_an_early_label_has_none() -> None:
+    metrics = Metrics()
+    metrics.observe_label_delays([])
+    metrics.observe_label_delays([-5_000, 500, 90_000])
+    name = "millstream_label_delay_seconds"
+    assert value(metrics, f"{name}_bucket", le="0.1") == 1
+    assert value(metrics, f"{name}_bucket", le="1.0") == 2
+    assert value(metrics, f"{name}_sum") == pytest.approx(90.5)
+
+
+def test_quality_is_counted_by_outcome_and_the_errors_of_numbers_add_up() -> None:
+    metrics = Metrics()
+    metrics.add_quality(quality([(True, True), (True, True), (False, True)], "classifier"))
+    metrics.add_quality(quality([(1.5, 2), (4, 2)], "regressor"))
+    assert value(metrics, "millstream_scored_total", outcome="true_positive") == 2
+    assert value(metrics, "millstream_scored_total", outcome="false_negative") == 1
+    assert value(metrics, "millstream_scored_total", outcome="false_positive") == 0
+    assert value(metrics, "millstream_scored_total", outcome="number") == 2
+    assert value(metrics, "millstream_absolute_error_total") == 2.5
+
+
+def test_every_sample_says_of_which_app_and_topic_it_is() -> None:
+    metrics = Metrics("fraud", {"events": "payments", "labels": "verdicts"})
+    metrics.add({("consumed", "labels"): 2, ("predicted",): 1})
+    metrics.observe_latency([1], 2)
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    samples = [line for line in lines if not line.startswith("#")]
+    assert [line for line in samples if 'app="fraud"' not in line] == []
+    assert 'millstream_consumed_total{app="fraud",side="labels",topic="verdicts"} 2.0' in samples
+    assert 'millstream_predicted_total{app="fraud"} 1.0' in samples
+
+
+def test_a_shard_shows_one_model_at_a_time_and_none_once_it_went_away() -> None:
+    metrics = Metrics()
+    labels = {"partition": "1", "model": "fraud"}
+    metrics.set_model(1, "fraud", "a")
+    metrics.set_model(1, "fraud", "b")
+    assert value(metrics, "millstream_model_info", **labels, version="a") is None
+    assert value(metrics, "millstream_model_info", **labels, version="b") == 1
+    metrics.remove_partition(1)
+    assert value(metrics, "millstream_model_info", **labels, version="b") is None
+    metrics.set_model(1, "fraud", "b")
+    assert value(metrics, "millstream_model_info", **labels, version="b") == 1
+
+
+def test_progress_is_asked_for_at_each_scrape() -> None:
+    metrics, seconds = Metrics(), [1.0]
+    metrics.watch_progress(lambda: seconds[0])
+    assert value(metrics, "millstream_seconds_since_progress") == 1
+    seconds[0] = 45.0
+    assert value(metrics, "millstream_seconds_since_progress") == 45
+
+
 def test_gauges_of_a_partition_that_went_away_are_gone() -> None:
     metrics = Metrics()
     for partition in (1, 11):
@@ -116,6 +173,16 @@ def test_transactions_rebalances_stages_batches_and_shards_are_shown() -> None:
     assert value(metrics, "millstream_batch_records_sum") == 12
     assert value(metrics, "millstream_shards", state="assigned") == 3
     assert value(metrics, "millstream_shards", state="restored") == 2
+
+
+def test_the_page_on_monitoring_names_every_metric_with_its_meaning() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", page, re.MULTILINE))
+    suffix = {"counter": "_total", "info": "_info"}
+    assert rows == {
+        f"{family.name}{suffix.get(family.type, '')}": family.documentation
+        for family in Metrics().registry.collect()
+    }
 
 
 def test_two_workers_in_a_process_do_not_share_metrics() -> None:

@@ -47,9 +47,8 @@ def test_a_worker_serves_its_metrics_and_stops_on_sigterm(
             with urlopen(f"http://{at}{page}", timeout=10) as answer:
                 return str(answer.read().decode())
 
-        worker.wait_until(
-            lambda: "millstream_predicted_total 50.0" in get("/metrics"), message="50 predictions"
-        )
+        predicted = f'millstream_predicted_total{{app="{app}"}} 50.0'
+        worker.wait_until(lambda: predicted in get("/metrics"), message="50 predictions")
         assert json.loads(get("/readyz"))["shards_restored"] == 1
         assert "_created" not in get("/metrics")
         assert worker.stop() == 0, worker.log_text()

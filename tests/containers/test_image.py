@@ -30,10 +30,10 @@ def settings_in(app: App, port: int) -> tuple[str, str, str]:
 
 
 def metric(port: int, name: str) -> float:
-    """A sample without labels, of the worker in the container."""
+    """A sample without labels but the app, of the worker in the container."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+    return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{"))
 
 
 def test_no_tool_of_the_build_is_left_and_nobody_is_root(podman: Podman) -> None:

@@ -1,5 +1,6 @@
 """The example: a Faust app of one's own, with tables, pages and a worker attached."""
 
+import re
 import socket
 import sys
 import urllib.error
@@ -83,7 +84,7 @@ def test_a_worker_attached_to_a_faust_app_learns_beside_its_agents_tables_and_pa
         assert report["alive"]
         assert report["shards_restored"] == 1
         metrics = app.get("millstream/metrics")[1].decode()
-        assert f"millstream_predicted_total {EVENTS}.0" in metrics
+        assert re.search(rf'millstream_predicted_total{{app="\S+"}} {EVENTS}\.0', metrics)
         assert app.stop(60) == 0
     read = [message.json for message in kafka.read(f"{app.name}.predictions")]
     assert [each["id"] for each in read] == list(range(EVENTS))

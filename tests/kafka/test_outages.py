@@ -62,7 +62,7 @@ def is_ready(worker: WorkerProcess) -> bool:
 def silence(worker: WorkerProcess) -> float:
     """Seconds without a broker, as the metric has it."""
     found = re.search(
-        r"^millstream_broker_silence_seconds (\S+)$", ask(worker, "metrics")[1], re.MULTILINE
+        r"^millstream_broker_silence_seconds{\S+ (\S+)$", ask(worker, "metrics")[1], re.MULTILINE
     )
     assert found is not None
     return float(found[1])

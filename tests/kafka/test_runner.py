@@ -155,13 +155,16 @@ def test_metrics_and_health_tell_what_the_worker_does(kafka: Kafka, tmp_path: Pa
             with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
                 return str(answer.read().decode())
 
-        worker.wait_until(lambda: "millstream_predicted_total 100.0" in get("/metrics"))
+        ours = f'app="{app.name}"'
+        predicted = f"millstream_predicted_total{{{ours}}} 100.0"
+        worker.wait_until(lambda: predicted in get("/metrics"))
         metrics = get("/metrics")
-        assert 'millstream_dead_lettered_total{reason="not_json",stage="decode"} 1.0' in metrics
-        assert 'millstream_transactions_total{result="committed"}' in metrics
-        worker.wait_until(
-            lambda: 'millstream_lag_records{partition="0",side="events"} 0.0' in get("/metrics")
-        )
+        labels = f'{ours},reason="not_json",stage="decode"'
+        assert f"millstream_dead_lettered_total{{{labels}}} 1.0" in metrics
+        assert f'millstream_transactions_total{{{ours},result="committed"}}' in metrics
+        labels = f'{ours},partition="0",side="events",topic="{app.events}"'
+        no_lag = f"millstream_lag_records{{{labels}}} 0.0"
+        worker.wait_until(lambda: no_lag in get("/metrics"))
         assert '"ready": true' in get("/readyz")
         assert '"alive": true' in get("/livez")
         assert worker.stop() == 0

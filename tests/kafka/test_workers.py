@@ -55,7 +55,7 @@ def workers_of(supervisor: WorkerProcess) -> list[int]:
 
 def predicted_by(where: str) -> dict[str, float]:
     """Worker to how many predictions it says it has published."""
-    pattern = re.compile(r'millstream_predicted_total\{worker="(\d)"\} (\S+)')
+    pattern = re.compile(r'millstream_predicted_total\{app="[^"]+",worker="(\d)"\} (\S+)')
     return {number: float(count) for number, count in pattern.findall(ask(where, "/metrics")[1])}
 
 

@@ -1,20 +1,27 @@
 """Every metric of a worker, with its meaning.
 
 Counters count what has been *committed*: an aborted batch leaves no trace in them except in
-`millstream_transactions_total{result="aborted"}`. Durations are seconds.
+`millstream_transactions_total{result="aborted"}`. Durations are seconds. What the Kafka clients
+say of themselves is in `metrics_clients`.
 """
 
 import platform
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final, Literal
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import Counter, Gauge, Histogram, Info
 
 from millstream import __version__
 from millstream.batch_histogram import BatchHistogram
+from millstream.core.quality import OUTCOMES, Quality
 from millstream.core.records import REASONS, Side
+from millstream.health import Health
+from millstream.metrics_clients import ClientStats
+from millstream.metrics_registry import OfAnApp
+from millstream.settings import Settings
 
 Stage = Literal["consume", "process", "produce", "commit", "restore", "snapshot"]
 
@@ -35,6 +42,9 @@ _STAGE_SECONDS: Final = (
 )  # fmt: skip
 _LATENCY_SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600,
+)  # fmt: skip
+_DELAY_SECONDS: Final = (
+    0.1, 1, 10, 60, 600, 3600, 6 * 3600, 86400, 3 * 86400, 7 * 86400, 30 * 86400,
 )  # fmt: skip
 _BATCH_RECORDS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 
@@ -90,14 +100,28 @@ all of which are there from zero."""
 class Metrics:
     """The metrics of one worker, in a registry of their own."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, app: str | None = None, topics: Mapping[Side, str] | None = None) -> None:
+        """`app` is a label of every sample, and `topics` of those that have a side."""
+        self.registry = OfAnApp(app, topics or {})
         self._counters = self._outcome_counters()
         self._by_partition: list[Gauge] = []
         self._of_batches()
+        self._of_quality()
+        self.clients = ClientStats()
+        self.registry.register(self.clients)
         self._of_the_group()
         self._of_partitions()
         self._of_restarts()
+        self._progress = Gauge(
+            "millstream_seconds_since_progress",
+            "How long ago the worker's loop last made a turn; an idle one makes several a second.",
+            registry=self.registry,
+        )
+        Gauge(
+            "millstream_start_time_seconds",
+            "When this worker started, in seconds since 1970.",
+            registry=self.registry,
+        ).set(time.time())
         self._broker_silence = Gauge(
             "millstream_broker_silence_seconds",
             "For how long no broker has answered; 0 while one does.",
@@ -154,6 +178,27 @@ class Metrics:
         )
         self.registry.register(self._latency)
 
+    def _of_quality(self) -> None:
+        self._label_delay = BatchHistogram(
+            "millstream_label_delay_seconds",
+            "From an event to its label, by their message times; of labels that were learned.",
+            _DELAY_SECONDS,
+        )
+        self.registry.register(self._label_delay)
+        scored = Counter(
+            "millstream_scored",
+            "Predictions whose label was learned, by how they compare with it: number for a "
+            "regressor; for a model of false and true the four outcomes; else correct or wrong.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._scored = {outcome: scored.labels(outcome) for outcome in OUTCOMES}
+        self._absolute_error = Counter(
+            "millstream_absolute_error",
+            "Sum of the absolute errors of what is counted as scored with the outcome number.",
+            registry=self.registry,
+        )
+
     def _of_the_group(self) -> None:
         rebalances = Counter(
             "millstream_rebalances",
@@ -171,6 +216,18 @@ class Metrics:
         self.set_shards(assigned=0, restored=0)
 
     def _of_partitions(self) -> None:
+        self._models: dict[int, tuple[str, str]] = {}
+        self._model = self._partition_gauge(
+            "millstream_model_info",
+            "Which model the shard predicts with: the name and version that its predictions carry.",
+            "model",
+            "version",
+        )
+        self._waiting_max = Gauge(
+            "millstream_waiting_labels_max",
+            "How many predictions of a partition may wait for their label (labels.max_waiting).",
+            registry=self.registry,
+        )
         self._waiting = self._partition_gauge(
             "millstream_waiting_labels", "Predictions that wait for their label."
         )
@@ -183,13 +240,13 @@ class Metrics:
         )
         self._lag_records = self._partition_gauge(
             "millstream_lag_records",
-            "Offsets between the last one processed and the end of the partition; the markers of "
-            "transactional producers count as records here.",
+            "Offsets between the last one processed and the end of the partition; 0 where only "
+            "markers of transactional producers lie between the two.",
             "side",
         )
         self._lag_seconds = self._partition_gauge(
             "millstream_lag_seconds",
-            "Age of the last record processed when it was processed; 0 at the partition's end.",
+            "Age of the last record taken; 0 at the partition's end.",
             "side",
         )
 
@@ -253,6 +310,32 @@ class Metrics:
         times = np.asarray(timestamps_ms, dtype=np.int64)
         self._latency.observe_many(np.maximum(now_ms - times[times >= 0], 0) / 1000)
 
+    def observe_label_delays(self, delays_ms: Sequence[int]) -> None:
+        """How long after their events the labels of a batch came; one before its event counts 0."""
+        delays = np.asarray(delays_ms, dtype=np.int64)
+        self._label_delay.observe_many(np.maximum(delays, 0) / 1000)
+
+    def add_quality(self, quality: Quality) -> None:
+        """How the predictions of a batch compare with their labels."""
+        for outcome, amount in quality.outcomes.items():
+            self._scored[outcome].inc(amount)
+        self._absolute_error.inc(quality.absolute_error)
+
+    def watch_progress(self, seconds: Callable[[], float]) -> None:
+        """What to ask, at each scrape, how long ago the loop last made a turn."""
+        self._progress.set_function(seconds)
+
+    def set_model(self, partition: int, name: str, version: str) -> None:
+        """Which model a shard predicts with from now on."""
+        if self._models.get(partition) != (name, version):
+            self._model.remove_by_labels({"partition": str(partition)})
+            self._models[partition] = (name, version)
+        self._model.labels(name, version, str(partition)).set(1)
+
+    def set_waiting_max(self, most: int) -> None:
+        """How many predictions of a partition may wait for their label."""
+        self._waiting_max.set(most)
+
     def set_waiting(self, partition: int, waiting: int, held: int) -> None:
         """Predictions that wait for labels, and labels that wait for events, in a shard."""
         self._waiting.labels(str(partition)).set(waiting)
@@ -292,5 +375,15 @@ class Metrics:
 
     def remove_partition(self, partition: int) -> None:
         """Forget the gauges of a shard that another worker owns now."""
+        self._models.pop(partition, None)
         for gauge in self._by_partition:
             gauge.remove_by_labels({"partition": str(partition)})
+
+
+def metrics_of(settings: Settings, health: Health) -> Metrics:
+    """The metrics of a worker of this app, whose loop `health` watches."""
+    metrics = Metrics(settings.app, settings.inputs)
+    metrics.watch_progress(health.seconds_since_beat)
+    if settings.labels.source == "topic":
+        metrics.set_waiting_max(settings.labels.max_waiting)
+    return metrics

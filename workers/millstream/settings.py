@@ -19,6 +19,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as EnvironmentError_
 
 from millstream import settings_rules as rules
+from millstream.core.records import Side
 from millstream.core.spec import (
     EventsSpec,
     LabelsSpec,
@@ -142,6 +143,14 @@ class FaustSettings(Spec):
     """When nothing comes for so long of what is there, liveness says so."""
 
 
+class TracingSettings(Spec):
+    """Spans for OpenTelemetry; needs the extra `otel`."""
+
+    spans: Literal["none", "batch", "event"] = "none"
+    """One for each batch, with links to the events' traces; or one for each event whose trace is
+    sampled."""
+
+
 class LogSettings(Spec):
     """How the worker logs."""
 
@@ -182,6 +191,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     faust: FaustSettings = FaustSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -199,6 +209,14 @@ class Settings(BaseSettings):
     def topic(self, which: Literal["predictions", "examples", "models", "dead_letters"]) -> str:
         """Name of an output topic."""
         return getattr(self.topics, which) or f"{self.app}.{which.replace('_', '-')}"
+
+    @property
+    def inputs(self) -> dict[Side, str]:
+        """Side to the topic that it comes from."""
+        labels: dict[Side, str] = {}
+        if self.labels.source == "topic":
+            labels["labels"] = str(self.labels.topic)
+        return {"events": self.events.topic, **labels}
 
     @field_serializer("kafka")
     def _without_secrets(self, kafka: dict[str, Any]) -> dict[str, Any]:

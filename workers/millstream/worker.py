@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from millstream.errors import SettingsError
 from millstream.health import Health, HealthServer
 from millstream.loading import learner_factory
-from millstream.metrics import Metrics
+from millstream.metrics import metrics_of
 from millstream.runners import confluent
 from millstream.settings import Settings, load_settings
 
@@ -34,8 +34,8 @@ class Worker:
                 "set runner: confluent"
             )
         self.settings = given
-        metrics = Metrics()
         self._health = Health()
+        metrics = metrics_of(given, self._health)
         self._worker = confluent.Worker(given, learner_factory(given), metrics, self._health)
         self.registry: CollectorRegistry = metrics.registry
 

@@ -18,7 +18,7 @@ from millstream.core.models.learner import Learner
 from millstream.errors import SettingsError
 from millstream.health import Health, HealthServer
 from millstream.loading import learner_factory, why_not_reproducible
-from millstream.metrics import Metrics
+from millstream.metrics import Metrics, metrics_of
 from millstream.runners import failpoints
 from millstream.runners.confluent import Worker
 from millstream.runners.topics import TopicsNotReady
@@ -131,7 +131,8 @@ def _runner(
 
         program = Faust(settings, build_learner)
         return program.run, program.stop, program.worker.metrics, program.worker.health
-    metrics, health = Metrics(), Health()
+    health = Health()
+    metrics = metrics_of(settings, health)
     worker = Worker(settings, build_learner, metrics, health)
     _stop_on_signals(worker.stop)
     return worker.run, worker.stop, metrics, health

@@ -109,7 +109,7 @@ class ExampleShard(Shard):
         """Learn from a prediction and its label, and write the example."""
         kind = "learned"
         if self._try_to_learn(waiting, label):
-            out.count("learned")
+            out.learned(waiting.example.get("prediction"), label, label_time - waiting.time)
         else:
             kind = "failed"
             bad = self._skips["examples", waiting.offset]

@@ -1,7 +1,7 @@
 """The records that go in and out of the core."""
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 Side = Literal["events", "labels"]
 Stage = Literal["decode", "validate", "label", "predict", "learn", "publish"]
@@ -74,6 +74,10 @@ class Outcome:
     """What to add to the metrics: name and label values to amount; see `metrics`."""
     times: list[int] = field(default_factory=list)
     """Kafka timestamps (ms) of the events predicted on, for the end-to-end latency."""
+    scored: list[tuple[Any, Any]] = field(default_factory=list)
+    """What was predicted and what was true, of the examples learned; see `quality`."""
+    delays: list[int] = field(default_factory=list)
+    """How long after its event each label that was learned came, ms."""
 
     taken: int = 0
     """How many records it accounts for."""
@@ -86,6 +90,12 @@ class Outcome:
     def count(self, *name: str, amount: int = 1) -> None:
         """Add to a counter."""
         self.counts[name] = self.counts.get(name, 0) + amount
+
+    def learned(self, prediction: Any, label: Any, delay: int) -> None:
+        """Count an example whose label came `delay` ms after its event."""
+        self.count("learned")
+        self.scored.append((prediction, label))
+        self.delays.append(delay)
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""

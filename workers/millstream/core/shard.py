@@ -134,7 +134,7 @@ class Shard:
 
     def _work_one_by_one(self, batch: Sequence[Record], now: int, out: Outcome) -> None:
         learner, learns = self.learner, self.learner.learns
-        predictions, times = out.predictions, out.times
+        predictions, times, scored = out.predictions, out.times, out.scored
         learned_before, predicted_before = self.learned, len(predictions)
         # One function for the whole path of an event, because this is what the worker spends its
         # time on, and a call costs as much as a feature.
@@ -175,6 +175,7 @@ class Shard:
                 skip = DeadLetter("learn_error", type(error).__name__)
                 raise Restore("events", record.offset, skip) from error
             self.learned += 1
+            scored.append((answer.get("prediction"), event.label))
         if event is not None:
             self.latest = event.features
         _count_if(out, "predicted", len(predictions) - predicted_before)

@@ -1,6 +1,7 @@
 """The open batch: what was worked off since the last commit, and counts together or not at all."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from millstream.core.records import Outcome
 from millstream.runners.partition import Partition
@@ -15,6 +16,10 @@ class Share:
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     """As in `Outcome`."""
     times: list[int] = field(default_factory=list)
+    """As in `Outcome`."""
+    scored: list[tuple[Any, Any]] = field(default_factory=list)
+    """As in `Outcome`."""
+    delays: list[int] = field(default_factory=list)
     """As in `Outcome`."""
 
 
@@ -43,6 +48,8 @@ class Batch:
             share = self._shares[partition.number] = Share(partition)
         share.taken += outcome.taken
         share.times += outcome.times
+        share.scored += outcome.scored
+        share.delays += outcome.delays
         for key, amount in outcome.counts.items():
             share.counts[key] = share.counts.get(key, 0) + amount
         self.taken += outcome.taken

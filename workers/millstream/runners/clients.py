@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from millstream.settings import Settings
@@ -9,6 +10,9 @@ from millstream.settings import Settings
 # The design's session: long enough for a pause of the machine, short enough that the partitions
 # of a killed worker move within seconds (librdkafka's default of 45 s means as long a silence).
 SESSION_TIMEOUT_MS = 10_000
+
+# How often a client says how it is; to put that into words takes it a fraction of a millisecond.
+STATISTICS_MS = 10_000
 
 # They mean something to the member of the group alone; the other clients would warn of them.
 GROUP_PROPERTIES = {
@@ -67,6 +71,11 @@ def owned_by_the_guarantee() -> dict[str, Any]:
         # A position is always named; one that is out of range is reported, never moved silently.
         "auto.offset.reset": "error",
     }
+
+
+def with_statistics(config: dict[str, Any], take: Callable[[str], None]) -> dict[str, Any]:
+    """Let a client hand its statistics to `take`, whenever it is polled; see `metrics_clients`."""
+    return {"statistics.interval.ms": STATISTICS_MS, **config, "stats_cb": take}
 
 
 def session_timeout_ms(settings: Settings) -> int:

@@ -14,6 +14,7 @@ are thrown away and restored from their logs, and the same records come again.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException
@@ -29,7 +30,12 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.batch import Batch
 from millstream.runners.broken import Broken
-from millstream.runners.clients import consumer_config, producer_config, reader_config
+from millstream.runners.clients import (
+    consumer_config,
+    producer_config,
+    reader_config,
+    with_statistics,
+)
 from millstream.runners.membership import Membership
 from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
@@ -42,6 +48,7 @@ from millstream.runners.slot import Slot
 from millstream.runners.snapshot_topic import ModelsTopic
 from millstream.runners.snapshot_writer import SnapshotWriter
 from millstream.runners.snapshots import Snapshots
+from millstream.runners.spans import make_tracing
 from millstream.runners.topics import (
     TopicInfo,
     connect,
@@ -78,14 +85,14 @@ class Worker:
         build_learner: Callable[[], Learner],
         metrics: Metrics,
         health: Health,
-        new_consumer: Callable[[Settings], Any] = lambda s: Consumer(consumer_config(s)),
+        new_consumer: Callable[[Settings], Any] | None = None,
     ) -> None:
         """Connects only in `run`.
 
         `new_consumer`: another consumer than the worker's own, which does what the loop needs of
         one; see `feed`.
         """
-        self._new_consumer = new_consumer
+        self._new_consumer = new_consumer or self._own_consumer
         self._settings = settings
         self._build_learner = build_learner
         self._metrics = metrics
@@ -135,12 +142,15 @@ class Worker:
             self._snapshots.close()
             self._quarantine.close()
             restorer.close()
+            if self._tracing is not None:
+                self._tracing.close()
             slot.release()
 
     def _build_parts(self, admin: AdminClient, slot: Slot) -> Restorer:
         settings = self._settings
+        self._tracing = make_tracing(settings, slot.name)
         patience = Patience(self._stopping, self._outage.turn)
-        build = publisher_builder(settings, self._names, slot.name, patience)
+        build = publisher_builder(settings, self._names, slot.name, patience, self._metrics)
         self._publishing = Publishing(
             settings, build, slot.name, self._metrics, self._health, self._stopping
         )
@@ -173,6 +183,10 @@ class Worker:
         self._piece_records = settings.batch.max_records if restorer.batched else PIECE_RECORDS
         return restorer
 
+    def _own_consumer(self, settings: Settings) -> Any:
+        take = partial(self._metrics.clients.take, "consumer")
+        return Consumer(with_statistics(consumer_config(settings), take))
+
     def _max_bytes(self, topics: dict[str, TopicInfo]) -> int:
         """The largest message that every output topic takes."""
         limits = [int(self._settings.kafka.get("message.max.bytes", DEFAULT_MAX_BYTES))]
@@ -195,16 +209,19 @@ class Worker:
         membership = self._membership
         self._outage.turn()
         began = time.monotonic()
+        # Before, since one step of a restore may take long: what is assigned is not ready yet.
+        self._watch.report_shards(membership)
         restoring = membership.restore_some(RESTORE_SLICE_SECONDS)
         if restoring:
             self._metrics.observe_stage("restore", time.monotonic() - began)
-        self._watch.report_shards(membership)
         self._one_by_one = self._quarantine.before_work(membership.partitions.values())
         if self._one_by_one:
             self._pace.be_careful()
         limit = self._pace.limit()
         fetching = time.monotonic()
         messages = membership.fetch(limit, self._wait(restoring=restoring))
+        if self._tracing is not None:
+            self._tracing.begin(messages)
         batch = Batch(self._consumer.memberid())
         fetched = time.monotonic()
         if messages:
@@ -220,9 +237,10 @@ class Worker:
             self._metrics.observe_stage("consume", fetched - fetching)
             self._metrics.observe_stage("process", processed - fetched - batch.write_seconds)
             self._metrics.observe_stage("produce", batch.write_seconds)
-        if batch:
-            self._commit(batch)
-        self._publishing.refresh_offsets()
+        committed = worked and (not batch or self._commit(batch))
+        if self._tracing is not None:
+            self._tracing.end(committed=committed)
+        self._publishing.turn()
         self._snapshots.turn(list(membership.partitions.values()))
         self._watch.report_lag(membership)
 
@@ -279,11 +297,12 @@ class Worker:
 
     # -- when a batch ends ------------------------------------------------------------------------
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Batch) -> bool:
+        """Commit a batch; returns whether it counts."""
         failpoints.reach("after_learning")
         self._watch.before_commit(batch)
         if not self._publishing.commit(batch):
-            return
+            return False
         self._pace.committed()
         for share in batch.shares():
             share.partition.skips.clear()
@@ -291,6 +310,7 @@ class Worker:
             if share.counts.get(("learned",)):
                 self._broken.learned()
         self._watch.after_commit(batch)
+        return True
 
     def _abandon(self, batch: Batch, messages: list[Any]) -> None:
         """Nothing of this batch counts: restore all shards that it has records of."""

@@ -55,7 +55,7 @@ class InputEnds:
         return confirmed
 
     def lag(self, partition: Partition, side: Side) -> int | None:
-        """Records of a side that are not yet worked off; None before the first fetch."""
+        """Offsets of a side that are not yet worked off; None before the first fetch."""
         end = self._known(partition, side)
         return None if end < 0 else max(0, end - partition.positions[side])
 

@@ -20,7 +20,7 @@ from mode import Service
 from millstream.core.models.learner import Learner
 from millstream.errors import MillstreamError, SettingsError, Stop
 from millstream.health import Health
-from millstream.metrics import Metrics
+from millstream.metrics import metrics_of
 from millstream.runners.confluent import Worker
 from millstream.runners.faust_consumer import ConsumerThread, consumer_class
 from millstream.runners.feed import Feed, refused
@@ -42,8 +42,8 @@ class FaustWorker(Service):
         """Puts the consumer of `app` into its place; connects when the app starts."""
         self.app = app
         self.settings = settings
-        self.metrics = Metrics()
         self.health = Health()
+        self.metrics = metrics_of(settings, self.health)
         self.feed = Feed(settings, self)
         self.failure: BaseException | None = None
         """What ended the loop, if something did."""

@@ -276,6 +276,7 @@ class Membership:
             records = [record for record in records if record.offset >= expected]
         if records:
             partition.fetched[side] = records[-1].offset + 1
+            partition.latest[side] = records[-1].timestamp
         return records
 
     def _heed(self, message: Any, error: KafkaError) -> None:

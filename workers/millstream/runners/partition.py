@@ -34,8 +34,8 @@ class Partition:
     paused: set[Side] = field(default_factory=set)
     confirm_at: float = 0.0
     """When the broker may be asked again whether a side is at its end, on the monotonic clock."""
-    latest: int = -1
-    """Kafka's timestamp (ms) of the last event worked off."""
+    latest: dict[Side, int] = field(default_factory=dict)
+    """Per side, Kafka's timestamp (ms) of the last record that was fetched."""
     restored: Restored = NOTHING_RESTORED
     """What its last restore began from."""
     committed_at: float = 0.0

@@ -62,6 +62,9 @@ class Publisher(Protocol):
     def abort(self) -> None:
         """Drop the open batch."""
 
+    def poll(self) -> None:
+        """Let the producer hand over what it has to say: logs and statistics."""
+
     def close(self) -> None:
         """Let go of the broker; an open transaction is aborted."""
 
@@ -168,6 +171,10 @@ class ExactlyOnce:
         if not self._open:
             self._retrying(self._producer.begin_transaction)
             self._open = True
+
+    def poll(self) -> None:
+        """Take what the producer has to say: logs and statistics."""
+        self._producer.poll(0)
 
     def close(self) -> None:
         """Leave no transaction open: that would hold readers up until it times out.
@@ -292,6 +299,10 @@ class AtLeastOnce:
         record = owner_record(owner, after, time.time_ns() // 1_000_000)
         _produce(self._producer, self._names.examples, partition, [record])
         self._flush()
+
+    def poll(self) -> None:
+        """Take what the producer has to say: logs and statistics."""
+        self._producer.poll(0)
 
     def close(self) -> None:
         """Nothing is unacknowledged between two commits."""

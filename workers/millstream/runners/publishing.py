@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from confluent_kafka import Consumer
@@ -13,7 +14,7 @@ from millstream.errors import Stop
 from millstream.health import Health
 from millstream.metrics import Metrics
 from millstream.runners.batch import Batch
-from millstream.runners.clients import producer_config, session_timeout_ms
+from millstream.runners.clients import producer_config, session_timeout_ms, with_statistics
 from millstream.runners.membership import Membership
 from millstream.runners.partition import Partition
 from millstream.runners.publish import (
@@ -37,14 +38,17 @@ Publish = ExactlyOnce | AtLeastOnce
 
 
 def publisher_builder(
-    settings: Settings, names: Names, slot: str, patience: Patience
+    settings: Settings, names: Names, slot: str, patience: Patience, metrics: Metrics
 ) -> Callable[[], Publish]:
     """How to make a publisher of the guarantee that the settings name."""
+    exactly_once = settings.processing_guarantee == "exactly_once"
+    config = with_statistics(
+        producer_config(settings, slot if exactly_once else None),
+        partial(metrics.clients.take, "producer"),
+    )
 
     def build() -> Publish:
-        if settings.processing_guarantee == "exactly_once":
-            return ExactlyOnce(producer_config(settings, slot), names, patience)
-        return AtLeastOnce(producer_config(settings, None), names, patience)
+        return (ExactlyOnce if exactly_once else AtLeastOnce)(config, names, patience)
 
     return build
 
@@ -103,7 +107,12 @@ class Publishing:
         for partition in partitions:
             self._membership.restart(partition)
 
-    def refresh_offsets(self) -> None:
+    def turn(self) -> None:
+        """At each turn of the loop: let the producer speak, and see to offsets that rest."""
+        self.publisher.poll()
+        self._refresh_offsets()
+
+    def _refresh_offsets(self) -> None:
         """Commit positions that have not moved for long, before the broker forgets them."""
         now = time.monotonic()
         stale = [

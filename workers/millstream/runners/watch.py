@@ -5,11 +5,14 @@ import time
 from collections import Counter
 from typing import Final
 
+from millstream.core.quality import quality
+from millstream.core.shard import Shard
 from millstream.health import Health
 from millstream.metrics import Metrics
 from millstream.runners.batch import Batch
 from millstream.runners.breaker import Breaker
 from millstream.runners.membership import Membership
+from millstream.runners.partition import Partition
 from millstream.settings import BreakerSettings
 
 log = logging.getLogger(__name__)
@@ -48,14 +51,13 @@ class Watch:
                 if key[0] == "dead_lettered":
                     self._buried[key[2]] += amount
             self._metrics.observe_latency(share.times, now)
+            self._metrics.observe_label_delays(share.delays)
             partition = share.partition
-            if share.times:
-                partition.latest = share.times[-1]
             if partition.shard is not None:
-                self._metrics.set_learned(partition.number, partition.shard.learned)
-                self._metrics.set_waiting(
-                    partition.number, partition.shard.waiting(), partition.shard.held()
-                )
+                if share.scored:
+                    kind = partition.shard.learner.kind
+                    self._metrics.add_quality(quality(share.scored, kind))
+                self._show_state(partition, partition.shard)
 
     def report_shards(self, membership: Membership) -> None:
         """Say how many shards there are, and how many of them can work."""
@@ -72,14 +74,27 @@ class Watch:
         self._lag_due = now + LAG_INTERVAL_SECONDS
         self._warn_of_dead_letters(now)
         for partition in membership.partitions.values():
-            behind = (
-                max(0.0, time.time() - partition.latest / 1000) if partition.latest > 0 else 0.0
-            )
-            for side in partition.positions:
-                records = membership.ends.lag(partition, side)
-                if records is not None:
-                    # How old the last event worked off is; nothing is late where nothing waits.
-                    self._metrics.set_lag(side, partition.number, records, behind if records else 0)
+            if partition.shard is not None:
+                self._show_state(partition, partition.shard)
+                self._show_lag(membership, partition, partition.shard)
+
+    def _show_state(self, partition: Partition, shard: Shard) -> None:
+        number, source = partition.number, shard.source
+        self._metrics.set_model(number, source.model_name, source.model_version)
+        self._metrics.set_learned(number, shard.learned)
+        self._metrics.set_waiting(number, shard.waiting(), shard.held())
+
+    def _show_lag(self, membership: Membership, partition: Partition, shard: Shard) -> None:
+        for side, at_end in membership.ends.reached(partition).items():
+            records = membership.ends.lag(partition, side)
+            if records is None:
+                continue
+            # Behind the last record there may be markers of transactions, for which nobody waits.
+            if at_end and not shard.backlog(side):
+                records = 0
+            latest = partition.latest.get(side, -1)
+            behind = time.time() - latest / 1000 if records and latest > 0 else 0.0
+            self._metrics.set_lag(side, partition.number, records, max(0.0, behind))
 
     def _warn_of_dead_letters(self, now: float) -> None:
         if not self._buried or now < self._warn_due:
