@@ -1,12 +1,18 @@
 """The Dockerfile and its constraints fit the program (tests/containers builds and runs it)."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 
 import orjson
+import pytest
 from packaging.requirements import Requirement
 
 from millstream import __version__
+from millstream.health import Health, HealthServer
+from millstream.metrics import Metrics
 from millstream.settings import HttpSettings
 from tests.deploy.files import (
     DEPLOY,
@@ -38,6 +44,25 @@ def test_its_health_check_and_port_are_the_programs() -> None:
     # What the environment says, since that wins over a settings file.
     assert "int(os.environ['MILLSTREAM_HTTP__PORT'])" in check
     assert "'/livez'" in check
+
+
+@pytest.mark.parametrize(("seconds_without_progress", "exit_code"), [(0, 0), (31, 1)])
+def test_its_health_check_tells_a_stuck_loop_from_a_live_one(
+    seconds_without_progress: int, exit_code: int
+) -> None:
+    times = iter([0, *[seconds_without_progress] * 100])
+    server = HealthServer(
+        HttpSettings(port=0), Health(clock=lambda: next(times)), Metrics().registry
+    )
+    port = server.start().rpartition(":")[2]
+    command = orjson.loads(instructions("HEALTHCHECK")[0].partition("CMD ")[2])
+    assert command[0] == "python3"
+    try:
+        environment = {**os.environ, "MILLSTREAM_HTTP__PORT": port}
+        done = subprocess.run([sys.executable, *command[1:]], env=environment, check=False)
+    finally:
+        server.stop()
+    assert done.returncode == exit_code
 
 
 def test_its_label_names_the_programs_version() -> None:
