@@ -20,6 +20,7 @@ from millstream.loading import load_codec
 from millstream.runners import failpoints
 from millstream.runners.kept import KeptStore
 from millstream.runners.logs_reader import Stretch
+from millstream.runners.lost_logs import LostLogs
 from millstream.runners.restore_snapshot import Found, Search
 from millstream.runners.restorer import Restored, RestoreParts
 from millstream.runners.snapshot_writer import Kept
@@ -54,6 +55,7 @@ class ShardRestore:
         self._restorer = restorer
         self._settings = restorer.settings
         self.partition = partition
+        self._lost = LostLogs(self._settings, partition)
         # A restore that was given up (its partition was revoked) may have left it half-way.
         restorer.reader.close()
         self._committed = committed
@@ -135,7 +137,7 @@ class ShardRestore:
         """
         low, end = self._restorer.reader.bounds(topic, self.partition)
         if low > start and (start or all_for):
-            self._lost(topic, start, low, all_for or "the state of the last snapshot")
+            self._lost.stretch(topic, start, low, all_for or "the state of the last snapshot")
         gone = max(0, low - start)
         if start > end:
             raise Stop(
@@ -229,20 +231,10 @@ class ShardRestore:
             nonlocal asked
             if not asked:
                 asked = True
-                self._warn_of_cut(topic, record, gone)
+                self._lost.warn_of_cut(topic, record, gone, self._restorer.clock())
             fold.prediction(record)
 
         gone = self._open(topic, take, start)
-
-    def _warn_of_cut(self, topic: str, first: Record, gone: int) -> None:
-        """Say so where predictions may be gone that waited; what is older did so no longer."""
-        wait = self._settings.labels.wait or 0
-        if gone and self._restorer.clock() - first.timestamp < wait:
-            log.warning(
-                "predictions that may have waited for their labels are gone: their topic begins "
-                "with one that is younger than labels.wait; give it a longer retention",
-                extra={"topic": topic, "partition": self.partition, "begins_at": first.offset},
-            )
 
     def _read_predicted_positions(self) -> None:
         self._open(self._settings.topic("predictions"), self._positions.prediction)
@@ -291,21 +283,8 @@ class ShardRestore:
         if low > start:
             rejected = self._search.rejected if self._search else ""
             why = f" (a snapshot was passed over: {rejected})" if rejected else ""
-            self._lost(self._source.events, start, low, f"what the model learned{why}")
+            self._lost.stretch(self._source.events, start, low, f"what the model learned{why}")
         return max(low, start)
-
-    def _lost(self, topic: str, start: int, low: int, what: str) -> None:
-        """A topic's retention has passed what is needed: stop, or go on with what there is."""
-        sentence = (
-            f"{topic} partition {self.partition} begins at offset {low}, but {what} needs it from "
-            f"offset {start} on, and what lies between is gone"
-        )
-        if self._settings.recovery.lost_log == "stop":
-            raise Stop(
-                f"{sentence}: give the topic a longer retention.ms; to go on with what there is, "
-                "set recovery.lost_log: continue, or give the app a new name to start afresh"
-            )
-        log.warning(sentence)
 
     # -- pieces ---------------------------------------------------------------------------------
 
@@ -340,23 +319,7 @@ class ShardRestore:
             position = self._positions.next[side] or (
                 low if self._settings.events.start == "earliest" else high
             )
-        if position < low:
-            gone = (
-                f"{topic} partition {self.partition} begins at offset {low}, but this app has only "
-                f"come to offset {position}: the {low - position} records between are gone by the "
-                "topic's retention"
-            )
-            if self._settings.recovery.lost_log == "stop":
-                raise Stop(f"{gone}; to go on without them, set recovery.lost_log: continue")
-            log.warning(gone)
-            position = low
-        if position > high:
-            raise Stop(
-                f"{topic} partition {self.partition} ends at offset {high}, but this app has come "
-                f"to offset {position}: was the topic deleted and made again? Give the app a new "
-                "name to start afresh"
-            )
-        return position
+        return self._lost.position(topic, position, low, high)
 
     def _what_is_known(self, shard: LateShard) -> Known:
         known = Known(
