@@ -39,3 +39,10 @@ class Fragile(linear_model.LogisticRegression):
 def fragile() -> Fragile:
     """What breaks."""
     return Fragile()
+
+
+def taught() -> linear_model.LogisticRegression:
+    """Has learned one example already."""
+    model = linear_model.LogisticRegression()
+    model.learn_one({"x": 1.0, "y": 2.0}, True)
+    return model

@@ -1,6 +1,7 @@
 """Puts a runner through a scenario, and takes down what came of it."""
 
 import hashlib
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,15 +76,18 @@ def settings_of(
     if scenario.late:
         topics["labels"] = {"topic": f"{app}.labels"}
     first = {"processing_guarantee": adapter.guarantees[0], **scenario.settings}
-    fitted = scenario.settings["model"].get("sklearn")
-    if fitted is not None:
-        topics["model"] = {"sklearn": _saved(fitted(), folder / f"{app}.joblib")}
+    topics["model"] = dict(scenario.settings["model"])
+    for name, write in {"sklearn": joblib.dump, "weights": _pickle}.items():
+        if name in topics["model"]:
+            file = folder / f"{app}.{name}"
+            write(topics["model"][name](), file)
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            topics["model"][name] = {"path": str(file), "sha256": digest}
     return settings(first, app=app, http={"enabled": False}, **topics)
 
 
-def _saved(estimator: Any, file: Path) -> dict[str, str]:
-    joblib.dump(estimator, file)
-    return {"path": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+def _pickle(model: Any, file: Path) -> None:
+    file.write_bytes(pickle.dumps(model))
 
 
 def _do(

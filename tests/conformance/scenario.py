@@ -170,6 +170,7 @@ class Scenario:
 
     name: str
     settings: Mapping[str, Any]
+    """`model.sklearn` and `model.weights` are functions that make what the files hold."""
     steps: tuple[Step, ...]
     stories: tuple[str, ...]
     """By partition: what the model did, in its order. `p1` predicts on the message named 1, `l1`

@@ -82,7 +82,7 @@ def stage(
     stage.close()
 
 
-@pytest.mark.parametrize(("runner", "scenario"), _parameters())
+@pytest.mark.parametrize(("runner", "scenario"), list(_parameters()))
 def test_a_runner_does_what_the_scenario_says(
     request: pytest.FixtureRequest, stage: _Stage, runner: str, scenario: Scenario
 ) -> None:

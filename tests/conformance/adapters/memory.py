@@ -1,9 +1,10 @@
 """The runner without a broker. Time is what it is told, so nothing is ever waited for."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self
 
+from millstream.core.shard import Shard
 from millstream.errors import Stop
 from millstream.loading import learner_factory
 from millstream.memory import NOWHERE
@@ -34,6 +35,7 @@ class Adapter:
         self._logs = MemoryLogs(stage.partitions)
         self._now = CLOCK_MS
         self._counts: Counter[str] = Counter()
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +48,7 @@ class Adapter:
         self._worker = MemoryWorker(self._settings, learner_factory(self._settings), self._logs)
 
     def stop(self) -> None:
-        if self._settings.snapshots.enabled:
+        if self._settings.snapshots.enabled and not self._ended:
             for number in range(self._partitions):
                 self._worker.snapshot(number)
         for name, amount in self._worker.counts.items():
@@ -64,6 +66,7 @@ class Adapter:
         try:
             self._worker.work(self._now)
         except Stop as stop:
+            self._ended = True
             raise Ended(str(stop)) from stop
 
     def die(self, moment: Moment, messages: Sequence[Message]) -> None:
@@ -107,13 +110,18 @@ class Adapter:
         return self._counts
 
     def digests(self) -> dict[int, str]:
-        return {n: self._worker.shard(n).learner.digest() for n in range(self._partitions)}
+        return {n: shard.learner.digest() for n, shard in self._shards()}
 
     def learned(self) -> dict[int, int]:
-        return {n: self._worker.shard(n).learned for n in range(self._partitions)}
+        return {n: shard.learned for n, shard in self._shards()}
+
+    def _shards(self) -> Iterator[tuple[int, Shard]]:
+        """None of a worker that could not go on."""
+        for number in range(0 if self._ended else self._partitions):
+            yield number, self._worker.shard(number)
 
     def restored_from_snapshot(self) -> bool:
-        return self._worker.restored_from(0) > 0
+        return not self._ended and self._worker.restored_from(0) > 0
 
 
 def _never(moment: Moment) -> NoReturn:

@@ -232,8 +232,8 @@ FAULTS = (
     ),
     Scenario(
         "a topic of bad messages ends the worker before all of it is buried",
-        settings(INLINE, dead_letters={"window": 4}, batch={"max_records": 4}),
-        (send(*_A), send(*(raw(b"bad") for _ in range(8)))),
+        settings(INLINE, dead_letters={"window": 10}),
+        (send(*_A), send(*(raw(b"bad") for _ in range(20)))),
         ("pl1 pl2 pl3 pl4",),
         ends="dead_letters.stop_ratio",
     ),

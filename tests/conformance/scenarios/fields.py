@@ -120,7 +120,7 @@ FIELDS = (
                 event(1, **_GOOD),
                 event(2, **_GOOD, note="n" * 900_000),
                 raw(b"[" + b"1," * 499_600 + b"1]"),
-                event(3, **_GOOD, headers=[("large", b"h" * 995_000)]),
+                event(3, **_GOOD, headers=[("large", b"h" * 999_900)]),
                 event(4, **_GOOD),
             ),
         ),

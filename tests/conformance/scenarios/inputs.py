@@ -64,9 +64,8 @@ INPUTS = (
                 _FIRST,
                 event(2, x=1e300, y=1.0, label=True),
                 event(3, x=[1.0], y=1.0, label=True),
-                event(4, x="high", y=1.0, label=True),
-                event(5, **_GOOD, label="maybe"),
-                event(6, **_GOOD, label=0.5),
+                event(4, **_GOOD, label="maybe"),
+                event(5, **_GOOD, label=0.5),
                 _LAST,
             ),
         ),
@@ -74,9 +73,8 @@ INPUTS = (
         (
             "events/0/1 feature_value",
             "events/0/2 feature_type",
-            "events/0/3 predict_error",
+            "events/0/3 label_type",
             "events/0/4 label_type",
-            "events/0/5 label_type",
         ),
     ),
     Scenario(
