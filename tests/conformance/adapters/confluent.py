@@ -1,4 +1,4 @@
-"""The main runner on a real Kafka: each worker is a thread of the tests, but for those to be killed.
+"""The main runner on a real Kafka: workers are threads of the tests, but for those to be killed.
 
 A worker that is to die is a process of its own, which is killed at the moment asked for; before and
 after it works one in a thread.
@@ -7,7 +7,7 @@ after it works one in a thread.
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import yaml
 from confluent_kafka import Producer
@@ -45,7 +45,7 @@ class Adapter:
         self._late = stage.settings["labels"]["from"] == "topic"
         self._sent: Counter[tuple[str, int]] = Counter()
         self._log = Logbook()
-        self._threads: list[WorkerThread] = []
+        self._threads: list[Thread] = []
         self._started = 0
         self._counts: Counter[str] = Counter()
         outputs = ("predictions", "examples", "models", "dead-letters")
@@ -71,15 +71,19 @@ class Adapter:
     # -- workers ----------------------------------------------------------------------------------
 
     def start(self, settings: Mapping[str, Any]) -> None:
-        self._settings = {**settings, "kafka": {"bootstrap.servers": self._kafka.bootstrap}}
+        self._settings = {**settings, "kafka": self.kafka_settings()}
         self._begin()
+
+    def kafka_settings(self) -> dict[str, Any]:
+        """What the settings have under `kafka`; for another runner on Kafka to add to."""
+        return {"bootstrap.servers": self._kafka.bootstrap}
 
     def _begin(self) -> None:
         self._started += 1
         name = f"{self._stage.name}/{self._started}"
         self._threads.append(self.new_thread(name, self._settings))
 
-    def new_thread(self, name: str, settings: Mapping[str, Any]) -> "WorkerThread":
+    def new_thread(self, name: str, settings: Mapping[str, Any]) -> "Thread":
         """A worker that has begun; for another runner on Kafka to replace."""
         return WorkerThread(name, settings, self._log)
 
@@ -87,7 +91,7 @@ class Adapter:
         while self._threads:
             self._end(self._threads.pop())
 
-    def _end(self, thread: "WorkerThread") -> None:
+    def _end(self, thread: "Thread") -> None:
         thread.stop()
         self._counts += thread.counts()
 
@@ -120,12 +124,17 @@ class Adapter:
 
     def send(self, messages: Sequence[Message]) -> None:
         refused: list[object] = []
+
+        def delivered(error: object, _: object) -> None:
+            if error is not None:
+                refused.append(error)
+
         for message in messages:
             self._sent[message.side, message.partition] += 1
             self._producer.produce(
                 self._topics[message.side], message.value, message.key,
                 partition=message.partition, timestamp=BEGIN_MS + (message.at or 0),
-                headers=message.headers, on_delivery=lambda error, _: error and refused.append(error),
+                headers=message.headers, on_delivery=delivered,
             )  # fmt: skip
         assert self._producer.flush(SECONDS) == 0
         assert not refused, refused
@@ -166,6 +175,23 @@ class Adapter:
 
     def restored_from_snapshot(self) -> bool:
         return bool(self._log.last("restored")[0]["snapshot"])
+
+
+class Thread(Protocol):
+    """A worker that has begun."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has partitions, and all of them can be worked on."""
+
+    def raise_if_ended(self) -> None:
+        """Raise what ended it, if something did: `Ended` where it was a sentence for the user."""
+
+    def stop(self) -> None:
+        """End it in good order; what ended it before is not raised again."""
+
+    def counts(self) -> Counter[str]:
+        """What its metrics have counted."""
 
 
 class WorkerThread:

@@ -165,7 +165,11 @@ FIELDS = (
         settings(
             LATE,
             events={"id": "who.id"},
-            labels={"id": "case", "label": "verdict.says", "values": {"guilty": True, "not": False}},
+            labels={
+                "id": "case",
+                "label": "verdict.says",
+                "values": {"guilty": True, "not": False},
+            },
         ),
         one_by_one(
             event(0, name="a", who={"id": "a"}, x=1.0, y=2.0),

@@ -182,7 +182,8 @@ LATE_LABELS = (
     Scenario(
         "a late label may be a number",
         settings(
-            LATE, model={"river": "preprocessing.StandardScaler() | linear_model.LinearRegression()"}
+            LATE,
+            model={"river": "preprocessing.StandardScaler() | linear_model.LinearRegression()"},
         ),
         one_by_one(_ONE, _TWO, label(2, 5.5), label(1, "much"), label(1, -2), _THREE),
         ("p1 p2 l2 l1=-2 p3",),
