@@ -102,9 +102,13 @@ def _features(event: Message) -> Mapping[str, Any]:
     return {name: document[name] for name in FEATURES if name in document}
 
 
+def _is_rivers(model: Any) -> bool:
+    return isinstance(model, base.Base)
+
+
 def learn(model: Any, features: dict[str, Any], truth: Any) -> None:
     """One example, as the library has it."""
-    if not isinstance(model, base.Base):
+    if not _is_rivers(model):
         row, classes = np.array([list(features.values())]), np.array([False, True])
         model.partial_fit(row, np.array([truth]), classes=classes)
     elif model._supervised:
@@ -115,11 +119,11 @@ def learn(model: Any, features: dict[str, Any], truth: Any) -> None:
 
 def answer(model: Any, features: dict[str, Any]) -> dict[str, Any]:
     """What the library says of an event, as JSON has it."""
-    if not isinstance(model, base.Base):
+    if not _is_rivers(model):
         return _of_sklearn(model, features)
-    last = model[-1] if isinstance(model, compose.Pipeline) else model
+    last: Any = model[-1] if isinstance(model, compose.Pipeline) else model
     said: dict[str, Any]
-    if isinstance(last, base.Classifier):
+    if hasattr(last, "predict_proba_one"):
         probabilities = model.predict_proba_one(features)
         best = max(probabilities, key=probabilities.get) if probabilities else None
         said = {"prediction": best, "probabilities": probabilities}

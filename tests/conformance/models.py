@@ -24,16 +24,15 @@ def threshold_tree() -> DecisionTreeClassifier:
 class Fragile(linear_model.LogisticRegression):
     """Breaks in the middle of learning, once it has changed a weight, where `x` is unlucky."""
 
-    def learn_one(self, x: dict[str, Any], y: Any, w: float = 1.0) -> None:
+    def learn_one(self, x: dict[Any, Any], y: Any, w: float = 1.0) -> None:
         super().learn_one(x, y, w)
         if x["x"] == UNLUCKY:
             raise ValueError("no")
 
-    def predict_proba_one(self, x: dict[str, Any]) -> dict[bool, float]:
+    def predict_proba_one(self, x: dict[Any, Any], **more: Any) -> Any:
         if x["y"] == UNLUCKY:
             raise ValueError("no")
-        answer: dict[bool, float] = super().predict_proba_one(x)
-        return answer
+        return super().predict_proba_one(x, **more)
 
 
 def fragile() -> Fragile:

@@ -159,8 +159,9 @@ def settings(base: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     merged = dict(base)
     for section, change in changes.items():
         before = merged.get(section)
-        both = isinstance(before, Mapping) and isinstance(change, Mapping) and section != "model"
-        merged[section] = {**before, **change} if both else change
+        merged[section] = change
+        if isinstance(before, Mapping) and isinstance(change, Mapping) and section != "model":
+            merged[section] = {**before, **change}
     return merged
 
 

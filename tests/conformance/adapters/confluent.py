@@ -131,10 +131,11 @@ class Adapter:
 
         for message in messages:
             self._sent[message.side, message.partition] += 1
+            headers: Any = message.headers  # of another type of list, as mypy sees it
             self._producer.produce(
                 self._topics[message.side], message.value, message.key,
                 partition=message.partition, timestamp=BEGIN_MS + (message.at or 0),
-                headers=message.headers, on_delivery=delivered,
+                headers=headers, on_delivery=delivered,
             )  # fmt: skip
         assert self._producer.flush(SECONDS) == 0
         assert not refused, refused

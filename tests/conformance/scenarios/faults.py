@@ -233,8 +233,9 @@ FAULTS = (
     Scenario(
         "a topic of bad messages ends the worker before all of it is buried",
         settings(INLINE, dead_letters={"window": 10}),
-        (send(*_A), send(*(raw(b"bad") for _ in range(20)))),
+        (send(*_A), *one_by_one(*(raw(b"bad") for _ in range(6)))),
         ("pl1 pl2 pl3 pl4",),
+        tuple(f"events/0/{offset} not_json" for offset in range(4, 9)),
         ends="dead_letters.stop_ratio",
     ),
 )  # fmt: skip

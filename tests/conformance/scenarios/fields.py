@@ -1,5 +1,7 @@
 """Where things stand in a message: fields, times, headers, keys, partitions, sizes."""
 
+from typing import Any
+
 from river import compose, linear_model, preprocessing
 
 from tests.conformance.scenario import (
@@ -16,7 +18,7 @@ from tests.conformance.scenario import (
     settings,
 )
 
-_GOOD = {"x": 1.0, "y": 2.0, "label": True}
+_GOOD: dict[str, Any] = {"x": 1.0, "y": 2.0, "label": True}
 _HEADERS: list[tuple[str, bytes | None]] = [("trace", b"\x00\x01"), ("trace", b"2"), ("none", None)]
 _NESTED = settings(
     INLINE, events={"id": "head.id", "features": ["who.x", "who.y"], "label": "tail.truth"}

@@ -1,10 +1,12 @@
 """What is wrong with an event, and what comes of it: labels inside the events."""
 
+from typing import Any
+
 from river import naive_bayes
 
 from tests.conformance.scenario import INLINE, Scenario, event, raw, send, settings
 
-_GOOD = {"x": 1.0, "y": 2.0}
+_GOOD: dict[str, Any] = {"x": 1.0, "y": 2.0}
 _FIRST = event(1, x=1.0, y=2.0, label=True)
 _LAST = event(99, x=2.0, y=1.0, label=False)
 
