@@ -7,6 +7,7 @@ before a worker starts, as it is an extra.
 import asyncio
 import importlib
 import importlib.util
+import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -35,7 +36,8 @@ class Adapter(confluent.Adapter):
     def why_not() -> str | None:
         if importlib.util.find_spec("millstream.faust") is None:
             return "there is no runner for Faust"
-        if importlib.util.find_spec("faust") is None:
+        # Once it is imported it hides what it was found by.
+        if "faust" not in sys.modules and importlib.util.find_spec("faust") is None:
             return "Faust is not installed: pip install 'millstream[faust]'"
         return None
 
