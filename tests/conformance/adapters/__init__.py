@@ -1,0 +1,1 @@
+"""One file for each runner, found by itself: see `tests.conformance.adapter`."""
