@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from millstream import BaseLearner, Learner, Memory, SettingsError
+from millstream import BaseLearner, DeadLetter, Learner, Memory, SettingsError
 from tests.memory.apps import inline, late
 from tests.memory.models import Frequency
 
@@ -65,3 +65,85 @@ def test_one_that_does_not_learn_answers_and_wants_none() -> None:
     assert sent(app) == [False, False, True, False]
     with pytest.raises(SettingsError, match="Longer does not learn"):
         Memory(inline(events={**EVENTS, "label": "label"}, model=model))
+
+
+def app_of(model: str, kind: Any = inline, **settings: Any) -> Memory:
+    """`kind`: `inline` or `late`; without labels where the settings say so."""
+    events = {"topic": "sites", "id": "id", "features": ["odd"]}
+    if kind is inline and "labels" not in settings:
+        events["label"] = "label"
+    model = f"tests.memory.models:{model}"
+    return Memory(kind(**{"events": events, "model": {"factory": model}, **settings}))
+
+
+@pytest.mark.parametrize("kind", [inline, late])
+@pytest.mark.parametrize(
+    ("odd", "reason", "detail"),
+    [
+        ("nothing", "predict_error", "the answer is a NoneType, not a dict"),
+        ("a number", "predict_error", "the answer is a float, not a dict"),
+        ("no prediction", "predict_error", "the answer has no key prediction"),
+        ("a key of the record", "predict_error", "the answer of a classifier has no key id"),
+        ("probabilities of text", "predict_error", "a probability is a str"),
+        ("probabilities of None", "predict_error", "a probability is a NoneType"),
+        ("probabilities in a list", "predict_error", "probabilities is a list, not a dict"),
+        ("a prediction of many", "predict_error", "ValueError"),
+        ("not a number", "not_finite", ""),
+        ("too large", "predict_error", "the answer cannot be written"),
+        ("none of these", "predict_error", "KeyError"),
+    ],
+)
+def test_an_odd_answer_costs_its_event_alone(kind: Any, odd: str, reason: str, detail: str) -> None:
+    app = app_of("Answers", kind)
+    with pytest.raises(DeadLetter) as bad:
+        app.predict({"id": 1, "odd": odd, "label": True})
+    assert bad.value.reason == reason
+    assert bad.value.detail.startswith(detail)
+    assert app.predict({"id": 2, "odd": "good", "label": True})["id"] == 2
+
+
+def test_numbers_of_numpy_are_answers_like_others() -> None:
+    good = app_of("Answers").predict({"id": 1, "odd": "good", "label": True})
+    assert (good["prediction"], good["probabilities"]) == (True, {"true": 0.75})
+
+
+def test_an_odd_answer_among_many_costs_its_event_alone() -> None:
+    app = app_of("ManyAnswers", labels={"from": "none"})
+    rows = [{"id": n, "odd": odd} for n, odd in enumerate(["good", "nothing", "good", "good"])]
+    assert [each["id"] for each in app.run(rows)] == [0, 2, 3]
+    assert [each.reason for each in app.dead_letters] == ["predict_error"]
+
+
+def test_another_number_of_answers_than_of_events_is_no_answer_to_any() -> None:
+    app = app_of("ManyAnswers", labels={"from": "none"})
+    assert app.run([{"id": n, "odd": "good"} for n in range(3)]) == []
+    details = [each.detail for each in app.dead_letters]
+    assert details == ["predict_many gave 2 answers for 3 events"] * 3
+
+
+def test_features_are_published_and_learned_as_they_came_whatever_it_does_with_them() -> None:
+    app = app_of("Doubles", late)
+    prediction = app.predict({"id": 1, "odd": 2})
+    assert (prediction["features"], prediction["prediction"]) == ({"odd": 2}, 4)
+    app.label(1, label=1.0)
+    assert [each["features"] for each in app.examples] == [{"odd": 2}]
+    assert app.model().seen == [2]
+
+
+def test_one_that_says_of_itself_alone_that_it_does_not_learn_is_static() -> None:
+    with pytest.raises(SettingsError, match="FixedByItself does not learn"):
+        app_of("FixedByItself")
+    app = app_of("FixedByItself", labels={"from": "none"})
+    assert app.predict({"id": 1, "odd": 1})["prediction"] == 1.0
+    assert app.learned == 0
+
+
+def test_state_in_slots_is_restored_as_well() -> None:
+    app = app_of("Slotted", snapshots=TRUST)
+    for n in range(3):
+        app.predict({"id": n, "odd": 1, "label": 2.0})
+    digest = app.digest()
+    assert app.worker.snapshot()
+    app.restart()
+    assert (app.digest(), app.worker.restored_from()) == (digest, 3)
+    assert app.predict({"id": 4, "odd": 1, "label": 2.0})["prediction"] == 6.0

@@ -250,6 +250,9 @@ class Shard:
             answers = self.learner.predict_many(rows)
         except Exception:  # noqa: BLE001 - found out below, row by row, and dead-lettered
             return [self._answer_or_dead_letter(row) for row in rows]
+        if len(answers) != len(rows):  # whose answer is whose?
+            sentence = f"predict_many gave {len(answers)} answers for {len(rows)} events"
+            return [DeadLetter("predict_error", sentence)] * len(rows)
         return [a if answer_is_finite(a) else DeadLetter("not_finite") for a in answers]
 
     def _answer_or_dead_letter(self, row: Features) -> Answer | DeadLetter:

@@ -51,7 +51,10 @@ class BaseLearner(ABC):
         """Learn one example. Where it raises, the model is restored, and the example left out."""
 
     def predict_many(self, rows: Sequence[Features]) -> list[Answer]:
-        """Answer each row, as `predict` would; asked for where `batched` is true."""
+        """Answer each row, as `predict` would; asked for where `batched` is true.
+
+        Where it raises, or an answer is none, each row is asked by itself.
+        """
         return [self.predict(features) for features in rows]
 
     def transform(self, features: Features) -> dict[str, Any]:
@@ -85,7 +88,7 @@ class BaseLearner(ABC):
 
     def replace_model(self, model: Any, *, untaught: bool) -> None:  # noqa: ARG002 - see above
         """Go on with the state of another learner of the same class."""
-        self.__dict__.update(model.__getstate__())
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in {"made", "learns"}}
+        state = object.__getstate__(model)  # attributes, or those and what is in __slots__
+        attributes, slots = state if isinstance(state, tuple) else (state, None)
+        for name, value in {**(attributes or {}), **(slots or {})}.items():
+            setattr(self, name, value)

@@ -7,6 +7,7 @@ import orjson
 from sklearn.base import BaseEstimator
 
 from millstream.core.models.learner import Learner
+from millstream.core.models.own import OwnLearner
 from millstream.core.models.river_learner import river_learner
 from millstream.core.models.river_probe import RiverTraits, probe
 from millstream.core.models.sklearn_incremental import IncrementalSklearn
@@ -87,9 +88,10 @@ def is_sklearn(model: object) -> bool:
     )
 
 
-def _own(learner: Learner, spec: ModelSpec, *, labelled: bool) -> Learner:
+def _own(given: Learner, spec: ModelSpec, *, labelled: bool) -> Learner:
     """A learner that a factory made, of a kind of the user's own."""
-    name = type(learner).__name__
+    name = type(given).__name__
+    learner = OwnLearner(given)
     if learner.learns:
         _check_labels(name, spec, supervised=learner.supervised, labelled=labelled)
         learner.learns = spec.learn and (labelled or not learner.supervised)
