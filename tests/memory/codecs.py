@@ -1,6 +1,7 @@
 """Codecs that settings of tests name."""
 
 import struct
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,3 +26,20 @@ def gives_a_list(_: bytes) -> Any:
 
 def gives_a_set(_: bytes) -> dict[str, Any]:
     return {"id": 1, "x": {1.0}}
+
+
+class Lazy(Mapping[str, Any]):
+    """Reads its fields when they are asked for, and cannot."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["id"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def lazy(_: bytes) -> Lazy:
+    return Lazy()

@@ -38,6 +38,7 @@ def test_events_and_labels_in_bytes_of_their_own_are_predicted_and_learned() -> 
         (CODEC, b"too short", "codec", "error"),
         ("tests.memory.codecs:gives_a_list", b"", "not_an_object", "the codec gave a list"),
         ("tests.memory.codecs:gives_a_set", b"", "codec", "it gave what JSON cannot hold"),
+        ("tests.memory.codecs:lazy", b"", "codec", "RuntimeError"),
         (CODEC, event(1, float("inf")), "missing_feature", ""),
     ],
 )

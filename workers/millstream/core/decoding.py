@@ -36,12 +36,14 @@ def decoder(name: str | None, codecs: Codecs) -> Decode:
     def read(value: bytes) -> Document:
         try:
             given = codec(value)
+            # A mapping of its own class may raise only when it is read.
+            fields = dict(given) if isinstance(given, Mapping) else None
         except Exception as error:
             raise DeadLetter("codec", type(error).__name__) from error
-        if not isinstance(given, Mapping):
+        if fields is None:
             raise DeadLetter("not_an_object", f"the codec gave a {type(given).__name__}")
         try:
-            document: Document = orjson.loads(orjson.dumps(dict(given), option=_OPTIONS))
+            document: Document = orjson.loads(orjson.dumps(fields, option=_OPTIONS))
         except (TypeError, orjson.JSONDecodeError) as error:
             raise DeadLetter("codec", "it gave what JSON cannot hold") from error
         return document
