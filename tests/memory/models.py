@@ -1,6 +1,7 @@
 """Models that settings of tests name by `factory`."""
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -147,3 +148,33 @@ class Slotted(BaseLearner):
 
     def learn(self, features: Features, label: Label | None) -> None:  # noqa: ARG002 - the same
         self.sum += float(label or 0)
+
+
+class BatchedAndLearning(Frequency):
+    """Would never learn."""
+
+    batched = True
+
+
+class NoKind(BaseLearner):
+    """Does not say what it answers."""
+
+    def predict(self, features: Features) -> Answer:
+        raise NotImplementedError
+
+    def learn(self, features: Features, label: Label | None) -> None:
+        raise NotImplementedError
+
+
+class OddKind(Frequency):
+    """Says what nobody knows."""
+
+    kind = "regression"  # type: ignore[assignment] # what is to be found
+
+
+class HoldsALock(Frequency):
+    """Cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = Lock()

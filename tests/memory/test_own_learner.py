@@ -147,3 +147,17 @@ def test_state_in_slots_is_restored_as_well() -> None:
     app.restart()
     assert (app.digest(), app.worker.restored_from()) == (digest, 3)
     assert app.predict({"id": 4, "odd": 1, "label": 2.0})["prediction"] == 6.0
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("BatchedAndLearning", "BatchedAndLearning says batched = True, but what learns is asked"),
+        ("NoKind", "NoKind.kind is missing: it has to be one of classifier, regressor"),
+        ("OddKind", "OddKind.kind is regression: it has to be one of classifier, regressor"),
+        ("HoldsALock", "HoldsALock cannot be copied .*lock.*let it hold nothing that cannot"),
+    ],
+)
+def test_what_its_author_forgot_is_said_in_a_sentence(model: str, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        app_of(model)

@@ -15,8 +15,9 @@ from river.compose import Pipeline, TransformerUnion
 from millstream.core.decoding import Codec
 from millstream.core.labels import unlearnable
 from millstream.core.models import expression
+from millstream.core.models.base_learner import BaseLearner
 from millstream.core.models.build import is_sklearn, wrap
-from millstream.core.models.learner import Learner
+from millstream.core.models.learner import KINDS, Learner
 from millstream.core.models.made import made_digest
 from millstream.core.models.river_kind import last_step
 from millstream.core.models.river_probe import probe
@@ -49,7 +50,7 @@ def load_model(spec: ModelSpec) -> Callable[[], Any]:
                 f"{expected}"
             )
         model = weights
-    return lambda: copy.deepcopy(model)
+    return lambda: _copy(model)
 
 
 def learner_factory(settings: Settings) -> Callable[[], Learner]:
@@ -206,7 +207,22 @@ def _call_factory(reference: str) -> Any:
             f"model.factory: {reference} returned {_article(model)}, not a model: let it return a "
             "River model, a scikit-learn estimator or a millstream.BaseLearner"
         )
+    if isinstance(model, BaseLearner | Learner) and getattr(model, "kind", None) not in KINDS:
+        raise SettingsError(
+            f"model.factory: {type(model).__name__}.kind is "
+            f"{getattr(model, 'kind', 'missing')}: it has to be one of {', '.join(KINDS)}"
+        )
     return model
+
+
+def _copy(model: Any) -> Any:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise SettingsError(
+            f"model: {type(model).__name__} cannot be copied ({_told(error)}), and each partition "
+            "has a model of its own: let it hold nothing that cannot be pickled"
+        ) from error
 
 
 def _load(setting: str, file: FileRef) -> Any:

@@ -97,6 +97,11 @@ def _own(given: Learner, spec: ModelSpec, *, labelled: bool) -> Learner:
         learner.learns = spec.learn and (labelled or not learner.supervised)
     elif labelled and spec.learn:
         raise SettingsError(f"labels.from: {name} does not learn; set labels.from: none")
+    if learner.learns and learner.batched:
+        raise SettingsError(
+            f"model.factory: {name} says batched = True, but what learns is asked event by event: "
+            "leave batched out, or say learns = False"
+        )
     return learner
 
 

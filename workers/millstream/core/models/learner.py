@@ -1,9 +1,10 @@
 """What the rest of Millstream knows of a model."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, get_args, runtime_checkable
 
 Kind = Literal["classifier", "regressor", "anomaly", "clusterer"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 Features = Mapping[str, Any]
 """Feature name to value, in the order in which the user names them: the order is part of the
 arithmetic (sums of floats), so nobody on the way may sort it."""
