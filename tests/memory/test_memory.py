@@ -246,3 +246,35 @@ def test_settings_are_a_file_or_what_it_would_hold(
     assert Memory(app.settings).settings is app.settings
     with pytest.raises(SettingsError, match="did you mean"):
         Memory({**document, "modle": {"river": SCALED_LOGISTIC}})
+
+
+def test_after_a_stop_nothing_is_passed_over_until_a_restart_has_worked_it_off() -> None:
+    events = {"topic": "sites", "id": "id", "label": "y", "features": ["a"]}
+    app = Memory(inline(events=events, model={"factory": "tests.memory.models:breaks_at_13"}))
+    for n in range(9):
+        with pytest.raises(DeadLetter, match="learn_error"):
+            app.predict({"id": n, "a": 1.0, "y": 13.0})
+    for n, label in ((9, 13.0), (10, 1.0)):  # the second one waits behind the first
+        with pytest.raises(Stop, match="learned none in between"):
+            app.predict({"id": n, "a": 1.0, "y": label})
+    app.restart()
+    app.predict({"id": 11, "a": 1.0, "y": 1.0})
+    assert [each["id"] for each in app.predictions] == [10, 11]
+    assert [each.offset for each in app.dead_letters] == list(range(10))
+
+
+def test_what_a_commit_left_undone_is_done_by_the_next_one() -> None:
+    class Cut(Exception):
+        pass
+
+    def cut(point: str) -> None:
+        raise Cut(point)
+
+    app = Memory(inline())
+    whole, app.worker.reach = app.worker.reach, cut
+    with pytest.raises(Cut):
+        app.run(PHISHING[:1])
+    app.worker.reach = whole
+    app.run(PHISHING[1:2])
+    assert len(app.predictions) == 2
+    assert app.digest() == bare_digest(PHISHING[:2])

@@ -135,6 +135,13 @@ class MemoryWorker:
 
     def _turn(self, partition: Partition) -> bool:
         """Work off a batch; whether there may be more to do."""
+        try:
+            return self._work_off(partition)
+        except BaseException:  # what is not committed is worked off again, whatever came between
+            partition.shard = None
+            raise
+
+    def _work_off(self, partition: Partition) -> bool:
         if partition.shard is None:
             self._restore(partition)
         shard = partition.shard
