@@ -278,3 +278,13 @@ def test_what_a_commit_left_undone_is_done_by_the_next_one() -> None:
     app.run(PHISHING[1:2])
     assert len(app.predictions) == 2
     assert app.digest() == bare_digest(PHISHING[:2])
+
+
+def test_max_idle_takes_no_time_where_nothing_is_on_its_way() -> None:
+    app, without = Memory(small({"max_idle": "40m"})), Memory(small())
+    for each in (app, without):
+        times = [each.predict({"id": n, "x": 1.0})["predicted_at"] for n in range(3)]
+        assert times == [times[0], times[0] + 1, times[0] + 2]
+        each.label(0, label=True)
+        assert (each.learned, each.waiting) == (1, 2)
+    assert app.examples == without.examples

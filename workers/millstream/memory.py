@@ -124,8 +124,6 @@ class Memory:
         at = self._clock.take(self._clock.told("events", document) if at is None else at)
         place = self._send(Arrival("events", own_key if key is None else key_of(key), value, at))
         self.worker.work(at)
-        if self.settings.labels.max_idle:
-            self.advance(self.settings.labels.max_idle)
         return self._answer(*place)
 
     def label(
@@ -200,7 +198,7 @@ class Memory:
             if at_hand == size:
                 self.worker.work(arrival.at)
                 at_hand = 0
-        self.advance(self.settings.labels.max_idle)
+        self.advance(0)
 
     # -- what came out ----------------------------------------------------------------------------
 

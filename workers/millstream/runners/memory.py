@@ -61,6 +61,9 @@ class MemoryWorker:
         logs: MemoryLogs | None = None,
     ) -> None:
         """`logs`: None for empty topics of one partition."""
+        # Nothing is on its way here: a side that is at its end has nothing more to wait for.
+        labels = settings.labels.model_copy(update={"max_idle": 0})
+        settings = settings.model_copy(update={"labels": labels})
         self.settings = settings
         self.logs = MemoryLogs() if logs is None else logs
         self._topics: dict[Side, str] = {
