@@ -288,3 +288,12 @@ def test_max_idle_takes_no_time_where_nothing_is_on_its_way() -> None:
         each.label(0, label=True)
         assert (each.learned, each.waiting) == (1, 2)
     assert app.examples == without.examples
+
+
+def test_messages_as_they_are_go_where_their_id_sends_them() -> None:
+    app = Memory(small(), partitions=4)
+    for n in range(8):
+        place = app.predict(b'{"id": %d, "x": 1.0}' % n)["source"]["partition"]
+        assert place == murmur2_partition(str(n).encode(), 4)
+        app.send_label(b'{"id": %d, "label": true}' % n)
+    assert (app.learned, app.waiting) == (8, 0)

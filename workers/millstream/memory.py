@@ -30,7 +30,7 @@ from millstream.core.records import Record, Side
 from millstream.core.spec import Milliseconds
 from millstream.errors import DeadLetter, SettingsError
 from millstream.loading import learner_factory, load_codec
-from millstream.messages import Mapper, encode, key_of, put
+from millstream.messages import Mapper, encode, get, key_of, put
 from millstream.runners.memory import MemoryWorker
 from millstream.runners.memory_logs import MemoryLogs
 from millstream.runners.partitioners import murmur2_partition
@@ -111,7 +111,8 @@ class Memory:
         would stop.
         """
         if isinstance(event, bytes):
-            value, own_key, document = event, b"", self._document("events", event)
+            value, document = event, self._document("events", event)
+            own_key = self._id_as_key("events", document)
         else:
             require_json(self.settings, "events")
             mapper = Mapper(self.settings, first_id=self._sent() + 1)
@@ -142,16 +143,19 @@ class Memory:
     def send_label(
         self, message: bytes | None, *, key: Key | None = None, at: int | None = None
     ) -> None:
-        """Send a message of the topic of labels as it is; None is a tombstone."""
+        """Send a message of the topic of labels as it is; None is a tombstone.
+
+        `key` and `at` as in `predict`.
+        """
         if self.settings.labels.source != "topic":
             raise SettingsError(
                 f"labels.from is {self.settings.labels.source} in these settings: a label of its "
                 "own only means something with labels.from: topic"
             )
-        if at is None:
-            at = self._clock.told("labels", self._document("labels", message))
-        at = self._clock.take(at)
-        self._send(Arrival("labels", b"" if key is None else key_of(key), message, at))
+        document = self._document("labels", message)
+        at = self._clock.take(self._clock.told("labels", document) if at is None else at)
+        own_key = self._id_as_key("labels", document) if key is None else key_of(key)
+        self._send(Arrival("labels", own_key, message, at))
         self.worker.work(at)
 
     def advance(self, duration: Duration) -> None:
@@ -274,6 +278,13 @@ class Memory:
             return self._decode[side](value or b"")
         except DeadLetter:
             return {}
+
+    def _id_as_key(self, side: Side, document: dict[str, Any]) -> bytes:
+        """The id in a message as its key; none where it is no id."""
+        events, labels = self.settings.events, self.settings.labels
+        path = events.id if side == "events" else labels.id or events.id or "id"
+        identity = get(document, path) if path else None
+        return key_of(identity) if type(identity) in (int, str) else b""
 
     def _send(self, arrival: Arrival) -> tuple[int, int]:
         """Append a message; returns its partition and offset."""
