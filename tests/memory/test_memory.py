@@ -297,3 +297,12 @@ def test_messages_as_they_are_go_where_their_id_sends_them() -> None:
         assert place == murmur2_partition(str(n).encode(), 4)
         app.send_label(b'{"id": %d, "label": true}' % n)
     assert (app.learned, app.waiting) == (8, 0)
+
+
+def test_an_app_that_starts_at_the_latest_predicts_its_first_event() -> None:
+    events = {"topic": "sites", "id": "id", "features": ["x"], "label": "y", "start": "latest"}
+    app = Memory(inline(events=events), partitions=3)
+    rows = [{"id": n, "x": 1.0, "y": True} for n in range(6)]
+    assert [app.predict(row)["id"] for row in rows] == list(range(6))
+    app.restart()
+    assert app.learned == 6

@@ -91,6 +91,8 @@ class Memory:
         self._build = learner_factory(self.settings)
         self.worker = MemoryWorker(self.settings, self._build, MemoryLogs(partitions))
         """What is behind it: its topics are `worker.logs`."""
+        for number in self._numbers():  # where a partition begins is decided before anything comes
+            self.worker.shard(number)
         self._clock = Clock(self.settings)
         self._decode = {
             "events": decoder(self.settings.events.codec, load_codec),
