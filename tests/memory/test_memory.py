@@ -12,6 +12,7 @@ from river import datasets
 from sklearn.tree import DecisionTreeClassifier
 
 from millstream.errors import DeadLetter, SettingsError, Stop
+from millstream.evaluation import evaluate
 from millstream.memory import Memory
 from millstream.runners.partitioners import murmur2_partition
 from tests.memory.apps import (
@@ -306,3 +307,21 @@ def test_an_app_that_starts_at_the_latest_predicts_its_first_event() -> None:
     assert [app.predict(row)["id"] for row in rows] == list(range(6))
     app.restart()
     assert app.learned == 6
+
+
+@pytest.mark.parametrize(
+    ("when", "sentence"),
+    [
+        ({"labels_after": -1}, "labels cannot come -1 events after their own"),
+        ({"labels_delay": -1}, "-1 is no duration"),
+        ({"labels": [], "labels_after": 3}, "labels have a source of their own"),
+        ({"labels": [], "labels_delay": "1h"}, "labels have a source of their own"),
+    ],
+)
+def test_when_labels_come_is_said_in_one_way_that_can_be(when: Any, sentence: str) -> None:
+    settings = small({"timestamp": "at"})
+    settings["events"]["timestamp"] = "at"
+    with pytest.raises(SettingsError, match=sentence):
+        Memory(settings).run([{"id": 1, "x": 1.0, "at": 5, "label": True}], **when)
+    with pytest.raises(SettingsError, match=sentence):
+        evaluate(settings, [{"id": 1, "x": 1.0, "at": 5, "label": True}], **when)

@@ -97,6 +97,15 @@ def rows(source: Source, mapper: Mapper) -> Iterator[Row]:
             yield Row(deepcopy(dict(each)), None, flat=False)  # the mapper moves fields about
 
 
+def refuse_both(labels: Source | None, after: object, delay: object) -> None:
+    """Raise `SettingsError` where labels have a source of their own, and come after events too."""
+    if labels is not None and not (after is None and delay is None):
+        raise SettingsError(
+            "labels have a source of their own, whose times say when they come: leave out how long "
+            "after their events they do"
+        )
+
+
 def delayed(
     settings: Settings,
     events: Source,
@@ -122,6 +131,11 @@ def delayed(
         require_json(settings, "labels")
     if after is not None and delay is not None:
         raise SettingsError("labels come so many events or so long after their own, not both")
+    if after is not None and after < 0:
+        raise SettingsError(
+            f"labels cannot come {after} events after their own: 0 is right behind it, and labels "
+            "before their events are given by themselves, with times"
+        )
     mapper = Mapper(settings, key)
     waiting: deque[tuple[int, Message]] = deque()
     for count, row in enumerate(rows(events, mapper)):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from millstream.arrivals import Clock, Source, delayed, merged
+from millstream.arrivals import Clock, Source, delayed, merged, refuse_both
 from millstream.core.decoding import decoder
 from millstream.core.fields import MISSING, getter
 from millstream.core.labels import LabelRule
@@ -94,6 +94,7 @@ def evaluate(
     """
     app = to_settings(settings)
     clock = Clock(app)
+    refuse_both(labels, labels_after, labels_delay)
     if labels is not None:
         arrivals = merged(app, events, labels, clock)
     else:

@@ -21,6 +21,7 @@ from millstream.arrivals import (
     Source,
     delayed,
     merged,
+    refuse_both,
     require_json,
     rows,
 )
@@ -184,6 +185,7 @@ class Memory:
         the id). What comes to no prediction is in `dead_letters`.
         """
         begin = self._counts("predictions")
+        refuse_both(labels, labels_after, labels_delay)
         if labels is not None:
             arrivals = merged(self.settings, events, labels, self._clock, key=key)
         else:
