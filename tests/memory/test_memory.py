@@ -325,3 +325,25 @@ def test_when_labels_come_is_said_in_one_way_that_can_be(when: Any, sentence: st
         Memory(settings).run([{"id": 1, "x": 1.0, "at": 5, "label": True}], **when)
     with pytest.raises(SettingsError, match=sentence):
         evaluate(settings, [{"id": 1, "x": 1.0, "at": 5, "label": True}], **when)
+
+
+def test_an_event_comes_to_what_its_message_would() -> None:
+    settings = small()
+    settings["events"]["unknown"] = "dead_letter"
+    for event in ({"id": 1, "x": 1.0, "label": True}, {"id": None, "x": 1.0}, {"id": 1.5, "x": 1}):
+        told = []
+        for each in (event, orjson.dumps(event)):
+            app = Memory(settings)
+            with pytest.raises(DeadLetter) as bad:
+                app.predict(each)
+            told.append((bad.value.reason, bad.value.detail, app.dead_letters[0].value))
+        assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [(b"a", "bytes has no place in JSON"), ("\ud800", "surrogates not allowed")],
+)
+def test_an_event_that_is_no_json_is_refused_in_a_sentence(value: Any, sentence: str) -> None:
+    with pytest.raises(Stop, match=f"a record cannot be written as JSON: .*{sentence}"):
+        Memory(small()).predict({"id": 1, "x": value})

@@ -8,6 +8,7 @@ them is. Time is what the records say.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from os import PathLike
 from typing import Any, Final, Literal, NamedTuple
 
@@ -23,7 +24,6 @@ from millstream.arrivals import (
     merged,
     refuse_both,
     require_json,
-    rows,
 )
 from millstream.core.decoding import decoder
 from millstream.core.letters import our_headers
@@ -111,7 +111,7 @@ class Memory:
         running number. `bytes` are a message as it is. `key` decides the partition (default: the
         id); `at`: when it comes, ms since 1970 (default: the time that it tells, else a millisecond
         after the one before). Raises `DeadLetter` where it comes to one, and `Stop` where a worker
-        would stop.
+        would stop, or where JSON cannot hold the event.
         """
         if isinstance(event, bytes):
             value, document = event, self._document("events", event)
@@ -119,8 +119,7 @@ class Memory:
         else:
             require_json(self.settings, "events")
             mapper = Mapper(self.settings, first_id=self._sent() + 1)
-            (row,) = rows([event], mapper)
-            message = mapper.message(row)
+            message = mapper.as_it_is(deepcopy(dict(event)))  # it is written into
             document, own_key = message.event, message.key
             at = self._clock.next(self._clock.told("events", document)) if at is None else at
             mapper.stamp(message, at)

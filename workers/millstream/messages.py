@@ -85,6 +85,12 @@ class Mapper:
             put(event, self._events.label, label)
         return Message(key_of(key), event, None)
 
+    def as_it_is(self, event: dict[str, Any]) -> Message:
+        """An event with all that is in it, its label too; without a key where its id is null."""
+        self._records += 1
+        identity = self._identify(event)
+        return Message(b"" if identity is None else key_of(identity), event, None)
+
     def stamp(self, message: Message, event_ms: int) -> None:
         """Write an event's time where the settings map one and the source has none."""
         path = self._events.timestamp
@@ -130,7 +136,7 @@ class Mapper:
 
 
 def encode(value: dict[str, Any]) -> bytes:
-    """JSON of a message; dates become ISO 8601 text. Raises Stop where it nests too deep."""
+    """JSON of a message; dates become ISO 8601 text. Raises Stop where JSON cannot hold it."""
     try:
         try:
             return _dump(value)
@@ -140,9 +146,10 @@ def encode(value: dict[str, Any]) -> bytes:
             # What any reader without big integers would make of them.
             return _dump(_rounded(value))
     except (TypeError, RecursionError) as error:
-        if "ecursion" not in str(error):
-            raise
-        raise Stop("a record is nested deeper than 254 levels: make it flatter") from error
+        if "ecursion" in str(error):
+            raise Stop("a record is nested deeper than 254 levels: make it flatter") from error
+        reason = error.__cause__ or error
+        raise Stop(f"a record cannot be written as JSON: {reason}") from error
 
 
 def _dump(value: Any) -> bytes:
