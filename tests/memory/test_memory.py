@@ -347,3 +347,15 @@ def test_an_event_comes_to_what_its_message_would() -> None:
 def test_an_event_that_is_no_json_is_refused_in_a_sentence(value: Any, sentence: str) -> None:
     with pytest.raises(Stop, match=f"a record cannot be written as JSON: .*{sentence}"):
         Memory(small()).predict({"id": 1, "x": value})
+
+
+def test_a_label_that_tells_a_time_far_ahead_expires_nothing_if_it_is_said_when_it_comes() -> None:
+    settings = small({"timestamp": "at"})
+    settings["events"]["timestamp"] = "at"
+    app = Memory(settings)
+    now = 1_700_000_000_000
+    for n in range(3):
+        app.predict({"id": n, "x": 1.0, "at": now})
+    app.send_label(b'{"id": 77, "label": true, "at": 4070908800000}', at=now + 1)
+    assert app.waiting == 3
+    assert [each["kind"] for each in app.examples] == ["held"]
