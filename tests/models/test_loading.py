@@ -222,7 +222,7 @@ def test_a_model_that_learns_by_partial_fit_is_fresh_each_time(
     ("function", "why"),
     [
         (":broken", "broken failed (KeyError: 'weights"),
-        (":nothing", "returned None, not a model: let it return a River model or"),
+        (":nothing", "returned None, not a model: let it return a River model, a"),
         (":unfinished", "returned the class LogisticRegression, not a model"),
         (":listed", "returned a list, not a model"),
         (":named", "returned a dict, not a model"),
