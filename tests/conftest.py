@@ -1,5 +1,6 @@
 """Fixtures that every test can ask for."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -51,10 +52,15 @@ def millstream(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(sys, "argv", ["millstream", *map(str, arguments)])
         capsys.readouterr()
         code = 0
+        root = logging.getLogger()
+        handlers = root.handlers[:]
         try:
             main()
         except SystemExit as end:
             code = int(end.code or 0)
+        finally:
+            # Its own writes to what pytest closes; threads of later tests would log into that.
+            root.handlers[:] = handlers
         return Result(code, *capsys.readouterr())
 
     return run
