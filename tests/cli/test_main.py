@@ -35,7 +35,7 @@ def test_every_command_explains_itself(millstream: Millstream, command: str) -> 
 
 def test_commands_are_listed_in_the_order_in_which_one_needs_them(millstream: Millstream) -> None:
     listed = re.findall(r"^│ (\w[\w-]*) ", millstream("--help").out, re.MULTILINE)
-    assert listed[:6] == ["demo", "check", "topics", "run", "send", "tail"]
+    assert listed[:7] == ["demo", "evaluate", "check", "topics", "run", "send", "tail"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import orjson
 import pytest
 import yaml
 
-from tests.cli.conftest import Millstream
+from tests.conftest import Millstream
 from tests.deploy.operations import COMMANDS, words
 from tests.kafka.cluster import Kafka
 from tests.kafka.worker import WorkerProcess
