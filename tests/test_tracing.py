@@ -1,5 +1,6 @@
 """Spans: whose they are, how many there are, and that they arrive at a collector."""
 
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -212,6 +213,8 @@ def test_a_trace_goes_on_to_predictions_and_dead_letters_and_the_worker_adds_its
 
 
 def test_a_collector_that_is_away_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A thread of the exporter's tries on for a while, and would tell of it in other tests.
+    logging.getLogger("opentelemetry").propagate = False
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setattr("millstream.runners.tracing.CLOSE_SECONDS", 0.2)
     tracing = make_tracing(settings_of("batch"), "a")
