@@ -68,15 +68,7 @@ def silence(worker: WorkerProcess) -> float:
     return float(found[1])
 
 
-STUCK = (
-    "a known defect, in one of some ten runs: where the broker is killed during a commit, the "
-    "offsets of the group stay unreadable to the worker (docs/guarantees.md, what is not promised)"
-)
-
-
-@pytest.mark.parametrize(
-    "how", [pytest.param("kill", marks=pytest.mark.xfail(strict=False, reason=STUCK)), "pause"]
-)
+@pytest.mark.parametrize("how", ["kill", "pause"])
 def test_a_worker_waits_out_a_broker_alive_and_not_ready_and_goes_on_by_itself(
     own_cluster: LocalKafka, tmp_path: Path, how: str
 ) -> None:
