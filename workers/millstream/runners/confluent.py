@@ -36,6 +36,7 @@ from millstream.runners.clients import (
     reader_config,
     with_statistics,
 )
+from millstream.runners.hanging import Hanging
 from millstream.runners.membership import Membership
 from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
@@ -168,7 +169,11 @@ class Worker:
         )  # fmt: skip
         self._consumer = self._new_consumer(settings)
         self._membership = Membership(self._consumer, restorer, self._metrics)
-        self._publishing.join(self._consumer, self._membership)
+        hanging = self._membership.hanging = Hanging(
+            settings, list(self._membership.topics.values()), list(self._names), restorer.bounds,
+            self._outage, lambda: self._publishing.publisher,
+        )  # fmt: skip
+        self._publishing.join(self._consumer, self._membership, hanging)
         topic = ModelsTopic(producer_config(settings, None), self._names.models)
         store = settings.snapshots.store
         files = None if store is None else SnapshotFiles(store, settings.app)

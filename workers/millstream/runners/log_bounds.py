@@ -37,13 +37,15 @@ class LogBounds:
     `rko_result' failed"). It is never closed, since a thread may be asking when a worker ends.
     """
 
-    def __init__(self, reader_config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, reader_config: Mapping[str, Any], isolation: str = "read_uncommitted"
+    ) -> None:
+        """The end for a `read_committed` reader is that of the first open transaction."""
         self._config = {
             # Else it waits for a minute for a leader that is dead.
             "socket.timeout.ms": int(BROKER_TIMEOUT_SECONDS * 1000),
             **reader_config,
-            # The end for a read_committed reader is that of the first open transaction.
-            "isolation.level": "read_uncommitted",
+            "isolation.level": isolation,
             # It is never polled, which is when it would log; the other clients say the same.
             "log_level": 0,
         }

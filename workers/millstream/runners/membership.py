@@ -22,6 +22,7 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.committed import OWNER, committed_offsets
 from millstream.runners.ends import InputEnds
+from millstream.runners.hanging import Hanging
 from millstream.runners.logs_reader import HOPELESS, to_record
 from millstream.runners.partition import Partition, Skips
 from millstream.runners.publish import Aborted, commit_offsets
@@ -47,18 +48,20 @@ class Membership:
         self._consumer = consumer
         self._restorer = restorer
         self._metrics = metrics
-        self._topics: dict[Side, str] = {"events": restorer.settings.events.topic}
+        self.topics: dict[Side, str] = {"events": restorer.settings.events.topic}
         if restorer.late:
-            self._topics["labels"] = str(restorer.settings.labels.topic)
-        self.ends = InputEnds(consumer, self._topics)
+            self.topics["labels"] = str(restorer.settings.labels.topic)
+        self.ends = InputEnds(consumer, self.topics)
         self._queue: deque[Partition] = deque()
         self._retry_at = 0.0
         self._failing_since = 0.0
+        self.hanging: Hanging | None = None
+        """Who sees to transactions that hold a restore up."""
 
     def subscribe(self) -> None:
         """Join the group."""
         self._consumer.subscribe(
-            [self._topics["events"]],
+            [self.topics["events"]],
             on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost,
         )  # fmt: skip
 
@@ -77,7 +80,7 @@ class Membership:
         log.info("partitions assigned", extra={"partitions": [a.partition for a in assigned]})
         # The true position is known after the restore; until then nothing is fetched.
         places = self._restorer.bounds.ends(
-            [TopicPartition(t, each.partition) for each in assigned for t in self._topics.values()],
+            [TopicPartition(t, each.partition) for each in assigned for t in self.topics.values()],
         )
         consumer.incremental_assign(places)
         consumer.pause(places)
@@ -101,7 +104,7 @@ class Membership:
         """Forget partitions. Callbacks come between batches, so nothing of them is open."""
         log.info("partitions revoked", extra={"partitions": [g.partition for g in gone]})
         consumer.incremental_unassign(
-            [TopicPartition(t, each.partition) for each in gone for t in self._topics.values()]
+            [TopicPartition(t, each.partition) for each in gone for t in self.topics.values()]
         )
         for each in gone:
             partition = self.partitions.pop(each.partition, None)
@@ -165,7 +168,20 @@ class Membership:
                 log.warning("restore begins again", extra={"reason": str(refused)})
                 partition.restore = None
                 self._retry_at = time.monotonic() + RETRY_SECONDS
+        if self._queue:
+            self._mend(self._queue[0])
         return bool(self._queue)
+
+    def _mend(self, partition: Partition) -> None:
+        """See to a restore that stands still; one that cannot go on lets others have their turn."""
+        progress = None if partition.restore is None else partition.restore.progress()
+        if self.hanging and self.hanging.mend(
+            partition.number,
+            progress,
+            lambda number: committed_offsets(self._consumer, self.topics, number),
+        ):
+            partition.restore = None
+            self._queue.rotate(-1)
 
     def _give_up_after(self, partition: Partition, error: KafkaError) -> None:
         """End a worker whose topics are gone; for a moment, brokers say so of any topic."""
@@ -185,7 +201,7 @@ class Membership:
             partition.restore = ShardRestore(
                 self._restorer,
                 partition.number,
-                *committed_offsets(self._consumer, self._topics, partition.number),
+                *committed_offsets(self._consumer, self.topics, partition.number),
                 partition.skips,
                 partition.kept,
             )
@@ -224,7 +240,7 @@ class Membership:
         self._consumer.resume(places)
 
     def _places(self, partition: Partition) -> list[TopicPartition]:
-        return [TopicPartition(topic, partition.number) for topic in self._topics.values()]
+        return [TopicPartition(topic, partition.number) for topic in self.topics.values()]
 
     # -- fetching -----------------------------------------------------------------------------
 
@@ -243,7 +259,7 @@ class Membership:
 
     def sort(self, messages: list[Any]) -> dict[int, dict[Side, list[Record]]]:
         """The records in messages, by partition and side."""
-        labels = self._topics.get("labels")
+        labels = self.topics.get("labels")
         sorted_records: dict[int, dict[Side, list[Record]]] = {}
         lists: dict[tuple[str, int], list[Record] | None] = {}
         for message in messages:
@@ -265,7 +281,7 @@ class Membership:
             if records is not None:
                 records.append(to_record(message))
         for number, by_side in sorted_records.items():
-            for side in self._topics:
+            for side in self.topics:
                 by_side[side] = self._new(self.partitions[number], side, by_side[side])
         return sorted_records
 
@@ -283,7 +299,7 @@ class Membership:
         if error.code() == KafkaError._PARTITION_EOF:
             partition = self.partitions.get(message.partition())
             if partition is not None and partition.shard is not None:
-                side: Side = "events" if message.topic() == self._topics["events"] else "labels"
+                side: Side = "events" if message.topic() == self.topics["events"] else "labels"
                 partition.ends[side] = message.offset()
             return
         where = f"{message.topic()} partition {message.partition()}" if message.topic() else "Kafka"
@@ -296,7 +312,7 @@ class Membership:
         shard = partition.shard
         if shard is None:
             return
-        for side, topic in self._topics.items():
+        for side, topic in self.topics.items():
             place = [TopicPartition(topic, partition.number)]
             backlog = shard.backlog(side)
             if backlog > limit and side not in partition.paused:
@@ -311,6 +327,6 @@ class Membership:
         owner = partition.shard.owner if isinstance(partition.shard, LateShard) else 0
         name = f"{OWNER}{owner}" if owner else ""
         return [
-            TopicPartition(self._topics[side], partition.number, offset, metadata=name)
+            TopicPartition(self.topics[side], partition.number, offset, metadata=name)
             for side, offset in partition.positions.items()
         ]

@@ -6,6 +6,7 @@ are down, but not a broker that is frozen or cut off: there, requests time out a
 """
 
 import logging
+import math
 import threading
 import time
 from typing import Final
@@ -44,6 +45,8 @@ class Outage:
         self._thread = threading.Thread(target=self._run, name="outage", daemon=True)
         self.seconds = 0.0
         """For how long no broker has answered; 0 while one does."""
+        self.silent_at = -math.inf
+        """When a question was last left without an answer, on the monotonic clock."""
 
     def start(self) -> None:
         """Begin to ask."""
@@ -84,6 +87,8 @@ class Outage:
 
     def _heard(self, seconds: float) -> None:
         before, self.seconds = self.seconds, seconds
+        if seconds:
+            self.silent_at = time.monotonic()
         away = seconds if seconds > AWAY_AFTER_SECONDS else 0.0
         self._health.set_outage(away)
         self._metrics.set_broker_silence(seconds)

@@ -158,7 +158,7 @@ class ExactlyOnce:
             # left the group, or came back to it as another member, must not send any.
             _check_member(consumer, member)
             self._send_offsets(list(offsets), consumer.consumer_group_metadata())
-            failpoints.reach("before_commit")
+            failpoints.reach("before_commit", self._producer.flush)
             self._retrying(self._producer.commit_transaction)
             self._open = False
             failpoints.reach("after_commit")
@@ -166,6 +166,21 @@ class ExactlyOnce:
             if not isinstance(aborted, ProducerLost):
                 self.abort()
             raise
+
+    def cover(
+        self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object
+    ) -> None:
+        """Abort a transaction that touches these partitions, and with it what hangs in them.
+
+        For when no batch is open; see `runners.hanging`.
+        """
+        self._begin()
+        for place in outputs:  # a key, since a compacted topic takes no record without
+            self._producer.produce(place.topic, b"", b"aborted", place.partition)
+        while self._producer.flush(1.0):  # what is not at the broker yet, an abort only forgets
+            self._patience.wait(self._producer, "outputs are not acknowledged")
+        self._send_offsets(list(offsets), metadata)
+        self.abort()
 
     def _begin(self) -> None:
         if not self._open:
@@ -293,6 +308,11 @@ class AtLeastOnce:
     def abort(self) -> None:
         """Drop the open batch, of which nothing is written yet."""
         self._open.clear()
+
+    def cover(
+        self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object
+    ) -> None:
+        """Nothing to do: there are no transactions."""
 
     def claim(self, partition: int, owner: int, after: int) -> None:
         """Append an owner record to `examples`, and wait until it is there."""

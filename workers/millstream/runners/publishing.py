@@ -15,6 +15,7 @@ from millstream.health import Health
 from millstream.metrics import Metrics
 from millstream.runners.batch import Batch
 from millstream.runners.clients import producer_config, session_timeout_ms, with_statistics
+from millstream.runners.hanging import Hanging
 from millstream.runners.membership import Membership
 from millstream.runners.partition import Partition
 from millstream.runners.publish import (
@@ -75,10 +76,11 @@ class Publishing:
         self._aborts_in_a_row = 0
         self.publisher = build()
 
-    def join(self, consumer: Consumer, membership: Membership) -> None:
+    def join(self, consumer: Consumer, membership: Membership, hanging: Hanging) -> None:
         """Publish in the name of this member."""
         self._consumer = consumer
         self._membership = membership
+        self._hanging = hanging
 
     def write(self, batch: Batch, partition: Partition, outcome: Outcome) -> bool:
         """Take a piece into the batch; False where the batch failed and does not count."""
@@ -142,6 +144,13 @@ class Publishing:
         self._metrics.observe_stage("commit", now - began)
         for partition in partitions:
             partition.committed_at = now
+        if isinstance(self.publisher, ExactlyOnce) and self._hanging.in_doubt(began):
+            # All of it stands, or, without its markers, nothing: the log is to say which.
+            log.warning("a commit outlasted its brokers: its shards are restored")
+            for partition in partitions:
+                self._membership.restart(partition)
+            self._cover(partitions)
+            return False
         return True
 
     def _restore(self, aborted: Aborted, partitions: list[Partition], began: float) -> None:
@@ -153,11 +162,19 @@ class Publishing:
             self._membership.restart(partition)
         if isinstance(aborted, ProducerLost):
             self._replace_producer(aborted, time.monotonic() - began)
+            self._cover(partitions)
         if self._aborts_in_a_row >= MAX_ABORTS_IN_A_ROW:
             raise Stop(
                 f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: "
                 f"{aborted}"
             ) from aborted
+
+    def _cover(self, partitions: list[Partition]) -> None:
+        """Leave nothing open of a transaction whose markers a broker may have dropped."""
+        try:
+            self._hanging.cover([partition.number for partition in partitions])
+        except Aborted as failed:  # the restore that follows tries again, where it is held up
+            log.warning("a transaction may be left open", extra={"reason": str(failed)})
 
     def _replace_producer(self, lost: ProducerLost, seconds: float) -> None:
         """A producer that is dead for a known reason is built again; else two workers fight."""

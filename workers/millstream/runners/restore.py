@@ -93,6 +93,10 @@ class ShardRestore:
             return
         self._finish()
 
+    def progress(self) -> object:
+        """Something that changes for as long as it goes on."""
+        return len(self._steps), self._restorer.reader.records_read
+
     def all_committed(self) -> bool:
         """Whether the group had offsets for all that this shard takes."""
         return not self._offset_missing()

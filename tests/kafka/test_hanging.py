@@ -1,0 +1,128 @@
+"""A broker comes back and has dropped the markers of transactions: see `runners.hanging`.
+
+What a broker drops is not in a test's hands but for one case, which is sure: a transaction that is
+open when a lone broker dies, and whose time has passed when it is back. Each test first sees that
+the transaction does hang, else it would prove nothing.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from tests.kafka.app import App, event_of, label_of, released_digests
+from tests.kafka.cluster import Kafka
+from tests.kafka.crashes import SESSION_MS, assert_as_if_undisturbed, finish, shorten_session
+from tests.kafka.feed import assert_each_event_has_one_prediction
+from tests.kafka.fixture import LocalKafka
+from tests.kafka.worker import WorkerProcess
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+EVENTS = 40
+
+
+def lose_brokers(cluster: LocalKafka, log_of: Path) -> None:
+    """Kill the lone broker, and let it come back once the time of every transaction has passed."""
+    cluster.kill()
+    # The transaction's own clock is what is waited for; no condition shows it.
+    time.sleep(2 * SESSION_MS / 1000)
+    cluster.restart()
+    dropped = "these partitions are likely deleted already"
+    assert dropped in (log_of / "broker-1" / "log").read_text(), "no marker was dropped"
+
+
+def hangs(app: App) -> bool:
+    """Whether readers of committed records stop short of the end of an output."""
+    outputs = [app.topic(role) for role in ("predictions", "examples", "models")]
+    ends = app.kafka.end_offsets
+    return any(ends(topic, committed=True) != ends(topic) for topic in outputs)
+
+
+def late_app(kafka: Kafka, folder: Path) -> App:
+    """An app with labels of its own topic, some events and their labels."""
+    app = App(kafka, folder, labels={"from": "topic", "wait": "1h"})
+    shorten_session(app)
+    app.send(app.events, [event_of(number, label=False) for number in range(EVENTS)])
+    app.send(app.labels, [label_of(number) for number in range(EVENTS // 2)])
+    return app
+
+
+def send_the_rest(app: App) -> None:
+    more = range(EVENTS, EVENTS + 10)
+    app.send(app.events, [event_of(number, label=False) for number in more])
+    app.send(app.labels, [label_of(number) for number in range(EVENTS // 2, EVENTS + 10)])
+
+
+def test_a_worker_that_died_with_the_broker_ends_its_own_hanging_transaction(
+    own_cluster: LocalKafka, tmp_path: Path
+) -> None:
+    """As where a machine with both loses its power."""
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    app = late_app(kafka, tmp_path)
+    with WorkerProcess(app.file, env={"MILLSTREAM_FAILPOINT": "before_commit:2"}) as doomed:
+        doomed.wait(60)
+    lose_brokers(own_cluster, own_cluster.folder)
+    assert hangs(app)
+    with app.worker() as worker:
+        send_the_rest(app)
+        finish(app, worker, EVENTS + 10)
+        assert "ended as this worker's own" in worker.log_text()
+        assert "another producer" not in worker.log_text()
+    assert not hangs(app)
+    assert_as_if_undisturbed(app, tmp_path, EVENTS + 10, released_digests(worker))
+
+
+def test_a_worker_that_outlives_the_broker_leaves_no_transaction_of_its_own_open(
+    own_cluster: LocalKafka, tmp_path: Path
+) -> None:
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    app = late_app(kafka, tmp_path)
+    asleep = {"MILLSTREAM_FAILPOINT": "before_commit:2:15"}
+    with WorkerProcess(app.file, env=asleep) as worker:
+        worker.wait_until(lambda: "sleeping at a failpoint" in worker.log_text())
+        lose_brokers(own_cluster, own_cluster.folder)
+        assert hangs(app)
+        send_the_rest(app)
+        finish(app, worker, EVENTS + 10)
+        assert "holds up a restore" not in worker.log_text(), "it had to wait for that first"
+    assert not hangs(app)
+    assert_each_event_has_one_prediction(app, EVENTS + 10, repeats=False)
+
+
+def test_a_hanging_transaction_of_another_producer_is_named_and_other_partitions_go_on(
+    own_cluster: LocalKafka, tmp_path: Path
+) -> None:
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    app = App(kafka, tmp_path, labels={"from": "topic", "wait": "1h"}, partitions=2)
+    shorten_session(app)
+    stranger = Producer(
+        {**kafka.config, "transactional.id": app.name, "transaction.timeout.ms": SESSION_MS}
+    )
+    stranger.init_transactions(30)
+    stranger.begin_transaction()
+    stranger.produce(app.topic("predictions"), b"{}", b"0", 0)
+    assert stranger.flush(30) == 0
+    group = Consumer({**kafka.config, "group.id": app.name})
+    stranger.send_offsets_to_transaction(
+        [TopicPartition(app.events, 0, 0)], group.consumer_group_metadata()
+    )
+    group.close()
+    lose_brokers(own_cluster, own_cluster.folder)
+    assert hangs(app)
+    with app.worker() as worker:
+        for partition in range(2):
+            app.send(app.events, [event_of(partition, label=False)], partition=partition)
+        worker.wait_until(
+            lambda: kafka.committed(app.name, app.events, 1) == 1, timeout=120,
+            message="partition 1 goes on",
+        )  # fmt: skip
+        worker.wait_until(
+            lambda: "a transaction of another producer is open" in worker.log_text(), timeout=120
+        )
+        said = next(line for line in worker.log_text().splitlines() if "another producer" in line)
+        assert "partition=0" in said
+        assert app.topic("predictions") in said
+        assert "__consumer_offsets" in said
+        worker.sigkill()
