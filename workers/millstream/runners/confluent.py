@@ -169,11 +169,10 @@ class Worker:
         )  # fmt: skip
         self._consumer = self._new_consumer(settings)
         self._membership = Membership(self._consumer, restorer, self._metrics)
-        hanging = self._membership.hanging = Hanging(
-            settings, list(self._membership.topics.values()), list(self._names), restorer.bounds,
-            self._outage, lambda: self._publishing.publisher,
-        )  # fmt: skip
+        inputs = list(self._membership.topics.values())
+        hanging = Hanging(settings, inputs, self._names, restorer.bounds, self._outage)
         self._publishing.join(self._consumer, self._membership, hanging)
+        self._membership.mend = self._publishing.mend
         topic = ModelsTopic(producer_config(settings, None), self._names.models)
         store = settings.snapshots.store
         files = None if store is None else SnapshotFiles(store, settings.app)

@@ -53,18 +53,13 @@ class Hanging:
         outputs: Sequence[str],
         ends: LogBounds,
         outage: Outage,
-        coverer: Callable[[], Coverer],
     ) -> None:
-        """`inputs`, `outputs`: topics; `ends` tells where logs end, open transactions included.
-
-        `coverer` gives the publisher of the moment.
-        """
+        """`inputs`, `outputs`: topics; `ends` tells where logs end, open transactions included."""
         self._settings = settings
         self._inputs = inputs
         self._outputs = outputs
         self._ends = ends
         self._stable_ends = LogBounds(reader_config(settings), "read_committed")
-        self._coverer = coverer
         self._outage = outage
         self._patience = session_timeout_ms(settings) / 1000 + COORDINATOR_SECONDS
         self._seen: object = None
@@ -74,8 +69,8 @@ class Hanging:
         """Whether the markers of a commit that began then (monotonic) may have been dropped."""
         return self._outage.silent_at > began
 
-    def cover(self, partitions: Sequence[int]) -> None:
-        """End what a producer of this worker's name has left open in these partitions.
+    def cover(self, publisher: Coverer, partitions: Sequence[int]) -> None:
+        """End what a producer of the publisher's name has left open in these partitions.
 
         Raises `Aborted`, or `Stop`.
         """
@@ -84,7 +79,7 @@ class Hanging:
             {**client_config(self._settings), "group.id": self._settings.app, "log_level": 0}
         )
         try:
-            self._coverer().cover(
+            publisher.cover(
                 [TopicPartition(topic, each) for each in partitions for topic in self._outputs],
                 [TopicPartition(topic, each, 0) for each in partitions for topic in self._inputs],
                 stranger.consumer_group_metadata(),
@@ -93,13 +88,18 @@ class Hanging:
             stranger.close()
 
     def mend(
-        self, partition: int, progress: object | None, committed: Callable[[int], object]
+        self,
+        partition: int,
+        progress: object | None,
+        committed: Callable[[int], object],
+        cover: Callable[[Sequence[int]], None],
     ) -> bool:
         """For the loop, while a partition is restored; whether others should have their turn.
 
         Does something only where the restore stands still for longer than any transaction may be
         open. `progress`: anything that changes while it goes on, None where the group's offsets
-        are not known yet; `committed` asks for them, and raises KafkaException where nobody tells.
+        are not known yet; `committed` asks for them, and raises KafkaException where nobody tells;
+        `cover` is as `self.cover`, with a publisher.
         """
         now = time.monotonic()
         if (partition, progress) != self._seen or self._outage.seconds:
@@ -114,7 +114,7 @@ class Hanging:
                 "a transaction that nobody ends holds up a restore: ended as this worker's own",
                 extra={"partition": partition},
             )
-            self.cover([partition])
+            cover([partition])
             held = self._still_held(partition, committed)
         except (KafkaException, Aborted) as failed:
             log.warning("it is not known what holds up a restore", extra={"reason": str(failed)})

@@ -22,7 +22,6 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.committed import OWNER, committed_offsets
 from millstream.runners.ends import InputEnds
-from millstream.runners.hanging import Hanging
 from millstream.runners.logs_reader import HOPELESS, to_record
 from millstream.runners.partition import Partition, Skips
 from millstream.runners.publish import Aborted, commit_offsets
@@ -55,8 +54,8 @@ class Membership:
         self._queue: deque[Partition] = deque()
         self._retry_at = 0.0
         self._failing_since = 0.0
-        self.hanging: Hanging | None = None
-        """Who sees to transactions that hold a restore up."""
+        self.mend: Callable[[int, object, Callable[[int], object]], bool] = lambda *_: False
+        """Called while a partition is restored; see `Hanging.mend`."""
 
     def subscribe(self) -> None:
         """Join the group."""
@@ -175,7 +174,7 @@ class Membership:
     def _mend(self, partition: Partition) -> None:
         """See to a restore that stands still; one that cannot go on lets others have their turn."""
         progress = None if partition.restore is None else partition.restore.progress()
-        if self.hanging and self.hanging.mend(
+        if self.mend(
             partition.number,
             progress,
             lambda number: committed_offsets(self._consumer, self.topics, number),

@@ -35,6 +35,11 @@ class Aborted(MillstreamError):
 class ProducerLost(Aborted):
     """The producer is dead (fenced, or its transaction timed out): it has to be built again."""
 
+    def __init__(self, why: str, seconds: float) -> None:
+        """`seconds`: since its transaction began."""
+        super().__init__(why)
+        self.seconds = seconds
+
 
 class Names(NamedTuple):
     """The topics that outputs go to."""
@@ -126,9 +131,11 @@ class ExactlyOnce:
         self._names = names
         self._producer = Producer(config)
         self._seconds_of_a_transaction = config["transaction.timeout.ms"] / 1000
-        self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
         self._open = False
         """Whether a transaction is open."""
+        self._began = time.monotonic()
+        """When the latest one was begun."""
+        self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
 
     def write(self, partition: int, outcome: Outcome) -> None:
         """Write a piece of the batch, so that it is on its way while the next one is computed."""
@@ -175,17 +182,19 @@ class ExactlyOnce:
         For when no batch is open; see `runners.hanging`.
         """
         self._begin()
-        for place in outputs:  # a key, since a compacted topic takes no record without
-            self._producer.produce(place.topic, b"", b"aborted", place.partition)
-        while self._producer.flush(1.0):  # what is not at the broker yet, an abort only forgets
-            self._patience.wait(self._producer, "outputs are not acknowledged")
-        self._send_offsets(list(offsets), metadata)
-        self.abort()
+        try:
+            for place in outputs:  # a key, since a compacted topic takes no record without
+                self._producer.produce(place.topic, b"", b"aborted", place.partition)
+            while self._producer.flush(1.0):  # what is not at the broker yet, an abort only forgets
+                self._patience.wait(self._producer, "outputs are not acknowledged")
+            self._send_offsets(list(offsets), metadata)
+        finally:
+            self.abort()
 
     def _begin(self) -> None:
         if not self._open:
             self._retrying(self._producer.begin_transaction)
-            self._open = True
+            self._open, self._began = True, time.monotonic()
 
     def poll(self) -> None:
         """Take what the producer has to say: logs and statistics."""
@@ -252,7 +261,7 @@ class ExactlyOnce:
 
     def _lost(self, why: str) -> ProducerLost:
         self._open = False  # whatever is open, this producer cannot end it
-        return ProducerLost(why)
+        return ProducerLost(why, time.monotonic() - self._began)
 
 
 class AtLeastOnce:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -88,7 +88,7 @@ class Publishing:
         try:
             self.publisher.write(partition.number, outcome)
         except Aborted as aborted:
-            self._restore(aborted, [*batch.partitions(), partition], began)
+            self._restore(aborted, [*batch.partitions(), partition])
             return False
         batch.add(partition, outcome)
         batch.write_seconds += time.monotonic() - began
@@ -100,11 +100,10 @@ class Publishing:
 
     def abort(self, partitions: list[Partition]) -> None:
         """Drop the open batch, and restore its shards."""
-        began = time.monotonic()
         try:
             self.publisher.abort()
         except Aborted as aborted:
-            self._restore(aborted, partitions, began)
+            self._restore(aborted, partitions)
             return
         for partition in partitions:
             self._membership.restart(partition)
@@ -136,7 +135,7 @@ class Publishing:
         try:
             self.publisher.commit(offsets, member, self._consumer)
         except Aborted as aborted:
-            self._restore(aborted, partitions, began)
+            self._restore(aborted, partitions)
             return False
         self._aborts_in_a_row = 0
         self._metrics.count_transaction("committed")
@@ -149,11 +148,11 @@ class Publishing:
             log.warning("a commit outlasted its brokers: its shards are restored")
             for partition in partitions:
                 self._membership.restart(partition)
-            self._cover(partitions)
+            self._leave_nothing_open(partitions)
             return False
         return True
 
-    def _restore(self, aborted: Aborted, partitions: list[Partition], began: float) -> None:
+    def _restore(self, aborted: Aborted, partitions: list[Partition]) -> None:
         """Throw away what did not count; raises `Stop` where that happens again and again."""
         self._aborts_in_a_row += 1
         self._metrics.count_transaction("aborted")
@@ -161,29 +160,44 @@ class Publishing:
         for partition in partitions:
             self._membership.restart(partition)
         if isinstance(aborted, ProducerLost):
-            self._replace_producer(aborted, time.monotonic() - began)
-            self._cover(partitions)
+            self._replace_producer(aborted)
+            self._leave_nothing_open(partitions)
         if self._aborts_in_a_row >= MAX_ABORTS_IN_A_ROW:
             raise Stop(
                 f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: "
                 f"{aborted}"
             ) from aborted
 
-    def _cover(self, partitions: list[Partition]) -> None:
-        """Leave nothing open of a transaction whose markers a broker may have dropped."""
+    def mend(self, partition: int, progress: object, committed: Callable[[int], object]) -> bool:
+        """While a partition is restored: see `Hanging.mend`."""
+        return self._hanging.mend(partition, progress, committed, self._cover)
+
+    def _cover(self, partitions: Sequence[int]) -> None:
+        """End what hangs of this worker's in partitions; raises `Aborted`."""
         try:
-            self._hanging.cover([partition.number for partition in partitions])
+            self._hanging.cover(self.publisher, partitions)
+        except ProducerLost:
+            self._rebuild()
+            raise
+
+    def _leave_nothing_open(self, partitions: list[Partition]) -> None:
+        """After a transaction whose markers a broker may have dropped."""
+        try:
+            self._cover([partition.number for partition in partitions])
         except Aborted as failed:  # the restore that follows tries again, where it is held up
             log.warning("a transaction may be left open", extra={"reason": str(failed)})
 
-    def _replace_producer(self, lost: ProducerLost, seconds: float) -> None:
+    def _replace_producer(self, lost: ProducerLost) -> None:
         """A producer that is dead for a known reason is built again; else two workers fight."""
         session = self._session_seconds
-        if seconds < session and not self._was_put_out_of_the_group(session):
+        if lost.seconds < session and not self._was_put_out_of_the_group(session):
             raise Stop(
                 f"another worker runs under this one's transactional id, {self._slot} "
                 f"({lost}): give each worker a name of its own with the setting instance"
             ) from lost
+        self._rebuild()
+
+    def _rebuild(self) -> None:
         self.publisher.close()
         self.publisher = self._build()
 
