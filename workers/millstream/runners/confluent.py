@@ -28,6 +28,7 @@ from millstream.errors import Restore, SettingsError, Stop
 from millstream.health import Health
 from millstream.metrics import Metrics
 from millstream.runners import failpoints
+from millstream.runners.at_least_once import AtLeastOnce
 from millstream.runners.batch import Batch
 from millstream.runners.broken import Broken
 from millstream.runners.clients import (
@@ -41,7 +42,7 @@ from millstream.runners.membership import Membership
 from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
 from millstream.runners.partition import Partition
-from millstream.runners.publish import AtLeastOnce, Names, Patience
+from millstream.runners.publish import Names, Patience
 from millstream.runners.publishing import Publishing, publisher_builder
 from millstream.runners.quarantine import Quarantine
 from millstream.runners.restorer import Restorer, Told

@@ -13,19 +13,14 @@ from millstream.core.records import Outcome
 from millstream.errors import Stop
 from millstream.health import Health
 from millstream.metrics import Metrics
+from millstream.runners.at_least_once import AtLeastOnce
 from millstream.runners.batch import Batch
 from millstream.runners.clients import producer_config, session_timeout_ms, with_statistics
+from millstream.runners.exactly_once import ExactlyOnce
 from millstream.runners.hanging import Hanging
 from millstream.runners.membership import Membership
 from millstream.runners.partition import Partition
-from millstream.runners.publish import (
-    Aborted,
-    AtLeastOnce,
-    ExactlyOnce,
-    Names,
-    Patience,
-    ProducerLost,
-)
+from millstream.runners.publish import Aborted, Names, Patience, ProducerLost
 from millstream.settings import Settings
 
 log = logging.getLogger(__name__)
