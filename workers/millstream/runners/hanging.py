@@ -15,14 +15,14 @@ end whatever is open there. Another producer's, only the brokers' own tools can 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from millstream.runners.clients import client_config, reader_config, session_timeout_ms
 from millstream.runners.log_bounds import LogBounds
 from millstream.runners.outage import Outage
-from millstream.runners.publish import Aborted
+from millstream.runners.publish import Aborted, Publisher
 from millstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,15 +32,6 @@ COORDINATOR_SECONDS: Final = 15.0
 seconds by default (transaction.abort.timed.out.transaction.cleanup.interval.ms)."""
 MARKER_SECONDS: Final = 5.0
 """How long markers may take: a transaction has ended before they are written."""
-
-
-class Coverer(Protocol):
-    """Who can abort a transaction over given partitions; see `ExactlyOnce.cover`."""
-
-    def cover(
-        self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object
-    ) -> None:
-        """Raises `Aborted`, or `Stop`."""
 
 
 class Hanging:
@@ -69,7 +60,7 @@ class Hanging:
         """Whether the markers of a commit that began then (monotonic) may have been dropped."""
         return self._outage.silent_at > began
 
-    def cover(self, publisher: Coverer, partitions: Sequence[int]) -> None:
+    def cover(self, publisher: Publisher, partitions: Sequence[int]) -> None:
         """End what a producer of the publisher's name has left open in these partitions.
 
         Raises `Aborted`, or `Stop`.

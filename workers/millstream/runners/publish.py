@@ -57,6 +57,14 @@ class Publisher(Protocol):
     def abort(self) -> None:
         """Drop the open batch."""
 
+    def cover(
+        self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object
+    ) -> None:
+        """End whatever hangs in these partitions of topics, and of inputs' offsets.
+
+        For when no batch is open; see `runners.hanging`. `metadata`: of a consumer of the group.
+        """
+
     def poll(self) -> None:
         """Let the producer hand over what it has to say: logs and statistics."""
 
