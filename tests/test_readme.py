@@ -209,7 +209,7 @@ def test_your_own_model_on_your_own_topic(app: ReadmeApp) -> None:
 
 
 @pytest.mark.kafka
-def test_labels_are_sent_after_their_events(kafka: Kafka, app: ReadmeApp) -> None:
+def test_labels_are_sent_alone_and_after_their_events(kafka: Kafka, app: ReadmeApp) -> None:
     first = yaml.safe_load((app.folder / "millstream.yaml").read_text())
     del first["events"]["label"]
     late = yaml.safe_load(blocks("yaml")[1])
@@ -218,8 +218,10 @@ def test_labels_are_sent_after_their_events(kafka: Kafka, app: ReadmeApp) -> Non
     shown = orjson.loads(re.findall(r"topic: verdicts +# (\{.*?\})", README)[0])
     rows = [{"payment_id": n, "amount": 1.5, "age": 31, "label": n > 30} for n in range(60)]
     (app.folder / "payments.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
-    (send,) = lines_with("--labels-after")
+    send, alone = lines_with("--labels-after")
+    (app.folder / "verdicts.csv").write_text("payment_id,label\n7,true\n")
     app.run(app.create)
+    assert f"sent 1 labels to {verdicts}" in app.run(alone)
     assert f"sent 60 events to {app.events} and 60 labels to {verdicts}" in app.run(send)
     labels = [message.json for message in kafka.read(verdicts)]
     assert all(list(label) == list(shown) for label in labels)

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from millstream.errors import Stop
+from millstream.label_messages import LabelMapper, LabelMessage
 from millstream.messages import Mapper, encode
 from millstream.sources import Row
 from tests.cli.conftest import build, delayed, inline
@@ -125,3 +126,25 @@ def test_the_sources_own_time_stays() -> None:
 
 def test_dates_become_text() -> None:
     assert orjson.loads(encode({"day": date(2026, 1, 2)})) == {"day": "2026-01-02"}
+
+
+def test_a_label_alone_keeps_its_own_fields_and_time() -> None:
+    settings = delayed("a")
+    settings["labels"] |= {"timestamp": "at"}
+    mapper = LabelMapper(build(settings), key="region")
+    row = Row({"site": 2**70, "verdict": {"phishing": 1}, "region": "eu"}, None, flat=False)
+    message = mapper.message(row, 1500)
+    assert message == LabelMessage(b"eu", {**row.fields, "site": str(2**70), "at": 1500})
+    told = mapper.message(flat(site=3, phishing=True, region="eu", at=7), 1500)
+    assert told is not None
+    assert told.value == {"site": 3, "verdict": {"phishing": True}, "region": "eu", "at": 7}
+    with pytest.raises(Stop, match="record 3 has no value at region"):
+        mapper.message(flat(site=3, phishing=True), 1500)
+
+
+def test_labels_alone_of_a_river_data_set_have_the_ids_of_its_events() -> None:
+    rows = [Row({"https": n}, bool(n), flat=True) for n in range(2)]
+    events, labels = Mapper(build(delayed("a"))), LabelMapper(build(delayed("a")))
+    for row in rows:
+        event, label = events.message(row), labels.message(row, 0)
+        assert label == LabelMessage(event.key, event.label or {})

@@ -176,3 +176,48 @@ def test_a_record_that_the_client_refuses_is_exit_code_1(
     assert result.err.startswith(f"millstream: cannot send a record to {app}.sites: ")
     assert "1 events were sent before that" in result.err
     assert len(kafka.read(f"{app}.sites")) == 1
+
+
+def test_labels_alone_go_to_their_topic_from_a_file_of_ids_and_labels(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("send")
+    kafka.create_topics(f"{app}.verdicts", partitions=3)
+    path = write(delayed(app, kafka.bootstrap))
+    file = tmp_path / "labels.csv"
+    file.write_text("site,phishing\n007,true\n7,false\n8,\n", encoding="utf-8")
+    result = millstream("send", path, file, "--to", "labels")
+    assert (result.exit_code, result.out) == (0, f"sent 2 labels to {app}.verdicts\n"), result.err
+    assert "1 records have no field verdict.phishing, or nothing in it" in result.err
+    labels = {m.key: m for m in kafka.read(f"{app}.verdicts")}
+    assert {key: m.json for key, m in labels.items()} == {
+        b"007": {"site": "007", "verdict": {"phishing": True}},
+        b"7": {"site": 7, "verdict": {"phishing": False}},
+    }
+    assert all(m.partition == murmur2_partition(key, 3) for key, m in labels.items())
+
+
+def test_labels_alone_that_cannot_be_sent_are_one_sentence(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("send")
+    file = tmp_path / "labels.csv"
+    file.write_text("site,phishing\n1,true\n,true\n", encoding="utf-8")
+    path = write(delayed(app, kafka.bootstrap))
+    missing = millstream("send", path, file, "--to", "labels")
+    assert f"topic {app}.verdicts does not exist" in missing.err
+    assert f"{app}.sites" not in missing.err
+    kafka.create_topics(f"{app}.verdicts")
+    result = millstream("send", path, file, "--to", "labels")
+    assert result.exit_code == 1
+    assert "record 2 has no value at site: a label needs the id of its event" in result.err
+    assert "(1 labels were sent before that)" in result.err
+    assert len(kafka.read(f"{app}.verdicts")) == 1
+
+
+def test_labels_alone_need_a_topic_and_no_delay(millstream: Millstream, write: Write) -> None:
+    result = millstream("send", write(inline("a")), "labels.csv", "--to", "labels")
+    assert (result.exit_code, "labels.from is event" in result.err) == (2, True)
+    delay = ("--to", "labels", "--labels-after", 3)
+    result = millstream("send", write(delayed("a")), "labels.csv", *delay)
+    assert (result.exit_code, "leave them out with --to labels" in result.err) == (2, True)

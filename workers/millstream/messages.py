@@ -1,18 +1,18 @@
 """How a row of a source becomes an event and, where labels are delayed, a label message."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
 import orjson
 
+from millstream.core.fields import MISSING
 from millstream.core.spec import AllBut
 from millstream.errors import Stop
 from millstream.settings import Settings
 from millstream.sources import INTEGERS, Row
 
 _PER_MS = {"s": 1e-3, "ms": 1, "us": 1_000, "ns": 1_000_000}
-_MISSING = object()
 
 
 class Message(NamedTuple):
@@ -38,7 +38,7 @@ class Mapper:
 
         The number of a record is its place in the source, from `first_id` on.
         """
-        paths = [events.id, events.timestamp, events.label]
+        paths: list[str | None] = [events.id, events.timestamp, events.label]
         if isinstance(events.features, tuple):
             paths += events.features
         elif isinstance(events.features, AllBut):
@@ -47,20 +47,11 @@ class Mapper:
             self._label_id = labels.id or events.id or "id"
             self._label = labels.label or "label"
             paths.append(self._label)
-        self._paths = self._by_column([path for path in paths if path])
+        self._paths = paths_by_column(paths)
 
     def is_id(self, column: str) -> bool:
         """Whether a column holds the id, or the key."""
         return self._paths.get(column, column) in {self._events.id, self._key}
-
-    @staticmethod
-    def _by_column(paths: list[str]) -> dict[str, str]:
-        """Path by column; a column may be named by the whole path or by its end, if that is one."""
-        ends: dict[str, set[str]] = {}
-        for path in paths:
-            ends.setdefault(path.rpartition(".")[2], set()).add(path)
-        unique = {end: found.pop() for end, found in ends.items() if len(found) == 1}
-        return unique | {path: path for path in paths}
 
     def message(self, row: Row) -> Message:
         """Event and label of a row; raises Stop where it has no id or no label to send."""
@@ -68,14 +59,14 @@ class Mapper:
         self._records += 1
         identity = self._identify(event)
         key = get(event, self._key) if self._key else identity
-        if key is _MISSING or key is None:
+        if key is MISSING or key is None:
             what = self._key or self._events.id
             raise Stop(f"record {self._records} has no value at {what}, which is to be its key")
         label = row.label
         if self._labels.source == "topic":
             if label is None:
                 label = take(event, self._label)
-            if label is _MISSING or label is None:
+            if label is MISSING or label is None:
                 return Message(key_of(key), event, None)
             answer: dict[str, Any] = {}
             put(answer, self._label_id, identity)
@@ -94,7 +85,7 @@ class Mapper:
     def stamp(self, message: Message, event_ms: int) -> None:
         """Write an event's time where the settings map one and the source has none."""
         path = self._events.timestamp
-        if path and get(message.event, path) is _MISSING:
+        if path and get(message.event, path) is MISSING:
             put(message.event, path, round(event_ms * _PER_MS[self._events.timestamp_unit]))
 
     def stamp_label(self, label: dict[str, Any], label_ms: int) -> None:
@@ -108,11 +99,7 @@ class Mapper:
 
     def nested(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Columns at the paths that the settings name."""
-        nested: dict[str, Any] = {}
-        for column, value in columns.items():
-            if value is not None:
-                put(nested, self._paths.get(column, column), value)
-        return nested
+        return nested(columns, self._paths)
 
     def _identify(self, event: dict[str, Any]) -> Any:
         """Id of an event; a running number where the source has none.
@@ -124,7 +111,7 @@ class Mapper:
         if path is None:
             return number
         identity = get(event, path)
-        if identity is _MISSING:
+        if identity is MISSING:
             first, _ = self.ids or (number, number)
             self.ids = (first, number)
             identity = number
@@ -133,6 +120,25 @@ class Mapper:
             identity = str(identity)
             put(event, path, identity)
         return identity
+
+
+def paths_by_column(paths: Iterable[str | None]) -> dict[str, str]:
+    """Path by column; a column may be named by the whole path or by its end, if that is one."""
+    named = [path for path in paths if path]
+    ends: dict[str, set[str]] = {}
+    for path in named:
+        ends.setdefault(path.rpartition(".")[2], set()).add(path)
+    unique = {end: found.pop() for end, found in ends.items() if len(found) == 1}
+    return unique | {path: path for path in named}
+
+
+def nested(columns: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    """Columns that hold something, each at its path, or under its name where it has none."""
+    fields: dict[str, Any] = {}
+    for column, value in columns.items():
+        if value is not None:
+            put(fields, paths.get(column, column), value)
+    return fields
 
 
 def encode(value: dict[str, Any]) -> bytes:
@@ -167,11 +173,11 @@ def _rounded(value: Any) -> Any:
 
 
 def get(fields: Mapping[str, Any], path: str) -> Any:
-    """Value at a path, or `_MISSING`."""
+    """Value at a path, or `MISSING`."""
     value: Any = fields
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:
-            return _MISSING
+            return MISSING
         value = value[name]
     return value
 
@@ -187,10 +193,10 @@ def put(fields: dict[str, Any], path: str, value: Any) -> None:
 
 
 def take(fields: dict[str, Any], path: str) -> Any:
-    """Remove and return the value at a path, or return `_MISSING`."""
+    """Remove and return the value at a path, or return `MISSING`."""
     parent, _, last = path.rpartition(".")
     owner = get(fields, parent) if parent else fields
-    return owner.pop(last, _MISSING) if isinstance(owner, dict) else _MISSING
+    return owner.pop(last, MISSING) if isinstance(owner, dict) else MISSING
 
 
 def key_of(key: Any) -> bytes:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 from typing import Annotated
 
@@ -14,15 +15,24 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from millstream.arrivals import require_json
 from millstream.cli.common import SettingsFile, console, load_for_command
 from millstream.cli.publish import Publisher
+from millstream.cli.send_labels import send_labels
 from millstream.core.spec import Milliseconds
 from millstream.errors import EXIT_INTERRUPTED, SettingsError, Stop
+from millstream.label_messages import LabelMapper
 from millstream.messages import Mapper, Message, encode
 from millstream.runners.topics import TopicsNotReady, connect, describe
 from millstream.settings import Settings
 from millstream.sources import Source, open_source
 
 
-def send(
+class To(StrEnum):
+    """What the records of a source are."""
+
+    EVENTS = "events"
+    LABELS = "labels"
+
+
+def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
     settings_file: SettingsFile,
     source: Annotated[
         str,
@@ -31,6 +41,13 @@ def send(
             "River, such as river:Phishing."
         ),
     ],
+    to: Annotated[
+        To,
+        typer.Option(
+            help="Which topic the records are for: events; or labels, each with the id of an event "
+            "and its label, which was sent before or is still to come."
+        ),
+    ] = To.EVENTS,
     labels_after: Annotated[
         int | None,
         typer.Option(
@@ -44,10 +61,14 @@ def send(
         str | None,
         typer.Option(metavar="DURATION", help="Send each label this long after its event: 30s."),
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Events per second.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Send no more events.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Records per second.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send no more records.")] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Field for the key.  [default: the id]")
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Field for the key; a label needs that of its event.  [default: the id]",
+        ),
     ] = None,
     first_id: Annotated[
         int,
@@ -62,14 +83,25 @@ def send(
     """Publish records as events, laid out as the settings say, keyed by id, placed by murmur2.
 
     A record without an id gets a running number, from --first-id on. Where the settings say
-    labels.from: topic, the labels are sent too if --labels-after or --labels-delay says when.
+    labels.from: topic, the labels are sent too if --labels-after or --labels-delay says when; or by
+    themselves, from a file of ids and labels, with --to labels.
     """
     settings = load_for_command(settings_file)
+    if to is To.LABELS:
+        if labels_after is not None or labels_delay is not None:
+            raise SettingsError(
+                "--labels-after and --labels-delay are for labels that are sent with their events: "
+                "leave them out with --to labels, which sends each at once"
+            )
+        _require_labels(settings, str(settings_file))
+        send_labels(settings, source, LabelMapper(settings, key, first_id), rate, limit)
+        return
     delay = _delay(settings, labels_after, labels_delay)
     require_json(settings, "events")
     if delay is not None:
         require_json(settings, "labels")
-    _require(settings, str(settings_file), labels=delay is not None)
+    labels = [str(settings.labels.topic)] if delay is not None else []
+    _require([settings.events.topic, *labels], settings, str(settings_file))
     mapper = Mapper(settings, key, first_id)
     sender = Sender(settings, mapper, delay, rate)
     try:
@@ -85,6 +117,16 @@ def send(
         raise typer.Exit(EXIT_INTERRUPTED) from interrupt
     sender.finish()
     _sum_up(settings, sender, mapper)
+
+
+def _require_labels(settings: Settings, settings_file: str) -> None:
+    if settings.labels.source != "topic":
+        raise SettingsError(
+            f"labels.from is {settings.labels.source} in these settings, so there is no topic of "
+            "labels: leave out --to labels, or set labels.from: topic"
+        )
+    require_json(settings, "labels")
+    _require([str(settings.labels.topic)], settings, settings_file)
 
 
 def _sum_up(settings: Settings, sender: "Sender", mapper: Mapper) -> None:
@@ -133,8 +175,7 @@ def _delay(settings: Settings, after: int | None, delay: str | None) -> Delay | 
         raise SettingsError(f"--labels-delay: {delay} is no duration: write 30s or 5m") from error
 
 
-def _require(settings: Settings, settings_file: str, *, labels: bool) -> None:
-    names = [settings.events.topic, *([str(settings.labels.topic)] if labels else [])]
+def _require(names: list[str], settings: Settings, settings_file: str) -> None:
     known = describe(connect(settings), names, configs=False)
     missing = [f"topic {name} does not exist" for name in names if name not in known]
     if missing:
