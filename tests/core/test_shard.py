@@ -205,6 +205,21 @@ def test_a_model_that_raises_when_it_predicts_makes_a_dead_letter_and_goes_on() 
     assert shard.learner.digest() == clean.learner.digest()
 
 
+def test_a_model_that_raises_over_text_makes_a_dead_letter_that_names_the_features_with_text() -> (
+    None
+):
+    shard = inline_shard(make=lambda: preprocessing.MinMaxScaler() | linear_model.PAClassifier())
+    good = event(0), event(1)
+    outcome = work(shard, *good, event(2, a="12,5", b="secret"), event(3, a="x"))
+    details = [dict(x.headers or ())["millstream-detail"] for x in outcome.dead_letters]
+    assert details == [
+        b"TypeError; there is text in a, b: does the model take text there?",
+        b"TypeError; there is text in a: does the model take text there?",
+    ]
+    with pytest.raises(Restore, match=r"learn_error: TypeError; there is text in b: "):
+        work(inline_shard(), event(0), event(1, b="x"))
+
+
 def test_an_answer_that_is_not_finite_is_a_dead_letter_and_not_learned() -> None:
     shard = inline_shard(make=Fussy)
     outcome = work(shard, event(0), event(1, b=-2), event(2))

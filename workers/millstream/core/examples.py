@@ -11,6 +11,7 @@ from millstream.core import outputs
 from millstream.core.join import Held, Join, Waiting
 from millstream.core.labels import assumed_label
 from millstream.core.models.learner import Label
+from millstream.core.raised import raised
 from millstream.core.records import Outcome, Output, Record
 from millstream.core.shard import Plan, Shard
 from millstream.core.waiting import WaitingStore
@@ -136,7 +137,7 @@ class ExampleShard(Shard):
         try:
             self.learn(waiting.example, label)
         except Exception as error:
-            bad = DeadLetter("learn_error", type(error).__name__)
+            bad = raised("learn_error", error, waiting.example["features"])
             raise Restore("examples", waiting.offset, bad) from error
         return True
 

@@ -21,6 +21,7 @@ from millstream.core.events import Event, EventReader
 from millstream.core.models.answers import answer_is_finite
 from millstream.core.models.learner import Answer, Features, Learner
 from millstream.core.outputs import Source
+from millstream.core.raised import raised
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Output, Record, Side
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
 from millstream.errors import DeadLetter, Restore
@@ -150,7 +151,7 @@ class Shard:
                 try:
                     answer = predict(event.features)
                 except Exception as error:
-                    raise _why_not(error) from error
+                    raise _why_not(error, event.features) from error
                 if not (finite or answer_is_finite(answer)):
                     raise DeadLetter("not_finite")  # noqa: TRY301 - a call less, see above
                 time = record.timestamp if event.time is None else event.time
@@ -172,7 +173,7 @@ class Shard:
             try:
                 learn(event.features, event.label)
             except Exception as error:
-                skip = DeadLetter("learn_error", type(error).__name__)
+                skip = raised("learn_error", error, event.features)
                 raise Restore("events", record.offset, skip) from error
             self.learned += 1
             scored.append((answer.get("prediction"), event.label))
@@ -230,7 +231,7 @@ class Shard:
         try:
             answer = self.learner.predict(features)
         except Exception as error:
-            raise _why_not(error) from error
+            raise _why_not(error, features) from error
         if not answer_is_finite(answer):
             raise DeadLetter("not_finite")
         return answer
@@ -240,7 +241,7 @@ class Shard:
         try:
             return self.learner.transform(features)
         except Exception as error:
-            raise DeadLetter("predict_error", type(error).__name__) from error
+            raise raised("predict_error", error, features) from error
 
     def _answers(self, rows: list[Features]) -> list[Answer | DeadLetter]:
         """`answer` for many rows; where the vectorised call raises, each row by itself."""
@@ -306,11 +307,9 @@ def message_time(mapped: int | None, record: Record, now: int) -> int:
     return now if time < 0 else min(time, now)
 
 
-def _why_not(error: Exception) -> DeadLetter:
+def _why_not(error: Exception, features: Features) -> DeadLetter:
     """Why there is no prediction, of what a learner raised."""
-    if isinstance(error, DeadLetter):
-        return error
-    return DeadLetter("predict_error", type(error).__name__)
+    return error if isinstance(error, DeadLetter) else raised("predict_error", error, features)
 
 
 def _count_if(out: Outcome, name: str, amount: int) -> None:
