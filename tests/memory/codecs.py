@@ -1,11 +1,14 @@
 """Codecs that settings of tests name."""
 
 import struct
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+
+from millstream.errors import Terminated
 
 
 def packed(value: bytes) -> dict[str, Any]:
@@ -43,3 +46,11 @@ class Lazy(Mapping[str, Any]):
 
 def lazy(_: bytes) -> Lazy:
     return Lazy()
+
+
+def exits(_: bytes) -> dict[str, Any]:
+    sys.exit("no such message")
+
+
+def is_stopped(value: bytes) -> dict[str, Any]:
+    raise Terminated(143) if value == b"SIGTERM" else KeyboardInterrupt

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from millstream import DeadLetter, Memory, SettingsError
+from millstream.errors import Terminated
 from tests.memory.apps import late
 
 CODEC = "tests.memory.codecs:packed"
@@ -39,6 +40,7 @@ def test_events_and_labels_in_bytes_of_their_own_are_predicted_and_learned() -> 
         ("tests.memory.codecs:gives_a_list", b"", "not_an_object", "the codec gave a list"),
         ("tests.memory.codecs:gives_a_set", b"", "codec", "it gave what JSON cannot hold"),
         ("tests.memory.codecs:lazy", b"", "codec", "RuntimeError"),
+        ("tests.memory.codecs:exits", b"", "codec", "SystemExit"),
         (CODEC, event(1, float("inf")), "missing_feature", ""),
     ],
 )
@@ -53,6 +55,16 @@ def test_what_a_codec_cannot_read_is_a_dead_letter(
     assert bad.value.reason == reason
     assert bad.value.detail.startswith(detail)
     assert app.dead_letters[0].stage == ("validate" if reason == "missing_feature" else "decode")
+
+
+@pytest.mark.parametrize(
+    ("value", "raised"), [(b"SIGTERM", Terminated), (b"Ctrl-C", KeyboardInterrupt)]
+)
+def test_a_signal_while_a_codec_reads_is_no_error_of_the_codec(
+    value: bytes, raised: type[BaseException]
+) -> None:
+    with pytest.raises(raised):
+        Memory(packed("tests.memory.codecs:is_stopped")).predict(value)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ def main() -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    from millstream.errors import Terminated  # noqa: PLC0415 - `cli` has imported it by now
+
+    raise Terminated(128 + number)
 
 
 if __name__ == "__main__":

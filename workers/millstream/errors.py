@@ -15,6 +15,10 @@ EXIT_INTERRUPTED: Final = 130
 """As a shell reports Ctrl-C."""
 
 
+class Terminated(SystemExit):
+    """SIGTERM has come to a short command; other than a `sys.exit` in code of the user's."""
+
+
 class MillstreamError(Exception):
     """Any error that Millstream raises on purpose."""
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import orjson
 
 from millstream.core.fields import Document, decode
-from millstream.errors import DeadLetter
+from millstream.errors import DeadLetter, Terminated
 
 Codec = Callable[[bytes], Mapping[str, Any]]
 """The fields of a message's value, the same for the same bytes; what it raises is a dead letter."""
@@ -38,7 +38,9 @@ def decoder(name: str | None, codecs: Codecs) -> Decode:
             given = codec(value)
             # A mapping of its own class may raise only when it is read.
             fields = dict(given) if isinstance(given, Mapping) else None
-        except Exception as error:
+        except (KeyboardInterrupt, Terminated):
+            raise
+        except BaseException as error:  # sys.exit, or a panic of Rust, is the codec's error too
             raise DeadLetter("codec", type(error).__name__) from error
         if fields is None:
             raise DeadLetter("not_an_object", f"the codec gave a {type(given).__name__}")
