@@ -91,10 +91,10 @@ def test_an_unreachable_broker_is_one_line_that_says_why(
     more = ["river:Phishing"] if command == "send" else []
     result = millstream(*command.split(), write(inline("a")), *more)
     assert result.exit_code == 1
-    assert result.err.startswith("millstream: no Kafka broker answers (")
-    assert "Connection refused" in result.err
-    assert "bootstrap.servers" in result.err
-    assert result.err.count("\n") == 1
+    assert result.err == (
+        "millstream: no Kafka broker answers (127.0.0.1:1: Connection refused): check that the "
+        "brokers run, that bootstrap.servers names them, and the security settings under kafka\n"
+    )
 
 
 def test_a_password_is_never_printed(

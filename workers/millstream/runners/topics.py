@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource
 
 from millstream.errors import SettingsError, Stop
 from millstream.runners.clients import client_config
+from millstream.runners.no_answer import no_answer
 from millstream.settings import Settings
 
 ADMIN_TIMEOUT_SECONDS: Final = 10.0
@@ -117,11 +118,11 @@ def _configs_of(answer: "Future[dict[str, ConfigEntry]]") -> dict[str, str]:
 
 def connect(settings: Settings) -> AdminClient:
     """Admin client that a broker has answered; else Stop with what the connection met."""
-    met: list[str] = []
+    met: list[KafkaError] = []
     config = {
         **client_config(settings),
-        "error_cb": lambda error: met.append(error.str()),
-        # It would log each of a hundred attempts; the first is in our own sentence.
+        "error_cb": met.append,
+        # It would log each of a hundred attempts; the first ones are in our own sentence.
         "log_level": 0,
     }
     try:
@@ -132,7 +133,8 @@ def connect(settings: Settings) -> AdminClient:
         admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
     except KafkaException as error:
         admin.poll(0)  # hands over what `error_cb` has not seen yet
-        raise Stop(unreachable(met[0] if met else reason(error))) from error
+        servers = str(settings.kafka.get("bootstrap.servers", ""))
+        raise Stop(unreachable(no_answer(servers, met) or reason(error))) from error
     return admin
 
 
@@ -154,8 +156,8 @@ def list_topics(admin: AdminClient) -> dict[str, TopicInfo]:
 def unreachable(why: str) -> str:
     """Sentence for a cluster that does not answer."""
     return (
-        f"no Kafka broker answers ({why}): check bootstrap.servers and the security settings "
-        "under kafka"
+        f"no Kafka broker answers ({why}): check that the brokers run, that bootstrap.servers "
+        "names them, and the security settings under kafka"
     )
 
 
