@@ -432,3 +432,26 @@ def test_a_store_of_snapshots_that_cannot_be_written_is_found(
     assert result.exit_code == 2
     assert "snapshots.store: nosuch://bucket" in result.err
     assert "Traceback" not in result.err
+
+
+def test_secrets_in_the_settings_file_are_warned_of_and_not_printed(
+    millstream: Millstream, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.runners.topics.ADMIN_TIMEOUT_SECONDS", 0.1)
+    (tmp_path / "secret").write_text("canary-file-5e1f\n" * 2)
+    monkeypatch.setenv("MILLSTREAM_KAFKA__SSL_KEYSTORE_PASSWORD", "canary-env-5e1f")
+    settings = inline("a")
+    settings["snapshots"] = {"key": "canary-key-5e1f" * 3}
+    settings["kafka"] |= {
+        "sasl.password": "canary-5e1f",
+        "ssl.key.password": {"file": "secret"},
+    }
+    path = write(settings)
+    warned = Check(millstream, path).texts("warning", "settings")
+    assert [line.split()[1] for line in warned.splitlines()] == [
+        "kafka.sasl.password",
+        "snapshots.key",
+    ]
+    assert "MILLSTREAM_KAFKA__SASL_PASSWORD_FILE" in warned
+    assert "MILLSTREAM_SNAPSHOTS__KEY_FILE" in warned
+    assert "canary" not in "".join(millstream("check", path)[1:])

@@ -10,6 +10,7 @@ import orjson
 import yaml
 
 from millstream.errors import SettingsError
+from millstream.runners.properties import is_secret
 
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = {
@@ -27,6 +28,10 @@ _SCALARS: Final = {
 }
 """What scalars without quotes mean, as in YAML 1.2: by YAML 1.1, which is PyYAML's, the classes
 `yes` and `no` would be booleans, `1:30` would be ninety and `0123` eighty-three."""
+
+
+_CERTIFICATES: Final = {"ssl.ca.pem", "ssl.certificate.pem"}
+"""Kept out of logs with all that is PEM, but shown to everybody who connects."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -171,6 +176,19 @@ def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
     waiting = document.get("waiting")
     if isinstance(waiting, dict) and isinstance(waiting.get("directory"), str):
         waiting["directory"] = str((folder / waiting["directory"]).absolute())
+
+
+def plain_secrets(path: Path) -> list[str]:
+    """Names of the settings whose secret stands in the file itself; raises `SettingsError`."""
+    document = read_file(path)
+    kafka, snapshots = document.get("kafka"), document.get("snapshots")
+    found = [
+        f"kafka.{name}"
+        for name, value in (kafka.items() if isinstance(kafka, dict) else ())
+        if is_secret(name) and name not in _CERTIFICATES and value and not isinstance(value, dict)
+    ]
+    key = snapshots.get("key") if isinstance(snapshots, dict) else None
+    return [*found, *(["snapshots.key"] if isinstance(key, str) else [])]
 
 
 def refuse_nul(path: str, what: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import typer
 from confluent_kafka import KafkaException
@@ -30,7 +31,8 @@ from millstream.runners.topics import (
     reason,
     unreachable,
 )
-from millstream.settings import Settings
+from millstream.settings import PREFIX, Settings
+from millstream.settings_file import plain_secrets
 
 _COLOURS: dict[Level, str] = {
     "ok": "green",
@@ -51,6 +53,7 @@ def check(settings_file: SettingsFile, as_json: Json = False) -> None:
     learner = learner_factory(settings)()
     findings = [
         Finding("ok", "settings", f"{settings_file} is well-formed"),
+        *_check_secrets(settings_file),
         *_check_model(settings, learner),
         *check_snapshot_store(settings, learns=learner.learns),
         *_check_kafka(settings, learner),
@@ -62,6 +65,19 @@ def check(settings_file: SettingsFile, as_json: Json = False) -> None:
         _print(findings)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(EXIT_FAILURE)
+
+
+def _check_secrets(settings_file: Path) -> list[Finding]:
+    return [
+        Finding(
+            "warning",
+            "settings",
+            f"{name} stands in {settings_file} in plain text: put it into a file that only the "
+            f"worker can read, and name that: {{ file: PATH }}, or the variable {variable}",
+        )
+        for name in plain_secrets(settings_file)
+        for variable in [PREFIX + name.replace(".", "__", 1).replace(".", "_").upper() + "_FILE"]
+    ]
 
 
 def _check_model(settings: Settings, learner: Learner) -> list[Finding]:
