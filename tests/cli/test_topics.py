@@ -65,7 +65,9 @@ def test_outputs_get_as_many_partitions_as_events_have(
     refused = millstream("topics", "create", path, "--partitions", 5)
     assert refused.exit_code == 1
     assert "has 2 partitions" in refused.err
-    assert millstream("topics", "create", path).exit_code == 0
+    created = millstream("topics", "create", path)
+    assert created.exit_code == 0
+    assert created.out.endswith(f"Partitions are as many as {app}.sites (events) has: 2\n")
     names = [f"{app}.{name}" for name in ("sites", "predictions", "models", "dead-letters")]
     found = describe(kafka.admin, names)
     assert [found[name].partitions for name in names] == [2, 2, 2, 2]
@@ -102,9 +104,14 @@ def test_events_are_not_kept_for_a_model_that_learns_nothing(
 
 def test_a_dry_run_creates_nothing(millstream: Millstream, write: Write, kafka: Kafka) -> None:
     app = kafka.unique("cli")
-    result = millstream("topics", "create", write(inline(app, kafka.bootstrap)), "--dry-run")
+    path = write(inline(app, kafka.bootstrap))
+    result = millstream("topics", "create", path, "--dry-run")
     assert result.exit_code == 0
     assert f"missing  {app}.sites (events), 4 partitions" in result.out
+    default = "4, the default, since there is no --partitions; the other topics follow events\n"
+    assert result.out.endswith(f"Partitions of events are {default}")
+    asked = millstream("topics", "create", path, "--dry-run", "--partitions", 3)
+    assert "Partitions of events are 3, as --partitions says" in asked.out
     assert describe(kafka.admin, [f"{app}.sites"]) == {}
 
 

@@ -41,8 +41,8 @@ def create(
         int | None,
         typer.Option(
             min=1,
-            help="Partitions, where the events topic has to be created; all other topics get as "
-            f"many as events.  [default: {DEFAULT_PARTITIONS}]",
+            help="Partitions of the events topic, where that is missing too.  [default: "
+            f"{DEFAULT_PARTITIONS}]",
         ),
     ] = None,
     replication_factor: Annotated[
@@ -51,7 +51,11 @@ def create(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is missing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Create those of the app's topics that are missing, and touch no other."""
+    """Create those of the app's topics that are missing, and touch no other.
+
+    Labels and all outputs get as many partitions as the events topic has: each partition has a
+    model of its own, and what belongs to it lies in the partition of the same number.
+    """
     settings = load_for_command(settings_file)
     admin = connect(settings)
     known = list_topics(admin)
@@ -59,6 +63,8 @@ def create(
     if not dry_run:
         create_topics(admin, plan)
     _report(settings, known, plan, dry_run=dry_run, as_json=as_json)
+    if plan and not as_json:
+        console.print(_why_so_many(settings, known, partitions), soft_wrap=True, markup=False)
     unequal = missing_or_unequal(settings, {**known, **{t.topic: _info(t) for t in plan}})
     if unequal:
         raise Stop("; ".join(unequal))
@@ -115,6 +121,18 @@ def create_topics(admin: AdminClient, plan: list[NewTopic]) -> None:
 
 def _info(topic: NewTopic) -> TopicInfo:
     return TopicInfo(topic.num_partitions, topic.replication_factor)
+
+
+def _why_so_many(settings: Settings, known: dict[str, TopicInfo], asked: int | None) -> str:
+    """Where the number of partitions comes from."""
+    events = known.get(settings.events.topic)
+    if events:
+        return (
+            f"Partitions are as many as {settings.events.topic} (events) has: {events.partitions}"
+        )
+    count = asked or DEFAULT_PARTITIONS
+    whose = "as --partitions says" if asked else "the default, since there is no --partitions"
+    return f"Partitions of events are {count}, {whose}; the other topics follow events"
 
 
 def _report(
