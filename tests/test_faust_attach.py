@@ -1,7 +1,9 @@
 """What can be attached to a Faust app, and what is refused with a sentence; no broker is asked."""
 
 import asyncio
+import os
 import ssl
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from prometheus_client import REGISTRY, generate_latest
 import millstream.faust
 from millstream.errors import SettingsError, Stop
 from millstream.health import Health
+from millstream.loading import learner_factory
 from millstream.runners.faust_kafka import app_options, kafka_of
 from millstream.runners.stalls import Stalls
 from millstream.settings import load_settings
@@ -211,3 +214,19 @@ def test_liveness_ends_when_records_are_there_and_none_comes(tmp_path: Path) -> 
     due.due = {("events", 0): 11}
     assert look(200) is None  # it goes on
     assert look(231) is not None
+
+
+def test_workers_of_runner_faust_share_one_folder_that_a_killed_one_leaves_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    settings = load_settings(settings_file(tmp_path, runner="faust"))
+    build = learner_factory(settings)
+    folders = {millstream.faust.Faust(settings, build).app.conf.datadir for _ in range(2)}
+    assert len(folders) == 1
+    assert [each.name for each in temporary.iterdir()] == [f"millstream-{os.getuid()}"]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "settings.yaml"))  # a file, no folder
+    with pytest.raises(Stop, match="make the folder above it writable, or set TMPDIR"):
+        millstream.faust.Faust(settings, build)

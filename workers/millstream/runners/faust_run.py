@@ -2,8 +2,8 @@
 
 import os
 import signal
-import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import faust
 
@@ -12,6 +12,7 @@ from millstream.errors import Stop
 from millstream.runners.faust_attach import attach_worker
 from millstream.runners.faust_kafka import app_options
 from millstream.runners.faust_service import FaustWorker
+from millstream.runners.slot import host_folder
 from millstream.settings import Settings
 
 
@@ -21,9 +22,7 @@ class Faust:
     def __init__(self, settings: Settings, build_learner: Callable[[], Learner]) -> None:
         """Raises SettingsError for connection properties that Faust cannot be given."""
         self._settings = settings
-        # Faust makes a folder for tables, which this app has none of.
-        self._folder = tempfile.TemporaryDirectory(prefix="millstream-faust-")
-        self.app = faust.App(settings.app, datadir=self._folder.name, **app_options(settings))
+        self.app = faust.App(settings.app, datadir=_no_tables(), **app_options(settings))
         self.worker: FaustWorker = attach_worker(self.app, settings, build_learner, pages=False)
 
     def run(self) -> None:
@@ -38,8 +37,6 @@ class Faust:
         except SystemExit as ended:
             if self.worker.failure is None and ended.code:
                 raise Stop(f"Faust has ended by itself ({ended.code}): see its log") from ended
-        finally:
-            self._folder.cleanup()
         failure = self.worker.failure
         if failure is not None:
             raise failure
@@ -47,3 +44,20 @@ class Faust:
     def stop(self) -> None:
         """Ask Faust to stop, in good order; from any thread."""
         os.kill(os.getpid(), signal.SIGTERM)  # what Faust listens to
+
+
+def _no_tables() -> Path:
+    """Where Faust makes folders for tables, which this app has none of.
+
+    One place for all workers: a folder for each would be left behind by those that are killed, or
+    that a signal ends before Faust listens to signals.
+    """
+    folder = host_folder() / "faust"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Stop(
+            f"Faust's folder {folder} cannot be made ({error.strerror}): make the folder above it "
+            "writable, or set TMPDIR"
+        ) from error
+    return folder

@@ -16,6 +16,11 @@ from millstream.errors import Stop
 MAX_SLOTS = 1_000
 
 
+def host_folder() -> Path:
+    """The folder that all workers of this user on this host share; made by whoever needs it."""
+    return Path(tempfile.gettempdir()) / f"millstream-{os.getuid()}"
+
+
 class Slot:
     """A worker's place on its host, held until `release` or death."""
 
@@ -28,7 +33,7 @@ class Slot:
         self.name = f"{app}-{socket.gethostname()}-{self._take(app, folder)}"
 
     def _take(self, app: str, folder: Path | None) -> int:
-        folder = folder or Path(tempfile.gettempdir()) / f"millstream-{os.getuid()}"
+        folder = folder or host_folder()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for slot in range(MAX_SLOTS):
