@@ -1,7 +1,9 @@
 """What the README shows is run as it stands there."""
 
 import contextlib
+import hashlib
 import os
+import pickle
 import re
 import shlex
 import signal
@@ -11,10 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import joblib
 import orjson
 import pytest
 import yaml
+from river import linear_model
+from sklearn.dummy import DummyClassifier
 
+from millstream import Memory
 from millstream.core.records import REASONS
 from millstream.settings import load_settings
 from tests.conftest import Millstream
@@ -67,7 +73,7 @@ def test_the_first_commands_are_targets_of_the_makefile() -> None:
 
 
 def test_the_settings_of_late_labels_fit_those_of_the_first_example(tmp_path: Path) -> None:
-    first, late = (yaml.safe_load(block) for block in blocks("yaml"))
+    first, late = (yaml.safe_load(block) for block in blocks("yaml")[:2])
     del first["events"]["label"]
     (tmp_path / "late.yaml").write_text(yaml.safe_dump({**first, **late}))
     settings = load_settings(tmp_path / "late.yaml")
@@ -77,6 +83,43 @@ def test_the_settings_of_late_labels_fit_those_of_the_first_example(tmp_path: Pa
         yaml.safe_dump({**first, "labels": {**late["labels"], **on_timeout}})
     )
     load_settings(tmp_path / "late.yaml")
+
+
+def models_of_the_readme() -> list[dict[str, Any]]:
+    return [document["model"] for document in yaml.safe_load_all(blocks("yaml")[2])]
+
+
+@pytest.mark.parametrize("model", models_of_the_readme(), ids=str)
+def test_each_kind_of_model_predicts_as_it_stands_there(
+    model: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = DummyClassifier().fit([[1, 2, 3], [3, 2, 1]], [False, True])
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    (tmp_path / "weights.pickle").write_bytes(pickle.dumps(linear_model.LogisticRegression()))
+    source = "from river.linear_model import LogisticRegression as model"
+    (tmp_path / "your_models.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    for file in (each for each in (model.get("sklearn"), model.get("weights")) if each):
+        file["sha256"] = hashlib.sha256((tmp_path / file["path"]).read_bytes()).hexdigest()
+    settings = yaml.safe_load(blocks("yaml")[0])
+    if "anomaly" in str(model) or "sklearn" in model:
+        del settings["events"]["label"]
+        settings["labels"] = {"from": "none"}
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump({**settings, "model": model}))
+    app = Memory(tmp_path / "app.yaml")
+    label = 1.5 if "LinearRegression" in str(model) else True
+    event = {"payment_id": 1, "amount": 1.0, "age": 30, "country": {"risk": 0.5}, "is_fraud": label}
+    answer = app.predict(event)
+    assert answer["features"] == {"amount": 1.0, "age": 30, "country.risk": 0.5}
+    assert {"prediction", "score"} & answer.keys()
+    assert app.learned == ("sklearn" not in model)
+
+
+def test_the_models_of_the_table_are_all_shown() -> None:
+    table = re.findall(r"^\| `(\w+):", README, re.MULTILINE)
+    shown = {name for model in models_of_the_readme() for name in model}
+    assert table
+    assert shown == {*table, "weights"}
 
 
 def test_the_page_on_settings_names_every_setting_with_its_default(tmp_path: Path) -> None:
