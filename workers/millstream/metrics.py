@@ -17,15 +17,15 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 from millstream import __version__
 from millstream.batch_histogram import BatchHistogram
 from millstream.core.quality import OUTCOMES, Quality
-from millstream.core.records import REASONS, Side
+from millstream.core.records import Side
 from millstream.health import Health
 from millstream.metrics_clients import ClientStats
+from millstream.metrics_counted import COUNTED
 from millstream.metrics_registry import OfAnApp
 from millstream.settings import Settings
 
 Stage = Literal["consume", "process", "produce", "commit", "restore", "snapshot"]
 
-SIDES: Final[tuple[Side, ...]] = ("events", "labels")
 STAGES: Final[tuple[Stage, ...]] = (
     "consume",
     "process",
@@ -34,8 +34,6 @@ STAGES: Final[tuple[Stage, ...]] = (
     "restore",
     "snapshot",
 )
-SKIPS: Final = ("tombstone", "duplicate_label", "replayed")
-EXPIRIES: Final = ("drop", "assume", "early")
 
 _STAGE_SECONDS: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600,
@@ -47,54 +45,6 @@ _DELAY_SECONDS: Final = (
     0.1, 1, 10, 60, 600, 3600, 6 * 3600, 86400, 3 * 86400, 7 * 86400, 30 * 86400,
 )  # fmt: skip
 _BATCH_RECORDS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
-
-
-_Values = Sequence[tuple[str, ...]]
-_OUTCOMES: Final[tuple[tuple[str, str, tuple[str, ...], _Values], ...]] = (
-    ("consumed", "Records taken in, by side.", ("side",), [(side,) for side in SIDES]),
-    ("predicted", "Predictions published.", (), [()]),
-    ("learned", "Examples learned.", (), [()]),
-    (
-        "dead_lettered",
-        "Records sent to dead letters, by the stage that failed and why.",
-        ("stage", "reason"),
-        [(stage, reason) for reason, (stage, _) in REASONS.items()],
-    ),
-    (
-        "skipped",
-        (
-            "Records that need nothing done: a tombstone, a label for an id already resolved, "
-            "an input that an earlier commit covers."
-        ),
-        ("why",),
-        [(why,) for why in SKIPS],
-    ),
-    (
-        "expired",
-        (
-            "Predictions whose label did not come, by what was done: drop, learn the assumed "
-            "one, or give up early to make room (labels.at_max)."
-        ),
-        ("outcome",),
-        [(outcome,) for outcome in EXPIRIES],
-    ),
-    (
-        "repeated_id",
-        "Events predicted whose id was already waiting for its label, or lately resolved.",
-        (),
-        [()],
-    ),
-    (
-        "unlabelled",
-        "Events predicted without their inline label, so not learned from.",
-        (),
-        [()],
-    ),
-    ("unknown_fields", "Fields ignored that the settings do not name.", (), [()]),
-    ("held", "Labels that came before their event and are held for it.", (), [()]),
-)
-"""The names that `core.records.Outcome.counts` may have: meaning, labels, and the labels' values,
-all of which are there from zero."""
 
 
 class Metrics:
@@ -141,7 +91,7 @@ class Metrics:
 
     def _outcome_counters(self) -> dict[tuple[str, ...], Counter]:
         counters = {}
-        for key, meaning, labels, values in _OUTCOMES:
+        for key, meaning, labels, values in COUNTED:
             counter = Counter(f"millstream_{key}", meaning, labels, registry=self.registry)
             for value in values:
                 counters[key, *value] = counter.labels(*value) if labels else counter
