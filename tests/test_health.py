@@ -4,8 +4,6 @@ import json
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -14,6 +12,7 @@ from millstream.errors import Stop
 from millstream.health import Health, HealthServer
 from millstream.metrics import Metrics
 from millstream.settings import HttpSettings
+from tests.http_get import get
 
 
 class Clock:
@@ -41,14 +40,6 @@ def address(health: Health) -> Iterator[str]:
     server = HealthServer(HttpSettings(port=0), health, metrics.registry)
     yield server.start()
     server.stop()
-
-
-def get(address: str, path: str) -> tuple[int, bytes]:
-    try:
-        with urlopen(f"http://{address}{path}", timeout=10) as answer:
-            return answer.status, answer.read()
-    except HTTPError as error:
-        return error.code, error.read()
 
 
 def test_a_loop_that_turns_is_alive_and_one_that_hangs_is_not(health: Health, clock: Clock) -> None:

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from tests.conftest import Millstream
+from tests.kafka.app import FEATURES, PHISHING
 from tests.kafka.cluster import Kafka
-from tests.memory.apps import FEATURES, PHISHING, inline, late
+from tests.memory.apps import inline, late
 
 Write = Callable[[dict[str, Any]], Path]
 KAFKA = {"bootstrap.servers": "127.0.0.1:1"}

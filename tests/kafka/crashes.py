@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.kafka.app import App, released_digests
@@ -31,10 +32,12 @@ def published(app: App) -> int:
     return sum(app.kafka.end_offsets(app.topic("predictions")).values())
 
 
-def wait_for_progress(app: App, worker: WorkerProcess) -> None:
+def wait_for_progress(app: App, worker: WorkerProcess, timeout: float = 120) -> None:
     """Wait for one more prediction."""
     before = published(app)
-    worker.wait_until(lambda: published(app) > before, message="predictions come out")
+    worker.wait_until(
+        lambda: published(app) > before, timeout=timeout, message="predictions come out"
+    )
 
 
 def finish(app: App, worker: WorkerProcess, sent: int) -> None:
@@ -55,16 +58,46 @@ def finish(app: App, worker: WorkerProcess, sent: int) -> None:
     assert worker.stop() == 0
 
 
-def kill_at_random_moments(app: App, worker: WorkerProcess, times: int) -> None:
-    """Kill a worker that is at work, and start it again, so many times."""
+def kill_at_random_moments(
+    app: App, worker: WorkerProcess, times: int, timeout: float = 120
+) -> None:
+    """Kill a worker that is at work, and start it again, so many times.
+
+    `timeout`: seconds until it is at work.
+    """
     moments = random.Random(20261121)
     for _ in range(times):
-        wait_for_progress(app, worker)
+        wait_for_progress(app, worker, timeout)
         # The moment of the kill is what the test is about, not a wait for anything.
         time.sleep(moments.uniform(0, 0.5))
         worker.sigkill()
         worker.start()
-    wait_for_progress(app, worker)
+    wait_for_progress(app, worker, timeout)
+
+
+def wake_up_as_a_zombie(
+    app: App,
+    worker: WorkerProcess,
+    other: WorkerProcess,
+    taken_over: Callable[[], bool],
+    timeout: float = 120,
+) -> None:
+    """Stop a worker until the group has put it out and `other` has taken over; wake it up again.
+
+    `timeout`: seconds until predictions come out again.
+    """
+    assignments = worker.log_text().count("partitions assigned")
+    worker.sigstop()  # put out of the group while it knows nothing of it
+    other.wait_until(taken_over, message="the other worker takes over")
+    wait_for_progress(app, other, timeout)
+    time.sleep(2 * SESSION_MS / 1000)  # past its session and its transaction's time-out
+    worker.sigcont()
+    worker.wait_until(
+        lambda: worker.log_text().count("partitions assigned") > assignments,
+        timeout=90,
+        message="the zombie finds its way back into the group",
+    )
+    wait_for_progress(app, worker, timeout)
 
 
 def assert_as_if_undisturbed(app: App, folder: Path, sent: int, digests: dict[int, str]) -> None:

@@ -1,6 +1,5 @@
 """Crashes, hand-overs and zombies: nothing is lost, nothing is learned or published twice."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,12 @@ import pytest
 from tests.kafka.app import App, released_digests
 from tests.kafka.cluster import Kafka
 from tests.kafka.crashes import (
-    SESSION_MS,
     assert_as_if_undisturbed,
     finish,
     kill_at_random_moments,
     shorten_session,
     wait_for_progress,
+    wake_up_as_a_zombie,
 )
 from tests.kafka.feed import (
     Feed,
@@ -74,20 +73,10 @@ def test_workers_that_join_leave_and_wake_up_as_zombies_change_nothing(
             second.wait_until(
                 lambda: second.log_text().count("restored (") >= 2, message="it is back"
             )
-            assignments = first.log_text().count("partitions assigned")
-            first.sigstop()  # put out of the group while it knows nothing of it
-            second.wait_until(
+            wake_up_as_a_zombie(
+                app, first, second,
                 lambda: "positions" in second.log_text().rsplit("partitions assigned", 1)[1],
-                message="the other worker takes over",
-            )
-            wait_for_progress(app, second)
-            time.sleep(2 * SESSION_MS / 1000)  # past its session and its transaction's time-out
-            first.sigcont()
-            first.wait_until(
-                lambda: first.log_text().count("partitions assigned") > assignments, timeout=90,
-                message="the zombie finds its way back into the group",
             )  # fmt: skip
-            wait_for_progress(app, first)
             second.sigterm()
             assert second.wait() == 0
         finish(app, first, feed.sent)

@@ -1,14 +1,18 @@
 """A worker inside Faust: killed, joined, left alone, frozen; the weights are those of the log."""
 
-import random
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.kafka.app import App, released_digests
 from tests.kafka.cluster import Kafka
-from tests.kafka.crashes import SESSION_MS, finish, published, shorten_session
+from tests.kafka.crashes import (
+    finish,
+    kill_at_random_moments,
+    shorten_session,
+    wait_for_progress,
+    wake_up_as_a_zombie,
+)
 from tests.kafka.feed import (
     Feed,
     assert_each_event_has_one_prediction,
@@ -21,6 +25,8 @@ from tests.kafka.worker import WorkerProcess
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 KILLS = 3
+START_SECONDS = 150
+"""Faust takes longer to start than the worker alone."""
 
 
 def faust_app(kafka: Kafka, folder: Path, labels: dict[str, str], **more: int) -> App:
@@ -30,16 +36,10 @@ def faust_app(kafka: Kafka, folder: Path, labels: dict[str, str], **more: int) -
     return app
 
 
-def wait_for_progress(app: App, worker: WorkerProcess) -> None:
-    """As without Faust, which takes longer to start."""
-    before = published(app)
-    worker.wait_until(lambda: published(app) > before, timeout=150, message="predictions come out")
-
-
 def wait_until_it_works(worker: WorkerProcess, restores: int) -> None:
     worker.wait_until(
         lambda: worker.log_text().count("restored (") >= restores,
-        timeout=150,
+        timeout=START_SECONDS,
         message="shards are restored",
     )
 
@@ -49,16 +49,9 @@ def test_a_worker_inside_faust_killed_at_random_moments_learns_nothing_twice(
     kafka: Kafka, tmp_path: Path, labels: dict[str, str]
 ) -> None:
     app = faust_app(kafka, tmp_path, labels)
-    moments = random.Random(20261121)
     with app.worker() as worker:
         with Feed(kafka, app, per_second=50) as feed:
-            for _ in range(KILLS):
-                wait_for_progress(app, worker)
-                # The moment of the kill is what the test is about, not a wait for anything.
-                time.sleep(moments.uniform(0, 0.5))
-                worker.sigkill()
-                worker.start()
-            wait_for_progress(app, worker)
+            kill_at_random_moments(app, worker, KILLS, START_SECONDS)
         finish(app, worker, feed.sent)
         digests = released_digests(worker)
     assert_each_event_has_one_prediction(app, feed.sent, repeats=True)
@@ -75,27 +68,18 @@ def test_workers_inside_faust_that_join_leave_and_wake_up_as_zombies_learn_nothi
         with Feed(kafka, app, per_second=50) as feed:
             wait_until_it_works(second, 1)
             wait_until_it_works(first, 1)
-            wait_for_progress(app, first)
+            wait_for_progress(app, first, START_SECONDS)
             second.sigterm()  # a hand-over on good terms
             assert second.wait() == 0
-            wait_for_progress(app, first)
+            wait_for_progress(app, first, START_SECONDS)
             restores = second.log_text().count("restored (")
             second.start()
             wait_until_it_works(second, restores + 1)
-            assignments = first.log_text().count("partitions assigned")
-            first.sigstop()  # put out of the group while it knows nothing of it
-            second.wait_until(
+            wake_up_as_a_zombie(
+                app, first, second,
                 lambda: "partitions=[0, 1, 2]" in second.log_text().rsplit("assigned", 1)[1],
-                message="the other worker takes over",
-            )
-            wait_for_progress(app, second)
-            time.sleep(2 * SESSION_MS / 1000)  # past its session
-            first.sigcont()
-            first.wait_until(
-                lambda: first.log_text().count("partitions assigned") > assignments, timeout=90,
-                message="the zombie finds its way back into the group",
+                START_SECONDS,
             )  # fmt: skip
-            wait_for_progress(app, first)
             second.sigterm()
             assert second.wait() == 0
         finish(app, first, feed.sent)

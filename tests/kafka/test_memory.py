@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from millstream import Memory, Worker
+from tests.kafka.app import FEATURES, PHISHING
 from tests.kafka.cluster import Kafka, wait_until
-from tests.memory.apps import FEATURES, PHISHING
 
 CLOCKS = ("predicted_at", "event_time", "time", "written_at")
 """Fields that the worker's clock has to do with."""

@@ -1,19 +1,12 @@
-"""Settings of small apps in memory, and what bare River makes of the same data."""
+"""Settings of small apps in memory, and what came of them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from river import compose, linear_model, metrics, optim, preprocessing
-from river.datasets import Phishing
+from river import metrics
 
-from millstream.core.digest import digest
 from millstream.memory import Memory
-
-SCALED_LOGISTIC = (
-    "preprocessing.StandardScaler() | linear_model.LogisticRegression(optimizer=optim.SGD(.005))"
-)
-PHISHING = [(dict(x), bool(y)) for x, y in Phishing()]
-FEATURES = list(PHISHING[0][0])
+from tests.kafka.app import FEATURES, PHISHING, SCALED_LOGISTIC
 
 
 def inline(**settings: Any) -> dict[str, Any]:
@@ -41,21 +34,6 @@ def late(labels: Mapping[str, Any] | None = None, **settings: Any) -> dict[str, 
 def small(labels: Mapping[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
     """An app of one feature, `x`, with late labels; no mapped times."""
     return late(labels, events={"topic": "sites", "id": "id", "features": ["x"]}, **settings)
-
-
-def bare_model() -> compose.Pipeline:
-    """The same model without any of Millstream."""
-    return preprocessing.StandardScaler() | linear_model.LogisticRegression(
-        optimizer=optim.SGD(0.005)
-    )
-
-
-def bare_digest(examples: Iterable[tuple[Mapping[str, Any], Any]]) -> str:
-    """Digest of the bare model after these examples."""
-    model = bare_model()
-    for features, label in examples:
-        model.learn_one(dict(features), label)
-    return digest(model)
 
 
 def accuracy(predictions: Iterable[Mapping[str, Any]]) -> float:

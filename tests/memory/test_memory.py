@@ -14,17 +14,8 @@ from sklearn.tree import DecisionTreeClassifier
 from millstream.errors import DeadLetter, SettingsError, Stop
 from millstream.memory import Memory
 from millstream.runners.partitioners import murmur2_partition
-from tests.memory.apps import (
-    FEATURES,
-    PHISHING,
-    SCALED_LOGISTIC,
-    accuracy,
-    bare_digest,
-    inline,
-    late,
-    small,
-    topics,
-)
+from tests.kafka.app import FEATURES, PHISHING, SCALED_LOGISTIC, bare_digest
+from tests.memory.apps import accuracy, inline, late, small, topics
 from tests.schemas.validators import validate
 
 

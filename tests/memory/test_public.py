@@ -8,7 +8,8 @@ import pytest
 
 import millstream
 from millstream import Memory
-from tests.memory.apps import PHISHING, inline
+from tests.kafka.app import PHISHING
+from tests.memory.apps import inline
 
 pytest_plugins = ["millstream.testing"]
 

@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http import HTTPStatus
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 
@@ -14,6 +12,7 @@ from millstream.metrics import Metrics
 from millstream.settings import HttpSettings
 from millstream.supervisor.answers import AllHealth, AllMetrics
 from millstream.supervisor.processes import Child
+from tests.http_get import get
 
 ANY = HttpSettings(port=0)
 
@@ -58,14 +57,6 @@ def address(workers: list[Here]) -> Iterator[str]:
     server = HealthServer(ANY, AllHealth(workers), AllMetrics(workers).registry())
     yield server.start()
     server.stop()
-
-
-def get(address: str, path: str) -> tuple[int, bytes]:
-    try:
-        with urlopen(f"http://{address}{path}", timeout=10) as answer:
-            return answer.status, answer.read()
-    except HTTPError as error:
-        return error.code, error.read()
 
 
 def test_all_are_alive_and_ready_where_each_is(address: str) -> None:
