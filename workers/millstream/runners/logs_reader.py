@@ -13,7 +13,8 @@ from millstream.errors import Stop
 
 log = logging.getLogger(__name__)
 
-READ_COUNT = 5_000
+READ_COUNT = 500
+"""At a time: a loop that restores a slow model still has to turn, and to be seen to."""
 TELL_SECONDS: Final = 5.0
 """Between two lines about a long stretch."""
 BROKER_TIMEOUT_SECONDS = 10.0
