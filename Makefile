@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint format test test-image faults bench constraints rules setup setup-dev clean
+.PHONY: help demo check lint format test test-image faults bench bench-all constraints rules setup setup-dev clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ faults: setup-dev ## the whole fault matrix, an hour and a half (ARGS="--only SI
 
 bench: setup-dev ## measure speed; benchmarks/README.md says how to read it
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-all: setup-dev ## measure everything, beside others too, and write benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks --all $(ARGS)
 
 constraints: setup ## pin anew the versions that the image is built from
 	@$(BIN)/python deploy/pin.py

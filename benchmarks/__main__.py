@@ -1,6 +1,9 @@
-"""`python -m benchmarks`: measure everything on a real Kafka, print ratios first."""
+"""`python -m benchmarks`: measure on a real Kafka, print ratios first, keep the figures in files."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -8,39 +11,106 @@ import typer
 from rich.console import Console
 
 from benchmarks.child import BenchmarkError
-from benchmarks.measure import Sizes, measure
+from benchmarks.measure import QUICK, Sizes
+from benchmarks.page import write_page
+from benchmarks.parts import PARTS
+from benchmarks.parts.part import Part
+from benchmarks.plots import draw
 from benchmarks.report import show
+from benchmarks.results import Results
+from benchmarks.stage import open_stage
 
-FULL = Sizes(rounds=5, events=150_000, latency_seconds=10)
-QUICK = Sizes(rounds=1, events=20_000, latency_seconds=2)
+SELECTION = Sizes(rounds=5, seconds=4, latency_seconds=10, memory_seconds=60)
+ALL = Sizes(rounds=3, seconds=5, latency_seconds=5, memory_seconds=60)
+HERE = Path(__file__).parent
+OWN, PUBLISHED = HERE / ".results", HERE / "results"
+"""Where files go: what someone measures, and what is part of the repository."""
 
-Rounds = Annotated[int | None, typer.Option(min=1, help=f"Default: {FULL.rounds}.")]
-Events = Annotated[
-    int | None,
-    typer.Option(min=20_000, help=f"Events in a run with learning; default: {FULL.events}."),
+Rounds = Annotated[
+    int | None, typer.Option(min=1, help=f"Default: {SELECTION.rounds}; with --all {ALL.rounds}.")
 ]
+Chosen = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--part", help=f"Only this one of {', '.join(p.name for p in PARTS)}; repeatable."
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="Every part, and benchmarks/RESULTS.md anew.")]
 Quick = Annotated[bool, typer.Option("--quick", help="See that it works; no figures to rely on.")]
+Again = Annotated[
+    bool, typer.Option("--report", help="Measure nothing: tables, plots and page from the files.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
 def main(
-    *, rounds: Rounds = None, events: Events = None, quick: Quick = False, as_json: AsJson = False
+    *,
+    rounds: Rounds = None,
+    part: Chosen = None,
+    everything: All = False,
+    quick: Quick = False,
+    report: Again = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Compare Millstream with what it is built on, in one go on one Kafka.
+    """Compare Millstream with what it is built on, and with others, in one go on one Kafka.
 
     On the Kafka of KAFKA_BOOTSTRAP_SERVERS, or on one that is started for it.
     """
-    sizes = QUICK if quick else FULL
-    sizes = Sizes(rounds or sizes.rounds, events or sizes.events, sizes.latency_seconds)
     progress = Console(stderr=True, highlight=False)
+    sizes = QUICK if quick else ALL if everything else SELECTION
+    sizes = replace(sizes, rounds=rounds or sizes.rounds)
+    folder = PUBLISHED if everything and not quick else OWN
     try:
-        results = measure(sizes, progress.print)
+        chosen = _chosen(part, everything=everything)
+        if not report:
+            _measure(chosen, sizes, folder, progress)
+        found = {
+            each.name: Results.read(folder / f"{each.name}.json")
+            for each in (PARTS if everything else chosen)
+            if (folder / f"{each.name}.json").exists()
+        }
+        if not found:
+            raise BenchmarkError(f"no results in {folder}: measure first, without --report")
     except (BenchmarkError, AssertionError) as error:  # the latter from the tests' own helpers
         progress.print(f"no result: {error}", markup=False)
         sys.exit(1)
+    for name, results in found.items():
+        draw(results, folder / f"{name}.png")
+    if everything:
+        page = HERE / "RESULTS.md" if folder == PUBLISHED else folder / "RESULTS.md"
+        write_page(page, folder, {each: found[each.name] for each in PARTS if each.name in found})
+        progress.print(f"written: {page}")
+    _print(found, as_json=as_json)
+    progress.print(f"files and plots: {folder}")
+
+
+def _chosen(names: list[str] | None, *, everything: bool) -> list[Part]:
+    known = {part.name: part for part in PARTS}
+    for name in names or []:
+        if name not in known:
+            raise BenchmarkError(f"there is no part {name!r}; there are {', '.join(known)}")
+    if names:
+        return [known[name] for name in names]
+    return list(PARTS) if everything else [known["selection"]]
+
+
+def _measure(chosen: Sequence[Part], sizes: Sizes, folder: Path, progress: Console) -> None:
+    seconds = sum(part.estimate(sizes) for part in chosen)
+    if sizes is not QUICK:
+        progress.print(f"about {seconds / 60:.0f} minutes, and more where environments are made")
+    with open_stage() as stage:
+        for part in chosen:
+            progress.print(f"{part.name}: {part.title}")
+            results = part.measure(stage, sizes, lambda said: progress.print(said, markup=False))
+            results.write(folder / f"{part.name}.json")
+
+
+def _print(found: dict[str, Results], *, as_json: bool) -> None:
     if as_json:
-        print(orjson.dumps(results.document(), option=orjson.OPT_INDENT_2).decode())
-    else:
+        documents = {name: results.document() for name, results in found.items()}
+        print(orjson.dumps(documents, option=orjson.OPT_INDENT_2).decode())
+        return
+    for results in found.values():
         show(results, Console(highlight=False))
 
 

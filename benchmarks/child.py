@@ -17,9 +17,9 @@ class BenchmarkError(Exception):
     """A measurement that cannot count; the message is one sentence for the reader."""
 
 
-def command(module: str, **arguments: Any) -> list[str]:
+def command(module: str, *, python: str = sys.executable, **arguments: Any) -> list[str]:
     """How to start `python -m benchmarks.<module>`."""
-    return [sys.executable, "-m", f"benchmarks.{module}", orjson.dumps(arguments).decode()]
+    return [python, "-m", f"benchmarks.{module}", orjson.dumps(arguments).decode()]
 
 
 @contextmanager
@@ -54,6 +54,9 @@ def answer(program: Callable[..., Any]) -> None:
 class Loop(WorkerProcess):
     """A program that works until SIGTERM, watched as the worker itself is."""
 
-    def __init__(self, module: str, log: Path, **arguments: Any) -> None:
+    def __init__(
+        self, module: str, log: Path, *, python: str = sys.executable, **arguments: Any
+    ) -> None:
+        """`python`: the interpreter, where it is not this one."""
         super().__init__(log, log=log)
-        self.command = command(module, **arguments)
+        self.command = command(module, python=python, **arguments)

@@ -1,15 +1,21 @@
 """Who is measured: each is told to work off the same events, and says how fast that was.
 
-To add one: a class with `name` and `run`; a program that reads and writes Kafka starts as a
-`Loop` (see `PlainLoop`) and is measured by `rates.rate_of` like all the others.
+To add one: a program in `peers/` that reads events and writes predictions, and a `Peer` of it.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from benchmarks import child
-from benchmarks.rates import Run, rate_of
+from tests.kafka.app import App
+from tests.kafka.cluster import wait_until
+from tests.kafka.worker import WorkerProcess
+
+from benchmarks import child, environments
+from benchmarks.rates import Measure, Run, rate_of
 from benchmarks.stage import Stage
 from benchmarks.workloads import Workload
+
+JOIN_SECONDS = 60.0
 
 
 class Contender(Protocol):
@@ -21,59 +27,135 @@ class Contender(Protocol):
         """Work off the events once. Raises BenchmarkError where that does not count."""
 
 
-class BareRiver:
-    """The bare loop around River; see bare_river.py."""
+class Bare:
+    """A bare loop around the model, without Kafka: bare_river.py, bare_static.py."""
 
-    def __init__(self, stage: Stage, workload: Workload, name: str) -> None:
+    def __init__(self, workload: Workload, name: str, events: int) -> None:
         self.name = name
-        self._events = stage.counts[workload.name]
+        self._workload, self._events = workload, events
 
     def run(self) -> Run:
         """Time it in a process of its own."""
-        return Run(**child.run("bare_river", events=self._events))
+        work = self._workload
+        if "model" in work.files:
+            found = child.run("bare_static", events=self._events, features=work.features,
+                              model=work.files["model"])  # fmt: skip
+        else:
+            found = child.run("bare_river", events=self._events, features=work.features,
+                              model=work.river)  # fmt: skip
+        return Run(found["rate"], {int(at): document for at, document in found["answers"].items()})
 
 
-class Millstream:
+class OnKafka:
+    """A program that reads events from Kafka and writes predictions there."""
+
+    polite = True
+    """Whether it has to end well when it is told to."""
+
+    def __init__(self, stage: Stage, workload: Workload, name: str, measure: Measure) -> None:
+        self.name = name
+        self.stage, self.workload, self.measure = stage, workload, measure
+
+    def settings(self) -> Mapping[str, Any]:
+        """What the settings file has besides the workload's."""
+        return {}
+
+    def program(self, app: App) -> WorkerProcess:
+        """The program on that app's topics, to be started."""
+        raise NotImplementedError
+
+    def joined(self, app: App, program: WorkerProcess) -> None:
+        """Wait until it would answer an event that comes now."""
+        raise NotImplementedError
+
+    def run(self) -> Run:
+        """Start one that nobody knows yet on events that are all there."""
+        stage, measure = self.stage, self.measure
+        app = stage.app(
+            self.workload, events=measure.events, partitions=measure.partitions, **self.settings()
+        )
+        topic = app.topic("predictions")
+        try:
+            return rate_of(self.program(app), stage.kafka, topic, measure, polite=self.polite)
+        finally:
+            stage.discard(app)
+
+
+class Millstream(OnKafka):
     """`millstream run`, as a user starts it, with the settings' defaults."""
 
     def __init__(
-        self, stage: Stage, workload: Workload, guarantee: str, name: str, **settings: Any
+        self,
+        stage: Stage,
+        workload: Workload,
+        guarantee: str,
+        name: str,
+        measure: Measure,
+        *,
+        options: tuple[str, ...] = (),
+        **settings: Any,
     ) -> None:
-        self.name = name
-        self._stage, self._workload = stage, workload
+        """`options`: of the command; `settings`: those that are not defaults."""
+        super().__init__(stage, workload, name, measure)
         self._settings = {"processing_guarantee": guarantee, **settings}
+        self._options = options
 
-    def run(self) -> Run:
-        """Start a worker that nobody knows yet on events that are all there."""
-        stage, events = self._stage, self._stage.counts[self._workload.name]
-        app = stage.app(self._workload, preloaded=True, **self._settings)
-        try:
-            return rate_of(app.worker(), stage.kafka, app.topic("predictions"), events)
-        finally:
-            stage.discard(app)
+    def settings(self) -> Mapping[str, Any]:
+        """Those that are not defaults."""
+        return self._settings
+
+    def program(self, app: App) -> WorkerProcess:
+        """The worker."""
+        return WorkerProcess(app.file, log=app.file.with_suffix(".log"), options=self._options)
+
+    def joined(self, app: App, program: WorkerProcess) -> None:  # noqa: ARG002 - others need it
+        """Its log says so."""
+        program.wait_for_log("restored (")
 
 
-class PlainLoop:
-    """A hand-written loop around the static model; see plain_loop.py."""
+class Peer(OnKafka):
+    """A program of `peers/`, in an environment of its own."""
 
-    def __init__(self, stage: Stage, workload: Workload, name: str) -> None:
-        self.name = name
-        self._stage, self._workload = stage, workload
+    polite = False  # nothing depends on how it ends: all that counts is there by then
 
-    def run(self) -> Run:
-        """Start it on the same events."""
-        stage, events = self._stage, self._stage.counts[self._workload.name]
-        app = stage.app(self._workload, preloaded=True)
-        loop = child.Loop(
-            "plain_loop",
+    def __init__(
+        self,
+        stage: Stage,
+        workload: Workload,
+        name: str,
+        measure: Measure,
+        program: str,
+        *,
+        environment: str | None = None,
+        **options: Any,
+    ) -> None:
+        """`program`: module; `environment`: whose, None for our own; `options`: the program's."""
+        super().__init__(stage, workload, name, measure)
+        self._program, self._environment, self._options = program, environment, options
+
+    def program(self, app: App) -> WorkerProcess:
+        """The program, after its environment was made if need be."""
+        python = {} if self._environment is None else {
+            "python": environments.interpreter(self._environment)
+        }  # fmt: skip
+        return child.Loop(
+            f"peers.{self._program}",
             app.file.with_suffix(".log"),
-            bootstrap=stage.kafka.bootstrap,
+            **python,
+            bootstrap=self.stage.kafka.bootstrap,
             group=app.name,
             events=app.events,
             predictions=app.topic("predictions"),
-            model=self._workload.files["model"],
+            model=self.workload.files.get("model"),
+            **self._options,
         )
-        try:
-            return rate_of(loop, stage.kafka, app.topic("predictions"), events)
-        finally:
-            stage.discard(app)
+
+    def joined(self, app: App, program: WorkerProcess) -> None:
+        """Its group is stable, and has a member to which the partition is assigned."""
+        wait_until(lambda: not program.running or self._assigned(app.name), JOIN_SECONDS, "joined")
+
+    def _assigned(self, group: str) -> bool:
+        found = self.stage.kafka.admin.describe_consumer_groups([group])[group].result()
+        return any(
+            member.assignment and member.assignment.topic_partitions for member in found.members
+        )

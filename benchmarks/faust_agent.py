@@ -27,7 +27,7 @@ def run(bootstrap: str, group: str, events: str, predictions: str) -> None:
         async for taken in stream.take_events(same.take, within=same.within / 1000):
             for event in taken:
                 message = event.message
-                value = orjson.dumps({"source": {"offset": message.offset}})
+                value = orjson.dumps({"source": {"partition": 0, "offset": message.offset}})
                 producer.produce(predictions, value, message.key, 0)
             producer.poll(0)
 

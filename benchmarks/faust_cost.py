@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmarks import child
 from benchmarks.contenders import Contender, Millstream
 from benchmarks.measure import interleaved
-from benchmarks.rates import Run, rate_of
+from benchmarks.rates import Measure, Run, rate_of
 from benchmarks.results import Comparison, Results, machine
 from benchmarks.stage import Stage, open_stage
 from benchmarks.workloads import Workload, learning
@@ -30,31 +30,31 @@ COMPARISONS = (
 class Agent:
     """A bare Faust agent; see faust_agent.py."""
 
-    def __init__(self, stage: Stage, workload: Workload, name: str) -> None:
+    def __init__(self, stage: Stage, workload: Workload, name: str, measure: Measure) -> None:
         self.name = name
-        self._stage, self._workload = stage, workload
+        self._stage, self._workload, self._measure = stage, workload, measure
 
     def run(self) -> Run:
         """Start it on the same events."""
-        stage, events = self._stage, self._stage.counts[self._workload.name]
-        app = stage.app(self._workload, preloaded=True)
+        stage, measure = self._stage, self._measure
+        app = stage.app(self._workload, events=measure.events)
         loop = child.Loop(
             "faust_agent", app.file.with_suffix(".log"), bootstrap=stage.kafka.bootstrap,
             group=app.name, events=app.events, predictions=app.topic("predictions"),
         )  # fmt: skip
         try:
-            return rate_of(loop, stage.kafka, app.topic("predictions"), events)
+            return rate_of(loop, stage.kafka, app.topic("predictions"), measure)
         finally:
             stage.discard(app)
 
 
-def contenders(stage: Stage) -> list[Contender]:
+def contenders(stage: Stage, measure: Measure) -> list[Contender]:
     """Everyone, in the order of a round."""
     work = learning()
     return [
-        Agent(stage, work, TRIVIAL),
-        Millstream(stage, work, "at_least_once", WORKER, runner="faust"),
-        Millstream(stage, work, "at_least_once", ALONE),
+        Agent(stage, work, TRIVIAL, measure),
+        Millstream(stage, work, "at_least_once", WORKER, measure, runner="faust"),
+        Millstream(stage, work, "at_least_once", ALONE, measure),
     ]
 
 
@@ -65,15 +65,15 @@ def main(
 ) -> None:
     """Compare, and print ratios before rates."""
     console = Console(highlight=False)
-    with open_stage({"learning": events}) as stage:
+    with open_stage() as stage:
         runs = interleaved(
             rounds,
-            {each.name: each.run for each in contenders(stage)},
+            {each.name: each.run for each in contenders(stage, Measure(events))},
             lambda name, one: console.print(f"{name}: {one.rate:,.0f} events/s", style="dim"),
         )
     rates = {name: [run.rate for run in each] for name, each in runs.items()}
     table = Table("what", "to", "ratio", "from - to", "floor")
-    for ratio in Results(COMPARISONS, {}, rates, {}, 0.0, []).ratios():
+    for ratio in Results(COMPARISONS, rates=rates).ratios():
         met = {None: "", True: "met", False: "NOT met"}[ratio.met]
         table.add_row(
             ratio.comparison.of, ratio.comparison.to, f"{ratio.value:.2f}",

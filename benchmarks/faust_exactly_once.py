@@ -53,7 +53,7 @@ def published(kafka: Kafka, topic: str) -> int:
 
 def main() -> None:
     """Kill it once, and count."""
-    with open_stage({}) as stage:
+    with open_stage() as stage:
         kafka = stage.kafka
         name = kafka.unique("faust-eos")
         source, target = f"{name}.source", f"{name}.target"

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from benchmarks import child
 from benchmarks.child import BenchmarkError
-from benchmarks.stage import Stage
-from benchmarks.workloads import Workload
+from benchmarks.contenders import OnKafka
 
 WARM_UP_SECONDS = 2.0
 """Of the load, not counted: caches, connections and the broker's compiler warm up."""
@@ -26,21 +25,21 @@ class Latency:
 
     p50: float
     p99: float
+    p999: float
     largest: float
     load_late_p99: float
     """How late the load itself sent; part of the figures above."""
 
 
-def measure(
-    stage: Stage, workload: Workload, guarantee: str, *, rate: float, seconds: float
-) -> Latency:
-    """Put `rate` events a second on an idle worker for `seconds`, besides the warm-up."""
+def measure(contender: OnKafka, *, rate: float, seconds: float) -> Latency:
+    """Put `rate` events a second on an idle contender for `seconds`, besides the warm-up."""
+    stage = contender.stage
     count = int(rate * (seconds + WARM_UP_SECONDS))
-    app = stage.app(workload, preloaded=False, processing_guarantee=guarantee)
+    app = stage.app(contender.workload, **contender.settings())
     predictions, path = app.topic("predictions"), app.file.with_suffix(".times")
     try:
-        with app.worker() as worker:
-            worker.wait_for_log("restored (")
+        with contender.program(app) as program:
+            contender.joined(app, program)
             bootstrap = stage.kafka.bootstrap
             listening = child.started(
                 "listen", bootstrap=bootstrap, topic=predictions, count=count, path=str(path)
@@ -50,18 +49,19 @@ def measure(
             )
             with listening as reader, sending as load:
                 sent = child.result(load)
-                # Fails, with its log, where the worker ends before its predictions have come.
-                worker.wait_until(lambda: reader.poll() is not None, PATIENCE_SECONDS)
+                # Fails, with its log, where it ends before its predictions have come.
+                program.wait_until(lambda: reader.poll() is not None, PATIENCE_SECONDS)
                 heard = child.result(reader)
-            worker.stop()
+            if contender.polite:
+                program.stop()
     finally:
         stage.discard(app)
     if heard != count:
         raise BenchmarkError(f"{heard} predictions came of {count} events")
     waits = _waits(path, sent["start_ns"], 1e9 / rate, first=int(rate * WARM_UP_SECONDS))
     return Latency(
-        percentile(waits, 50), percentile(waits, 99), waits[-1], sent["late_p99_ms"]
-    )  # fmt: skip
+        *(percentile(waits, percent) for percent in (50, 99, 99.9)), waits[-1], sent["late_p99_ms"]
+    )
 
 
 def _waits(path: Path, start_ns: int, gap_ns: float, *, first: int) -> list[float]:

@@ -3,12 +3,14 @@
 What counts is what a read_committed reader can see. So the last stable offset of the predictions
 topic is asked for, some fifty times a second: that tells the same as reading would, and costs
 next to nothing on a machine whose cores are what is measured. The rate is that between the first
-predictions seen and the last; start-up, joining the group and the first batch are left out.
+predictions seen and the last; start-up, joining the group and the first batch are left out, and so
+is the last step, since some commit by a clock, and their last batch waits for it with nothing to do.
 
 Afterwards every prediction is read: a run counts only if each event has exactly one.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +30,12 @@ from tests.kafka.worker import WorkerProcess
 from benchmarks.child import BenchmarkError
 
 POLL_SECONDS = 0.02
-QUIET_SECONDS = 1.0
-"""The end has come when all is there and so long nothing more has come."""
 TIMEOUT_SECONDS = 300.0
 
+CHECKPOINT = 500
+"""Every so many events (of the first partition) the answer is kept, to be compared with others'."""
+_ENOUGH_STEPS = 4
+"""Of what was seen, to do without the last one."""
 _SETTLING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 
 
@@ -41,70 +45,93 @@ class Run:
 
     rate: float
     """Events a second."""
-    last: dict[str, Any]
-    """The prediction on the last event."""
+    answers: Mapping[int, Mapping[str, Any]]
+    """Event number to the prediction on it, of every `CHECKPOINT`th event."""
+
+
+Ends = dict[int, int]
+"""Partition to the offset up to which a reader can read."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Two moments of a topic: (seconds, offset up to which a reader can read)."""
+class Measure:
+    """What is measured, and how."""
 
-    first: tuple[float, int]
-    last: tuple[float, int]
+    events: int
+    """How many are on the topic."""
+    partitions: int = 1
+    quiet: float = 1.0
+    """The end has come when all is there and nothing more has come for so many seconds."""
+    skip: float = 0.0
+    """The share of the events that does not count, at the start: until members have joined."""
 
 
-def rate_of(program: WorkerProcess, kafka: Kafka, topic: str, events: int) -> Run:
+def rate_of(
+    program: WorkerProcess, kafka: Kafka, topic: str, measure: Measure, *, polite: bool = True
+) -> Run:
     """Start `program`, wait until it has worked off all events, stop it; its rate.
 
+    `polite`: it has to end well after SIGTERM; otherwise it is killed once all is there.
     Raises BenchmarkError where it fails, or has not made exactly one prediction of each event.
     """
     with program:
-        progress = _watch(program, kafka, topic, events)
-        if program.stop():
+        steps = _watch(program, kafka, topic, measure)
+        if polite and program.stop():
             raise BenchmarkError(f"it did not end well; {program.log_text()[-2000:]}")
-    (began, first), (ended, _) = progress.first, progress.last
-    after_first, last = _audit(kafka, topic, events, first)
-    if not after_first:
-        raise BenchmarkError(f"all {events} events came out at once: measure more of them")
-    return Run(after_first / (ended - began), last)
+    last = -2 if len(steps) >= _ENOUGH_STEPS else -1
+    (began, first), (ended, end) = steps[0], steps[last]
+    counted, answers = _audit(kafka, topic, measure, first, end)
+    if not counted:
+        raise BenchmarkError(f"all {measure.events} events came out at once: measure more of them")
+    return Run(counted / (ended - began), answers)
 
 
-def _watch(program: WorkerProcess, kafka: Kafka, topic: str, events: int) -> Progress:
-    first: tuple[float, int] | None = None
-    last = (time.monotonic(), 0)
-    give_up = last[0] + TIMEOUT_SECONDS
+def _watch(
+    program: WorkerProcess, kafka: Kafka, topic: str, measure: Measure
+) -> list[tuple[float, Ends]]:
+    """What could be read when; from the moment on that counts."""
+    steps: list[tuple[float, Ends]] = []
+    seen, changed = 0, time.monotonic()
+    give_up = changed + TIMEOUT_SECONDS
     while True:
-        offset = _readable_end(kafka, topic)
-        now = time.monotonic()
-        if offset > last[1]:
-            last = (now, offset)
-            first = first or last
-        elif first and offset >= events and now - last[0] > QUIET_SECONDS:
-            return Progress(first, last)
+        ends = _readable_ends(kafka, topic, measure.partitions)
+        total, now = sum(ends.values()), time.monotonic()
+        if total > seen:
+            seen, changed = total, now
+            if min(ends.values()) and total >= measure.skip * measure.events:
+                steps.append((now, ends))
+        elif steps and total >= measure.events and now - changed > measure.quiet:
+            return steps
         if not program.running:
             raise BenchmarkError(f"it ended by itself; {program.log_text()[-2000:]}")
         if now > give_up:
-            raise BenchmarkError(f"{offset} of {events} after {TIMEOUT_SECONDS:.0f} s")
+            raise BenchmarkError(
+                f"{total} of {measure.events} after {TIMEOUT_SECONDS:.0f} s; "
+                f"{program.log_text()[-2000:]}"
+            )
         time.sleep(POLL_SECONDS)
 
 
-def _readable_end(kafka: Kafka, topic: str) -> int:
-    """The offset up to which a read_committed reader can read; 0 where a new topic settles yet."""
-    place = TopicPartition(topic, 0)
-    level = IsolationLevel.READ_COMMITTED
-    answers = kafka.admin.list_offsets({place: OffsetSpec.latest()}, isolation_level=level)
-    try:
-        return int(answers[place].result().offset)
-    except KafkaException as error:
-        if error.args[0].code() in _SETTLING:
-            return 0
-        raise
+def _readable_ends(kafka: Kafka, topic: str, partitions: int) -> Ends:
+    """The offsets up to which a read_committed reader can read; 0 where a new topic settles yet."""
+    places = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(partitions)}
+    answers = kafka.admin.list_offsets(places, isolation_level=IsolationLevel.READ_COMMITTED)
+    ends = dict.fromkeys(range(partitions), 0)
+    for place, answer in answers.items():
+        try:
+            ends[place.partition] = int(answer.result().offset)
+        except KafkaException as error:
+            if error.args[0].code() not in _SETTLING:
+                raise
+    return ends
 
 
-def _audit(kafka: Kafka, topic: str, events: int, first: int) -> tuple[int, dict[str, Any]]:
-    """Read all predictions; how many stand at `first` or later, and the last event's."""
-    seen = bytearray(events)
-    after_first, last = 0, b""
+def _audit(
+    kafka: Kafka, topic: str, measure: Measure, first: Ends, end: Ends
+) -> tuple[int, dict[int, dict[str, Any]]]:
+    """Read all predictions; how many stand between `first` and `end`, and some answers."""
+    seen: set[tuple[int, int]] = set()
+    counted, answers = 0, {}
     consumer = Consumer(
         {
             **kafka.config,
@@ -114,29 +141,33 @@ def _audit(kafka: Kafka, topic: str, events: int, first: int) -> tuple[int, dict
             "isolation.level": "read_committed",
         }
     )
-    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    places = range(measure.partitions)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in places])
     try:
-        for message in _to_the_end(consumer):
-            last = message.value()
-            source = orjson.loads(last)["source"]["offset"]
-            if seen[source]:
-                raise BenchmarkError(f"event {source} was predicted twice")
-            seen[source] = 1
-            after_first += message.offset() >= first
+        for message in _to_the_end(consumer, measure.partitions):
+            document = orjson.loads(message.value())
+            place = document["source"]["partition"], document["source"]["offset"]
+            if place in seen:
+                raise BenchmarkError(f"event {place} was predicted twice")
+            seen.add(place)
+            number = message.partition()
+            counted += first[number] <= message.offset() < end[number]
+            if place[0] == 0 and not (place[1] + 1) % CHECKPOINT:
+                answers[place[1]] = document
     finally:
         consumer.close()
-    if missing := events - sum(seen):
-        raise BenchmarkError(f"{missing} of {events} events have no prediction")
-    return after_first, orjson.loads(last)
+    if missing := measure.events - len(seen):
+        raise BenchmarkError(f"{missing} of {measure.events} events have no prediction")
+    return counted, answers
 
 
-def _to_the_end(consumer: Consumer) -> Any:
-    while True:
+def _to_the_end(consumer: Consumer, partitions: int) -> Any:
+    while partitions:
         for message in consumer.consume(10_000, 0.5):
             error = message.error()
             if error is None:
                 yield message
             elif error.code() == KafkaError._PARTITION_EOF:
-                return
+                partitions -= 1
             else:
                 raise KafkaException(error)

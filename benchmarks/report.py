@@ -5,14 +5,20 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results import Results, machine
+from benchmarks.results import Results
 
 
 def show(results: Results, console: Console) -> None:
     """Print the tables: ratios before any absolute figure."""
-    for table in (_ratios(results), _latencies(results), _rows(results), _rates(results)):
-        console.print(table)
-    console.print("; ".join(f"{name} {value}" for name, value in machine().items()), style="dim")
+    for table in (_ratios(results), _latencies(results), _rows(results), _memory(results)):
+        if table.row_count:
+            console.print(table)
+    if results.rates:
+        console.print(_rates(results))
+    for name, reason in results.failures.items():
+        console.print(f"does not count: {name}: {reason}", markup=False)
+    console.print("; ".join(f"{name} {value}" for name, value in results.machine.items()),
+                  style="dim")  # fmt: skip
 
 
 def _ratios(results: Results) -> Table:
@@ -29,14 +35,16 @@ def _ratios(results: Results) -> Table:
 
 
 def _latencies(results: Results) -> Table:
-    title = (
-        f"End-to-end latency, ms, at half of that rate ({results.load:,.0f} events/s, open loop)"
+    table = _table(
+        "End-to-end latency, ms, open loop",
+        ("what",),
+        ("events/s", "p50", "p99", "p99.9", "largest", "load's own delay, p99"),
     )
-    table = _table(title, ("what",), ("p50", "p99", "largest", "load's own delay, p99"))
     for name in results.latencies:
         one = results.latency(name)
-        figures = (one.p50, one.p99, one.largest, one.load_late_p99)
-        table.add_row(name, *(f"{figure:.1f}" for figure in figures))
+        figures = (one.p50, one.p99, one.p999, one.largest, one.load_late_p99)
+        load = f"{results.loads[name]:,.0f}"
+        table.add_row(name, load, *(f"{figure:.1f}" for figure in figures))
     return table
 
 
@@ -48,6 +56,14 @@ def _rows(results: Results) -> Table:
         for size, cost in sizes.items():
             ratio = "1" if size == "1" else f"1/{alone / cost:,.0f}"
             table.add_row(model, size, f"[bold]{ratio}", f"{cost:,.1f}")
+    return table
+
+
+def _memory(results: Results) -> Table:
+    table = _table("Memory at constant load", ("what",), ("end / a quarter in", "MB", "seconds"))
+    for name, series in results.memory.items():
+        quarter, (seconds, end) = series[len(series) // 4][1], series[-1]
+        table.add_row(name, f"[bold]{end / quarter:.2f}", f"{end:.0f}", f"{seconds:.0f}")
     return table
 
 

@@ -1,12 +1,16 @@
-"""What the measurements come to: ratios first, everything else after them."""
+"""What the measurements come to: ratios first, everything else after them; to a file and back."""
 
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 from typing import Any
+
+import orjson
 
 from benchmarks.latency import Latency
 
@@ -20,6 +24,8 @@ class Comparison:
     of: str
     to: str
     floor: float | None = None
+    tolerance: float | None = 0.0
+    """To which their answers have to be the same, relative; None: they have none to compare."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +45,34 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Results:
-    """Everything that was measured; lists hold one value for each round."""
+class Limit:
+    """What a latency, in ms, should not exceed."""
 
-    comparisons: Sequence[Comparison]
-    counts: Mapping[str, int]
-    """Workload to number of events in a run."""
-    rates: Mapping[str, Sequence[float]]
+    name: str
+    percentile: str
+    """Field of `Latency`."""
+    most: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a part of the measurements gave; lists hold one value for each round."""
+
+    comparisons: Sequence[Comparison] = ()
+    rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Contender to events a second."""
-    latencies: Mapping[str, Sequence[Latency]]
-    load: float
-    """Events a second under which the latencies were measured."""
-    rows: Sequence[Mapping[str, Mapping[str, float]]]
+    latencies: Mapping[str, Sequence[Latency]] = field(default_factory=dict)
+    loads: Mapping[str, float] = field(default_factory=dict)
+    """Whose latencies were measured under how many events a second."""
+    limits: Sequence[Limit] = ()
+    rows: Sequence[Mapping[str, Mapping[str, float]]] = ()
     """Model to batch size to microseconds a row."""
+    memory: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """Contender to seconds since the load began, and megabytes."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Contender to why it does not count."""
+    machine: Mapping[str, Any] = field(default_factory=lambda: machine())
+    measured: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
 
     def ratios(self) -> list[Ratio]:
         """Each comparison, round by round: what slows a round down slows both of its sides."""
@@ -70,16 +91,16 @@ class Results:
 
     def cost_per_row(self) -> dict[str, dict[str, float]]:
         """Median over rounds of microseconds a row, by model and batch size."""
+        if not self.rows:
+            return {}
         return {
             model: {size: median(one[model][size] for one in self.rows) for size in sizes}
             for model, sizes in self.rows[0].items()
         }
 
     def document(self) -> dict[str, Any]:
-        """Everything, for a program."""
+        """Everything, for a program; what it comes to before what it comes from."""
         return {
-            "machine": machine(),
-            "events": dict(self.counts),
             "ratios": [
                 {
                     "of": ratio.comparison.of, "to": ratio.comparison.to, "ratio": ratio.value,
@@ -89,12 +110,36 @@ class Results:
                 for ratio in self.ratios()
             ],
             "latency_ms": {
-                name: {**vars(self.latency(name)), "events_per_second": self.load}
+                name: {**vars(self.latency(name)), "events_per_second": self.loads[name]}
                 for name in self.latencies
             },
             "microseconds_per_row": self.cost_per_row(),
-            "rates": {name: list(each) for name, each in self.rates.items()},
+            **asdict(self),
         }  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """Keep it in a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(orjson.dumps(self.document(), option=orjson.OPT_INDENT_2) + b"\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "Results":
+        """What `write` kept."""
+        found = orjson.loads(path.read_bytes())
+        return cls(
+            comparisons=[Comparison(**each) for each in found["comparisons"]],
+            rates=found["rates"],
+            latencies={
+                name: [Latency(**one) for one in each] for name, each in found["latencies"].items()
+            },
+            loads=found["loads"],
+            limits=[Limit(**each) for each in found["limits"]],
+            rows=found["rows"],
+            memory={name: [(at, mb) for at, mb in each] for name, each in found["memory"].items()},
+            failures=found["failures"],
+            machine=found["machine"],
+            measured=found["measured"],
+        )
 
 
 def machine() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from math import isclose
 from typing import Any
 
 from benchmarks.child import BenchmarkError
+from benchmarks.rates import Run
 
 _OF_ONES_OWN = {"name", "version", "event_time", "predicted_at", "topic"}
 """Fields in which two who do the same work may differ."""
@@ -22,6 +23,15 @@ def check_same(
     differing = sorted(_differences(one, other, tolerance))
     if differing:
         raise BenchmarkError(f"{names} do not publish the same: {', '.join(differing)}")
+
+
+def check_runs(names: str, one: Run, other: Run, *, tolerance: float = 0.0) -> None:
+    """Compare two runs on the last event of which both kept the answer; raises BenchmarkError."""
+    both = one.answers.keys() & other.answers.keys()
+    if not both:
+        raise BenchmarkError(f"{names} have no answer in common: measure more events")
+    last = max(both)
+    check_same(names, one.answers[last], other.answers[last], tolerance=tolerance)
 
 
 def _differences(

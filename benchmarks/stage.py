@@ -1,7 +1,7 @@
 """The Kafka that everything is measured on, and the topics on it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,29 +18,32 @@ from benchmarks.workloads import Workload
 
 @dataclass
 class Stage:
-    """A Kafka, a folder for settings and logs, and how many events a run works off."""
+    """A Kafka, and a folder for settings and logs."""
 
     kafka: Kafka
     folder: Path
-    counts: Mapping[str, int]
-    """Workload name to number of events."""
-    _sources: dict[str, App] = field(default_factory=dict)
+    _sources: dict[tuple[str, int, int], App] = field(default_factory=dict)
 
-    def app(self, workload: Workload, *, preloaded: bool, **settings: Any) -> App:
-        """An app that has done nothing yet, on one partition.
+    def app(
+        self, workload: Workload, *, events: int = 0, partitions: int = 1, **settings: Any
+    ) -> App:
+        """An app that has done nothing yet.
 
-        Its events are there already (`preloaded`, the same for all), or its topic is empty.
+        So many events are there already, the same for all who ask for as many; or none.
         """
-        source = self._source(workload) if preloaded else None
-        return self._new(workload, f"bench-{workload.name}", inputs_of=source, **settings)
+        source = self._source(workload, events, partitions) if events else None
+        return self._new(workload, "bench", inputs_of=source, partitions=partitions, **settings)
 
-    def _source(self, workload: Workload) -> App:
-        if workload.name not in self._sources:
-            source = self._sources[workload.name] = self._new(workload, "bench-input")
-            events = workload.events(self.counts[workload.name])
-            keyed = ((str(number), raw, None, None, None) for number, raw in enumerate(events))
-            self.kafka.produce(source.events, keyed)
-        return self._sources[workload.name]
+    def _source(self, workload: Workload, count: int, partitions: int) -> App:
+        key = workload.name, count, partitions
+        if key not in self._sources:
+            source = self._new(workload, "bench-input", partitions=partitions)
+            self._sources[key] = source
+            events = enumerate(workload.events(count))
+            self.kafka.produce(
+                source.events, ((str(number), raw, None, None, None) for number, raw in events)
+            )
+        return self._sources[key]
 
     def _new(self, workload: Workload, name: str, **settings: Any) -> App:
         return App(self.kafka, self.folder, name=name, **workload.settings, **settings)
@@ -61,13 +64,13 @@ class Stage:
 
 
 @contextmanager
-def open_stage(counts: Mapping[str, int]) -> Iterator[Stage]:
+def open_stage() -> Iterator[Stage]:
     """Use the Kafka of `KAFKA_BOOTSTRAP_SERVERS`, or start one; leave nothing behind.
 
     Raises BenchmarkError where there is neither.
     """
     with TemporaryDirectory(prefix="millstream-bench-") as folder, _some_kafka() as kafka:
-        stage = Stage(kafka, Path(folder), counts)
+        stage = Stage(kafka, Path(folder))
         try:
             yield stage
         finally:

@@ -1,0 +1,159 @@
+"""Millstream beside others on the same events and model."""
+
+from benchmarks.contenders import Bare, Contender, Millstream, Peer
+from benchmarks.measure import Say, Sizes, compare
+from benchmarks.parts.part import Part
+from benchmarks.parts.selection import BARE, CLOSE, LEAST, ONCE, PLAIN, STATIC_ONCE
+from benchmarks.rates import Measure
+from benchmarks.results import Comparison, Results
+from benchmarks.stage import Stage
+from benchmarks.workloads import Workload, learning, static
+
+UNTUNED = "hand-written, at least once"
+TUNED = "hand-written, at least once, tuned fetch"
+EVERY_100 = "hand-written, transaction every 100 ms"
+EVERY_100_TUNED = "hand-written, transaction every 100 ms, tuned fetch"
+EVERY_10_TUNED = "hand-written, transaction every 10 ms, tuned fetch"
+AIOKAFKA = "aiokafka, at least once"
+AIOKAFKA_ONCE = "aiokafka, transactional"
+QUIX = "quixstreams, at least once"
+QUIX_ONCE = "quixstreams, exactly once"
+FASTSTREAM = "FastStream, batch"
+FASTSTREAM_SINGLE = "FastStream, single"
+FAUST = "faust with take"
+FAUST_SINGLE = "faust, single"
+BYTEWAX = "bytewax"
+
+COMMIT_SECONDS = 1.0
+"""Of quixstreams, whose default of 5 s would want five times the events for the same figure."""
+FLOORS = {
+    EVERY_100: 1.25, EVERY_100_TUNED: 1.05, AIOKAFKA_ONCE: 2.0, QUIX_ONCE: 3.2,
+    FASTSTREAM: 6.8, FAUST: 20.0, FAUST_SINGLE: 20.0, BYTEWAX: 1.5,
+}  # fmt: skip
+STATIC_FLOORS = {PLAIN: 0.8}
+
+
+def contenders(stage: Stage, sizes: Sizes) -> list[Contender]:
+    """Everyone, in the order of a round."""
+    return [
+        Bare(learning(), BARE, sizes.events(50_000)),
+        *learners(stage, sizes),
+        *static_ones(stage, sizes),
+    ]
+
+
+def learners(stage: Stage, sizes: Sizes) -> list[Contender]:
+    """Those that learn."""
+    work = learning()
+    once, least = {"transaction_ms": 100}, {"transaction_ms": None}
+    tuned = {"backoff_ms": 10}
+
+    def millstream(guarantee: str, name: str) -> Millstream:
+        return Millstream(stage, work, guarantee, name, Measure(sizes.events(40_000)))
+
+    def hand(name: str, **options: int | None) -> Peer:
+        measure = Measure(sizes.events(40_000))
+        return Peer(stage, work, name, measure, "confluent_loop", **options)
+
+    return [
+        millstream("exactly_once", ONCE),
+        millstream("at_least_once", LEAST),
+        hand(UNTUNED, **least),
+        hand(TUNED, **least, **tuned),
+        hand(EVERY_100, **once),
+        hand(EVERY_100_TUNED, **once, **tuned),
+        hand(EVERY_10_TUNED, transaction_ms=10, **tuned),
+        aiokafka(stage, work, AIOKAFKA, Measure(sizes.events(24_000))),
+        aiokafka(stage, work, AIOKAFKA_ONCE, Measure(sizes.events(20_000))),
+        quix(stage, work, QUIX, _quix_measure(sizes, 14_000)),
+        quix(stage, work, QUIX_ONCE, _quix_measure(sizes, 13_000)),
+        faststream(stage, work, FASTSTREAM, Measure(sizes.events(6_000))),
+        faststream(stage, work, FASTSTREAM_SINGLE, Measure(sizes.events(600))),
+        faust(stage, work, FAUST, Measure(sizes.events(2_000))),
+        faust(stage, work, FAUST_SINGLE, Measure(sizes.events(1_500))),
+        bytewax(stage, work, BYTEWAX, Measure(sizes.events(25_000))),
+    ]
+
+
+def static_ones(stage: Stage, sizes: Sizes) -> list[Contender]:
+    """Those that call a fitted model; not all, since the order is the same."""
+    work = static(stage.folder)
+    fast = Measure(sizes.events(80_000))
+    return [
+        Millstream(stage, work, "exactly_once", STATIC_ONCE, fast),
+        Peer(stage, work, PLAIN, fast, "confluent_loop", backoff_ms=10),
+        aiokafka(stage, work, _static(AIOKAFKA_ONCE), Measure(sizes.events(30_000))),
+        quix(stage, work, _static(QUIX_ONCE), _quix_measure(sizes, 3_000)),
+        faststream(stage, work, _static(FASTSTREAM), Measure(sizes.events(6_000))),
+        bytewax(stage, work, _static(BYTEWAX), Measure(sizes.events(8_000))),
+    ]
+
+
+def aiokafka(stage: Stage, work: Workload, name: str, measure: Measure) -> Peer:
+    """The one of that name; likewise those below."""
+    return Peer(
+        stage, work, name, measure, "aiokafka_loop", environment="aiokafka",
+        transactional="transactional" in name,
+    )  # fmt: skip
+
+
+def quix(
+    stage: Stage, work: Workload, name: str, measure: Measure, seconds: float = COMMIT_SECONDS
+) -> Peer:
+    """Commits every `seconds`."""
+    guarantee = "exactly-once" if "exactly once" in name else "at-least-once"
+    return Peer(
+        stage, work, name, measure, "quix", environment="quix",
+        guarantee=guarantee, commit_seconds=seconds,
+    )  # fmt: skip
+
+
+def faststream(stage: Stage, work: Workload, name: str, measure: Measure) -> Peer:
+    """Batch or single."""
+    return Peer(
+        stage, work, name, measure, "faststream_app", environment="faststream",
+        batch="batch" in name,
+    )  # fmt: skip
+
+
+def faust(stage: Stage, work: Workload, name: str, measure: Measure) -> Peer:
+    """With `take` or without."""
+    take = 1000 if "take" in name else None
+    return Peer(stage, work, name, measure, "faust_app", environment="faust", take=take)
+
+
+def bytewax(stage: Stage, work: Workload, name: str, measure: Measure) -> Peer:
+    """Without recovery."""
+    return Peer(stage, work, name, measure, "bytewax_flow", environment="bytewax")
+
+
+def _quix_measure(sizes: Sizes, rate: float) -> Measure:
+    return Measure(sizes.events(rate), quiet=2.5 * COMMIT_SECONDS)
+
+
+def _static(name: str) -> str:
+    return f"static, {name}"
+
+
+def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
+    """Compare the exactly-once worker with everyone."""
+    everyone = contenders(stage, sizes)
+    names = [each.name for each in everyone]
+    fixed = names.index(STATIC_ONCE)
+    comparisons = [
+        Comparison(ONCE, name, FLOORS.get(name)) for name in names[:fixed] if name != ONCE
+    ] + [
+        Comparison(STATIC_ONCE, name, STATIC_FLOORS.get(name), CLOSE) for name in names[fixed + 1 :]
+    ]
+    return compare(everyone, comparisons, sizes.rounds, say)
+
+
+PART = Part(
+    "peers",
+    "Beside others",
+    "The exactly-once worker beside loops written by hand and beside frameworks, each as its own "
+    "documentation advises ([peers](peers)), on the same topic, events and model, writing the same "
+    "fields and answers. A *tuned fetch* is `fetch.queue.backoff.ms: 10`, which the worker sets.",
+    265,
+    measure,
+)
