@@ -1,5 +1,7 @@
 """Millstream beside others on the same events and model."""
 
+from dataclasses import replace
+
 from benchmarks.contenders import Bare, Contender, Millstream, Peer
 from benchmarks.measure import Say, Sizes, compare
 from benchmarks.parts.part import Part
@@ -128,7 +130,9 @@ def bytewax(stage: Stage, work: Workload, name: str, measure: Measure) -> Peer:
 
 
 def _quix_measure(sizes: Sizes, rate: float) -> Measure:
-    return Measure(sizes.events(rate), quiet=2.5 * COMMIT_SECONDS)
+    """Enough for several commits, and no end before the last one has come."""
+    seconds = max(sizes.seconds, 4 * COMMIT_SECONDS)
+    return Measure(replace(sizes, seconds=seconds).events(rate), quiet=2.5 * COMMIT_SECONDS)
 
 
 def _static(name: str) -> str:
