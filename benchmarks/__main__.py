@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure on a real Kafka, print ratios first, keep the figures in files."""
+"""`python -m benchmarks`: measure on a real Kafka, print ratios first, keep what was found."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from benchmarks.results import Results
 from benchmarks.stage import open_stage
 
 SELECTION = Sizes(rounds=5, seconds=4, latency_seconds=10, memory_seconds=60)
-ALL = Sizes(rounds=3, seconds=5, latency_seconds=5, memory_seconds=60)
+ALL = Sizes(rounds=3, seconds=4, latency_seconds=5, memory_seconds=60)
 HERE = Path(__file__).parent
 OWN, PUBLISHED = HERE / ".results", HERE / "results"
 """Where files go: what someone measures, and what is part of the repository."""
@@ -35,10 +35,14 @@ Chosen = Annotated[
         "--part", help=f"Only this one of {', '.join(p.name for p in PARTS)}; repeatable."
     ),
 ]
-All = Annotated[bool, typer.Option("--all", help="Every part, and benchmarks/RESULTS.md anew.")]
+All = Annotated[bool, typer.Option("--all", help="Every part, and RESULTS.md anew.")]
 Quick = Annotated[bool, typer.Option("--quick", help="See that it works; no figures to rely on.")]
 Again = Annotated[
     bool, typer.Option("--report", help="Measure nothing: tables, plots and page from the files.")
+]
+Into = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the files; default: benchmarks/.results, with --all results."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
@@ -50,6 +54,7 @@ def main(
     everything: All = False,
     quick: Quick = False,
     report: Again = False,
+    into: Into = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare Millstream with what it is built on, and with others, in one go on one Kafka.
@@ -59,18 +64,12 @@ def main(
     progress = Console(stderr=True, highlight=False)
     sizes = QUICK if quick else ALL if everything else SELECTION
     sizes = replace(sizes, rounds=rounds or sizes.rounds)
-    folder = PUBLISHED if everything and not quick else OWN
+    folder = into or (PUBLISHED if everything and not quick else OWN)
     try:
         chosen = _chosen(part, everything=everything)
         if not report:
-            _measure(chosen, sizes, folder, progress)
-        found = {
-            each.name: Results.read(folder / f"{each.name}.json")
-            for each in (PARTS if everything else chosen)
-            if (folder / f"{each.name}.json").exists()
-        }
-        if not found:
-            raise BenchmarkError(f"no results in {folder}: measure first, without --report")
+            _measure(chosen, sizes, folder, progress, timed=not quick)
+        found = _read(PARTS if everything else chosen, folder)
     except (BenchmarkError, AssertionError) as error:  # the latter from the tests' own helpers
         progress.print(f"no result: {error}", markup=False)
         sys.exit(1)
@@ -94,15 +93,27 @@ def _chosen(names: list[str] | None, *, everything: bool) -> list[Part]:
     return list(PARTS) if everything else [known["selection"]]
 
 
-def _measure(chosen: Sequence[Part], sizes: Sizes, folder: Path, progress: Console) -> None:
-    seconds = sum(part.estimate(sizes) for part in chosen)
-    if sizes is not QUICK:
-        progress.print(f"about {seconds / 60:.0f} minutes, and more where environments are made")
+def _measure(
+    chosen: Sequence[Part], sizes: Sizes, folder: Path, progress: Console, *, timed: bool
+) -> None:
+    """`timed`: say beforehand how long it will take."""
+    minutes = sum(part.estimate(sizes) for part in chosen) / 60
     with open_stage() as stage:
+        if timed:
+            progress.print(f"about {minutes:.0f} minutes; more where environments are made first")
         for part in chosen:
             progress.print(f"{part.name}: {part.title}")
             results = part.measure(stage, sizes, lambda said: progress.print(said, markup=False))
             results.write(folder / f"{part.name}.json")
+
+
+def _read(parts: Sequence[Part], folder: Path) -> dict[str, Results]:
+    """What there is of these parts, measured now or before."""
+    files = {part.name: folder / f"{part.name}.json" for part in parts}
+    found = {name: Results.read(path) for name, path in files.items() if path.exists()}
+    if not found:
+        raise BenchmarkError(f"no results in {folder}: measure first, without --report")
+    return found
 
 
 def _print(found: dict[str, Results], *, as_json: bool) -> None:

@@ -13,8 +13,8 @@ import orjson
 from benchmarks.child import answer
 from benchmarks.peers.work import Work
 from benchmarks.rates import CHECKPOINT
-from benchmarks.workloads import table
 from benchmarks.workloads import event as made
+from benchmarks.workloads import table
 
 ROWS = CHECKPOINT
 """A call; more gain nothing, see rows.py."""

@@ -59,9 +59,8 @@ def measure(contender: OnKafka, *, rate: float, seconds: float) -> Latency:
     if heard != count:
         raise BenchmarkError(f"{heard} predictions came of {count} events")
     waits = _waits(path, sent["start_ns"], 1e9 / rate, first=int(rate * WARM_UP_SECONDS))
-    return Latency(
-        *(percentile(waits, percent) for percent in (50, 99, 99.9)), waits[-1], sent["late_p99_ms"]
-    )
+    p50, p99, p999 = (percentile(waits, percent) for percent in (50, 99, 99.9))
+    return Latency(p50, p99, p999, waits[-1], sent["late_p99_ms"])
 
 
 def _waits(path: Path, start_ns: int, gap_ns: float, *, first: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""How things are measured: in turn, all in one session, and compared only where they do the same."""
+"""How things are measured: in turn, in one session, and compared where they do the same."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -77,13 +77,11 @@ def _latencies(results: Results) -> str:
             f"{'met' if getattr(one, limit.percentile) <= limit.most else 'NOT met'}"
             for limit in limits
         )
-        lines.append((
-            name, f"{results.loads[name]:,.0f}", f"**{one.p50 / base.p50:.1f}** / "
-            f"**{one.p99 / base.p99:.1f}**",
-            *(f"{figure:.1f}" for figure in (one.p50, one.p99, one.p999, one.largest)), targets,
-        ))  # fmt: skip
-    ratio = f"p50 / p99, by those of *{first}*"
-    columns = ("what", "events/s", ratio, "p50, ms", "p99", "p99.9", "largest", "target")
+        ratio = f"**{one.p50 / base.p50:.1f}** / **{one.p99 / base.p99:.1f}**"
+        figures = (f"{figure:.1f}" for figure in (one.p50, one.p99, one.p999, one.largest))
+        lines.append((name, f"{results.loads[name]:,.0f}", ratio, *figures, targets))
+    of_first = f"p50 / p99, by those of *{first}*"
+    columns = ("what", "events/s", of_first, "p50, ms", "p99", "p99.9", "largest", "target")
     return _table(columns, lines)
 
 

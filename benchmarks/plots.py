@@ -6,10 +6,11 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from benchmarks.results import Results
 
-BAR_INCHES, WIDTH_INCHES = 0.32, 9.0
+BAR_INCHES, WIDTH_INCHES = 0.3, 11.0
 MET, MISSED, PLAIN = "#2a7f62", "#b5482f", "#4c6a92"
 
 
@@ -52,8 +53,9 @@ def _ratios(axes: Axes, results: Results) -> None:
             axes.plot([ratio.comparison.floor] * 2, [place - 0.4, place + 0.4], "k:", linewidth=1.2)
     if max(values) > 5 * min(values):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.margins(x=0.12)
-    axes.set_title("rate, by that of the other; dotted: target (green: met)", loc="left")
+    axes.set_title("rate, by that of the other; dotted: target (green: met)")
 
 
 def _latencies(axes: Axes, results: Results) -> None:
@@ -66,9 +68,10 @@ def _latencies(axes: Axes, results: Results) -> None:
         axes.bar_label(bars, labels=[f" {value:.0f}" for value in values])
     axes.set_yticks(places, [f"{name} ({results.loads[name]:,.0f}/s)" for name in names])
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.margins(x=0.12)
     axes.legend(frameon=False)
-    axes.set_title("end-to-end latency, ms", loc="left")
+    axes.set_title("end-to-end latency, ms")
 
 
 def _memory(axes: Axes, results: Results) -> None:
@@ -77,4 +80,4 @@ def _memory(axes: Axes, results: Results) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("seconds")
     axes.legend(frameon=False, loc="lower right")
-    axes.set_title("memory, MB", loc="left")
+    axes.set_title("memory, MB")

@@ -4,7 +4,7 @@ What counts is what a read_committed reader can see. So the last stable offset o
 topic is asked for, some fifty times a second: that tells the same as reading would, and costs
 next to nothing on a machine whose cores are what is measured. The rate is that between the first
 predictions seen and the last; start-up, joining the group and the first batch are left out, and so
-is the last step, since some commit by a clock, and their last batch waits for it with nothing to do.
+is the last step: who commits by a clock waits for it in the end with nothing to do.
 
 Afterwards every prediction is read: a run counts only if each event has exactly one.
 """

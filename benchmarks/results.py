@@ -71,7 +71,7 @@ class Results:
     """Contender to seconds since the load began, and megabytes."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Contender to why it does not count."""
-    machine: Mapping[str, Any] = field(default_factory=lambda: machine())
+    machine: Mapping[str, Any] = field(default_factory=lambda: machine())  # noqa: PLW0108 - it stands below
     measured: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
 
     def ratios(self) -> list[Ratio]:

@@ -41,7 +41,7 @@ class Workload:
 
     name: str
     settings: Mapping[str, Any]
-    """`model`, `labels` and, unless they are Phishing's own, `events` as a settings file has them."""
+    """`model`, `labels` and `events`, as a settings file has them."""
     files: Mapping[str, str] = field(default_factory=dict)
     """What a contender other than Millstream needs, by name: paths."""
     features: int = FEATURES

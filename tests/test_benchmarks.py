@@ -1,6 +1,7 @@
 """The benchmarks run, and say what they are meant to say; how fast anything is, no test asks."""
 
 import os
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -8,11 +9,22 @@ from pathlib import Path
 
 import orjson
 import pytest
+from benchmarks import environments
 from benchmarks.child import BenchmarkError
 from benchmarks.latency import Latency, percentile
-from benchmarks.measure import BARE, COMPARISONS, LEAST, ONCE, PLAIN, STATIC_LEAST, STATIC_ONCE
+from benchmarks.measure import compare
+from benchmarks.parts.selection import (
+    BARE,
+    COMPARISONS,
+    LEAST,
+    ONCE,
+    PLAIN,
+    STATIC_LEAST,
+    STATIC_ONCE,
+)
+from benchmarks.rates import Run
 from benchmarks.report import show
-from benchmarks.results import Comparison, Results
+from benchmarks.results import Comparison, Limit, Results
 from benchmarks.same import check_same
 from rich.console import Console
 
@@ -21,6 +33,7 @@ from tests.kafka.cluster import Kafka
 ROOT = Path(__file__).parents[1]
 CONTENDERS = [BARE, ONCE, LEAST, PLAIN, STATIC_ONCE, STATIC_LEAST]
 MODELS = {"logistic regression", "random forest (100)"}
+PNG = b"\x89PNG"
 
 
 def run(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -36,10 +49,12 @@ def run(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.kafka
-def test_a_quick_run_measures_everything(kafka: Kafka) -> None:
-    done = run("--quick", "--json", KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap)
+def test_a_quick_run_measures_everything(kafka: Kafka, tmp_path: Path) -> None:
+    done = run(
+        "--quick", "--json", "--into", str(tmp_path), KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap
+    )
     assert done.returncode == 0, done.stderr
-    found = orjson.loads(done.stdout)
+    found = orjson.loads(done.stdout)["selection"]
     assert [(each["of"], each["to"]) for each in found["ratios"]] == [
         (each.of, each.to) for each in COMPARISONS
     ]
@@ -48,6 +63,7 @@ def test_a_quick_run_measures_everything(kafka: Kafka) -> None:
     latency = found["latency_ms"][ONCE]
     assert 0 < latency["p50"] <= latency["p99"] <= latency["largest"]
     assert set(found["microseconds_per_row"]) == MODELS
+    assert (tmp_path / "selection.png").read_bytes().startswith(PNG)
 
 
 def test_without_kafka_one_sentence_says_what_is_missing() -> None:
@@ -57,15 +73,24 @@ def test_without_kafka_one_sentence_says_what_is_missing() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_part_that_there_is_not_is_one_sentence_too() -> None:
+    done = run("--part", "peer")
+    assert done.returncode == 1
+    assert done.stderr.startswith("no result: there is no part 'peer'; there are selection, peers,")
+
+
 def made_up(floor: float | None = None) -> Results:
     return Results(
         [Comparison(ONCE, BARE, floor), Comparison(STATIC_ONCE, PLAIN)],
-        {"learning": 3},
         {ONCE: [1.0, 6.0, 9.0], BARE: [2.0, 10.0, 10.0], STATIC_ONCE: [1.0] * 3, PLAIN: [1.0] * 3},
-        {ONCE: [Latency(1, 20, 30, 0.5), Latency(3, 22, 40, 0.7), Latency(2, 90, 95, 0.6)]},
-        1000.0,
+        {ONCE: [Latency(1, 20, 25, 30, 0.5), Latency(3, 22, 30, 40, 0.7),
+                Latency(2, 90, 93, 95, 0.6)]},
+        {ONCE: 1000.0},
+        [Limit(ONCE, "p99", 21)],
         [{"logistic regression": {"1": 100.0, "512": 1.0}}],
-    )
+        {ONCE: [(0.0, 100.0), (1.0, 110.0)]},
+        {"someone": "it ended by itself"},
+    )  # fmt: skip
 
 
 def test_a_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
@@ -99,3 +124,57 @@ def test_contenders_that_publish_less_or_answer_otherwise_are_not_compared() -> 
     with pytest.raises(BenchmarkError, match=r"probabilities\.true"):
         check_same("a and b", document, otherwise)
     check_same("a and b", document, otherwise, tolerance=1e-12)
+
+
+def test_results_are_read_from_their_file_as_they_were_written(tmp_path: Path) -> None:
+    file = tmp_path / "some" / "part.json"
+    made_up(0.6).write(file)
+    assert Results.read(file).document() == made_up(0.6).document() | {
+        "measured": Results.read(file).measured
+    }
+
+
+def test_the_page_is_made_from_files_and_has_no_rate_without_its_ratio(tmp_path: Path) -> None:
+    made_up(floor=0.7).write(tmp_path / "peers.json")
+    done = run("--all", "--report", "--into", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert f"| {ONCE} | {BARE} | **0.60** | 0.50 to 0.90 | ≥ 0.7: NOT met | 6 / 10 |" in page
+    assert "p99 ≤ 21: NOT met" in page
+    assert "- someone: it ended by itself" in page
+    assert "![Beside others](peers.png)" in page
+    assert (tmp_path / "peers.png").read_bytes().startswith(PNG)
+
+
+class MadeUp:
+    def __init__(self, name: str, answer: float | None) -> None:
+        self.name = name
+        self._answer = answer
+
+    def run(self) -> Run:
+        if self._answer is None:
+            raise BenchmarkError("3 of 5 events have no prediction")
+        return Run(1.0, {499: {"score": self._answer}})
+
+
+def test_one_that_fails_or_answers_otherwise_does_not_count_and_is_named() -> None:
+    everyone = [MadeUp("us", 0.5), MadeUp("same", 0.5), MadeUp("other", 0.6), MadeUp("none", None)]
+    comparisons = [Comparison("us", each.name) for each in everyone[1:]]
+    found = compare(everyone, comparisons, 2, lambda _: None)
+    assert list(found.rates) == ["us", "same"]
+    assert found.comparisons == comparisons[:1]
+    assert found.failures == {
+        "other": "'us' and 'other' do not publish the same: score",
+        "none": "3 of 5 events have no prediction",
+    }
+    with pytest.raises(BenchmarkError, match=r"^none: 3 of 5"):
+        compare(everyone, comparisons, 2, lambda _: None, strict=True)
+
+
+@pytest.mark.parametrize("file", sorted(environments.PEERS.glob("*.txt")), ids=lambda f: f.stem)
+def test_what_a_peer_needs_has_bounds_on_both_sides(file: Path) -> None:
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    bounded = re.compile(r"[a-z-]+(\[[a-z]+\])?>=[0-9.]+,<[0-9.]+")
+    assert lines
+    assert [line for line in lines if not bounded.fullmatch(line)] == []
+    assert environments.packages(file.stem)[0] == re.split(r"[\[>]", lines[0])[0]

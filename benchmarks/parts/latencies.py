@@ -1,5 +1,7 @@
 """End-to-end latency, of the worker and of others."""
 
+from collections.abc import Callable
+
 from benchmarks import latency
 from benchmarks.contenders import Millstream, OnKafka, Peer
 from benchmarks.latency import Latency
@@ -32,16 +34,18 @@ def contenders(stage: Stage) -> dict[str, tuple[OnKafka, float]]:
     def millstream(guarantee: str) -> Millstream:
         return Millstream(stage, work, guarantee, guarantee, NONE)
 
-    def hand(**options: int) -> Peer:
-        return Peer(stage, work, "", NONE, "confluent_loop", backoff_ms=10, **options)
+    def hand(transaction_ms: int | None) -> Peer:
+        return Peer(
+            stage, work, "", NONE, "confluent_loop", backoff_ms=10, transaction_ms=transaction_ms
+        )
 
     once = millstream("exactly_once")
     found: dict[str, OnKafka] = {
         ONCE: once,
         LEAST: millstream("at_least_once"),
-        "hand-written, at least once": hand(),
-        "hand-written, transaction every 10 ms": hand(transaction_ms=10),
-        "hand-written, transaction every 100 ms": hand(transaction_ms=100),
+        "hand-written, at least once": hand(None),
+        "hand-written, transaction every 10 ms": hand(10),
+        "hand-written, transaction every 100 ms": hand(100),
         "aiokafka, at least once": aiokafka(stage, work, "", NONE),
         "aiokafka, transactional": aiokafka(stage, work, "transactional", NONE),
         "quixstreams, at least once": quix(stage, work, "", NONE, 5.0),
@@ -62,15 +66,12 @@ def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
 
     everyone = contenders(stage)
 
-    def measured(contender: OnKafka, rate: float) -> Latency:
-        return latency.measure(contender, rate=rate, seconds=sizes.latency_seconds)
+    def of(contender: OnKafka, rate: float) -> Callable[[], Latency]:
+        return lambda: latency.measure(contender, rate=rate, seconds=sizes.latency_seconds)
 
     found = interleaved(
         sizes.rounds,
-        {
-            name: lambda contender=contender, rate=rate: measured(contender, rate)
-            for name, (contender, rate) in everyone.items()
-        },
+        {name: of(contender, rate) for name, (contender, rate) in everyone.items()},
         lambda name, one: say(f"{name}: p50 {one.p50:.1f} ms, p99 {one.p99:.1f} ms"),
         failed,
     )

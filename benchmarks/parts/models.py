@@ -60,8 +60,8 @@ def _workload(stage: Stage, model: str, features: int) -> Workload:
 PART = Part(
     "models",
     "Models, cheap and dear",
-    "The exactly-once worker beside the bare loop of the same model, without Kafka: what is left of "
-    "the model's own rate. More features are those of Phishing with noise.",
-    200,
+    "The exactly-once worker beside the bare loop of the same model, without Kafka: what is left "
+    "of the model's own rate. More features are those of Phishing with noise.",
+    285,
     measure,
 )

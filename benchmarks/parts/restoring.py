@@ -18,7 +18,7 @@ from benchmarks.workloads import learning
 REPLAY = "replay of the log"
 RATE = 40_000
 PATIENCE_SECONDS = 300.0
-_NO_SNAPSHOT = {"snapshots": {"every": "7d", "examples": 10**9}}
+_NO_SNAPSHOT = {"every": "7d", "examples": 10**9}
 
 
 class Replay:
@@ -29,7 +29,7 @@ class Replay:
         self._events = events
         self._stage = stage
         self._worker = Millstream(
-            stage, learning(), "exactly_once", name, Measure(events), **_NO_SNAPSHOT
+            stage, learning(), "exactly_once", name, Measure(events), snapshots=_NO_SNAPSHOT
         )
 
     def run(self) -> Run:

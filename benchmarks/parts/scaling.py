@@ -28,8 +28,8 @@ def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
 PART = Part(
     "scaling",
     "Two workers",
-    f"`millstream run --workers 2` beside one worker, exactly once, scaler and logistic, on a topic "
-    f"of {PARTITIONS} partitions, with the broker on the same cores.",
-    45,
+    f"`millstream run --workers 2` beside one worker, exactly once, scaler and logistic, on a "
+    f"topic of {PARTITIONS} partitions, with the broker on the same cores.",
+    40,
     measure,
 )
