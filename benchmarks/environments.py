@@ -1,4 +1,4 @@
-"""An environment of its own for each peer, made once, under `benchmarks/.peers`.
+"""An environment of its own for each peer, made once, under `.venv/peers`.
 
 What a peer needs stands beside it in `peers/NAME.txt`, with bounds; what the model needs, in
 `peers/model.txt`, and that is held to the very versions that the harness itself has, since a model
@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.child import BenchmarkError
 
 PEERS = Path(__file__).with_name("peers")
-FOLDER = Path(__file__).with_name(".peers")
+FOLDER = Path(__file__).parents[1] / ".venv" / "peers"
 _SAME_AS_HERE = ("river", "scikit-learn", "scipy", "numpy", "joblib", "orjson")
 
 

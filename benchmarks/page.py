@@ -63,10 +63,6 @@ def _ratios(results: Results) -> str:
 def _latencies(results: Results) -> str:
     """Ratios are those to the first."""
     first = next(iter(results.latencies))
-    for name in results.latencies:
-        if results.loads[name] != results.loads[first]:
-            first = name
-            break
     base = results.latency(first)
     lines = []
     for name in results.latencies:

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 from benchmarks import environments
+from benchmarks.__main__ import main
 from benchmarks.child import BenchmarkError
 from benchmarks.latency import Latency, percentile
 from benchmarks.measure import compare
@@ -73,10 +74,11 @@ def test_without_kafka_one_sentence_says_what_is_missing() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_part_that_there_is_not_is_one_sentence_too() -> None:
-    done = run("--part", "peer")
-    assert done.returncode == 1
-    assert done.stderr.startswith("no result: there is no part 'peer'; there are selection, peers,")
+def test_a_part_that_there_is_not_is_one_sentence_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        main(part=["peer"])
+    said = capsys.readouterr().err
+    assert said.startswith("no result: there is no part 'peer'; there are selection, peers,")
 
 
 def made_up(floor: float | None = None) -> Results:
@@ -136,8 +138,7 @@ def test_results_are_read_from_their_file_as_they_were_written(tmp_path: Path) -
 
 def test_the_page_is_made_from_files_and_has_no_rate_without_its_ratio(tmp_path: Path) -> None:
     made_up(floor=0.7).write(tmp_path / "peers.json")
-    done = run("--all", "--report", "--into", str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    main(everything=True, report=True, into=tmp_path)
     page = (tmp_path / "RESULTS.md").read_text()
     assert f"| {ONCE} | {BARE} | **0.60** | 0.50 to 0.90 | ≥ 0.7: NOT met | 6 / 10 |" in page
     assert "p99 ≤ 21: NOT met" in page

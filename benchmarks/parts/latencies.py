@@ -41,7 +41,6 @@ def contenders(stage: Stage) -> dict[str, tuple[OnKafka, float]]:
 
     once = millstream("exactly_once")
     found: dict[str, OnKafka] = {
-        ONCE: once,
         LEAST: millstream("at_least_once"),
         "hand-written, at least once": hand(None),
         "hand-written, transaction every 10 ms": hand(10),
@@ -53,7 +52,11 @@ def contenders(stage: Stage) -> dict[str, tuple[OnKafka, float]]:
         "quixstreams, exactly once, every 100 ms": quix(stage, work, "exactly once", NONE, 0.1),
         "FastStream, batch": faststream(stage, work, "batch", NONE),
     }
-    return {ONCE_LOW: (once, LOW), **{name: (each, RATE) for name, each in found.items()}}
+    return {
+        ONCE: (once, RATE),
+        ONCE_LOW: (once, LOW),
+        **{name: (each, RATE) for name, each in found.items()},
+    }
 
 
 def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:

@@ -16,7 +16,7 @@ RATES = {
     "scaler and logistic": (40_000, 11_000, 3_000),
     "Hoeffding tree": (20_000, 5_000, 1_300),
     "ARF of 10": (1_500, 1_000, 500),
-    "half-space trees": (3_000, 2_500, 1_500),
+    "half-space trees": (15_000, 9_000, 4_000),
     "static logistic": (80_000, 40_000, 14_000),
     "static forest of 100": (50_000, 30_000, 12_000),
 }
