@@ -36,7 +36,9 @@ def result(process: subprocess.Popen[bytes]) -> Any:
     """Wait for a program that was started, and return what it printed."""
     printed, _ = process.communicate(timeout=_TIMEOUT_S)
     if process.returncode:
-        raise BenchmarkError(f"{process.args!r} ended with exit code {process.returncode}")
+        raise BenchmarkError(
+            f"one of its programs ended with exit code {process.returncode}; {process.args!r}"
+        )
     return orjson.loads(printed)
 
 

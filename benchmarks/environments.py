@@ -66,4 +66,4 @@ def _requirements(name: str) -> list[Path]:
 def _call(name: str, *command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BenchmarkError(f"the environment of {name} could not be made: {done.stderr[-1500:]}")
+        raise BenchmarkError(f"the environment of {name} could not be made; {done.stderr[-1500:]}")

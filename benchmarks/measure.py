@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from confluent_kafka import KafkaException
+
 from benchmarks.child import BenchmarkError
 from benchmarks.contenders import Contender
 from benchmarks.results import Comparison, Results
@@ -13,10 +15,8 @@ Say = Callable[[str], None]
 T = TypeVar("T")
 
 # The first from the tests' own helpers, which the harness uses.
-_FAILURES = (AssertionError, BenchmarkError)
+_FAILURES = (AssertionError, BenchmarkError, KafkaException)
 _ROUND_TO = 1000
-_SHORT = 300
-"""Characters of a failure that the results keep; the progress shows all of it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def compare(
     def failed(name: str, error: Exception) -> None:
         if strict:
             raise BenchmarkError(f"{name}: {error}") from error
-        failures[name] = " ".join(str(error).split())[:_SHORT]
+        failures[name] = in_short(error)
         say(f"{name} does not count: {error}")
 
     runs = interleaved(
@@ -77,6 +77,11 @@ def compare(
     }
     kept = [each for each in comparisons if not failures.keys() & {each.of, each.to}]
     return Results(kept, rates=rates, failures=failures)
+
+
+def in_short(error: Exception) -> str:
+    """What went wrong without the log that follows it: that is of one machine."""
+    return str(error).partition(";")[0].partition("\n")[0]
 
 
 def interleaved(

@@ -154,7 +154,7 @@ class MadeUp:
 
     def run(self) -> Run:
         if self._answer is None:
-            raise BenchmarkError("3 of 5 events have no prediction")
+            raise BenchmarkError("3 of 5 events have no prediction; Traceback ...")
         return Run(1.0, {499: {"score": self._answer}})
 
 

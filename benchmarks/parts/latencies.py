@@ -5,7 +5,7 @@ from collections.abc import Callable
 from benchmarks import latency
 from benchmarks.contenders import Millstream, OnKafka, Peer
 from benchmarks.latency import Latency
-from benchmarks.measure import Say, Sizes, interleaved
+from benchmarks.measure import Say, Sizes, in_short, interleaved
 from benchmarks.parts.part import Part
 from benchmarks.parts.peers import aiokafka, faststream, quix
 from benchmarks.rates import Measure
@@ -64,7 +64,7 @@ def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
     failures: dict[str, str] = {}
 
     def failed(name: str, error: Exception) -> None:
-        failures[name] = " ".join(str(error).split())[:300]
+        failures[name] = in_short(error)
         say(f"{name} does not count: {error}")
 
     everyone = contenders(stage)
