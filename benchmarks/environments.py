@@ -39,6 +39,14 @@ def interpreter(name: str) -> str:
     return str(python)
 
 
+def all_versions() -> dict[str, str]:
+    """Package to version, of what the environments were made for that are there."""
+    found: dict[str, str] = {}
+    for path in sorted(FOLDER.glob("*/made-from")):
+        found |= versions(path.parent.name)
+    return found
+
+
 def versions(name: str) -> dict[str, str]:
     """What is installed of the packages that `peers/NAME.txt` asks for."""
     asks = (

@@ -29,6 +29,8 @@ def write_page(path: Path, folder: Path, found: Mapping[Part, Results]) -> None:
     for part, results in found.items():
         plot = (folder / f"{part.name}.png").relative_to(path.parent)
         blocks += [f"## {part.title}", part.about, *_part(results)]
+        if part.per_million:
+            blocks.append(_per_million(results))
         blocks += [f"![{part.title}]({plot})", _when(results)]
     path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
 
@@ -96,6 +98,11 @@ def _memory(results: Results) -> str:
         quarter, (seconds, end) = series[len(series) // 4][1], series[-1]
         lines.append((name, f"**{end / quarter:.2f}**", f"{end:.0f}", f"{seconds:.0f}"))
     return _table(("what", "end, by a quarter in", "MB at the end", "seconds"), lines)
+
+
+def _per_million(results: Results) -> str:
+    each = [f"{MILLION / median(rates):.1f} ({name})" for name, rates in results.rates.items()]
+    return f"Seconds for a million examples: {', '.join(each)}."
 
 
 def _floor(floor: float | None, met: bool | None) -> str:  # noqa: FBT001 - the verdict on the floor

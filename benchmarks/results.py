@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -10,11 +11,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import confluent_kafka
 import orjson
+from tests.kafka.fixture import SCRIPT
 
 from benchmarks.latency import Latency
 
-_PACKAGES = ("confluent-kafka", "river", "scikit-learn", "orjson", "numpy")
+_PACKAGES = ("millstream", "confluent-kafka", "river", "scikit-learn", "orjson", "numpy")
 
 
 @dataclass(frozen=True)
@@ -148,5 +151,15 @@ def machine() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "Apache Kafka": _kafka(),
+        "librdkafka": confluent_kafka.libversion()[0],
         **{name: version(name) for name in _PACKAGES},
     }
+
+
+def _kafka() -> str:
+    """Version of the Kafka that is started here; of one that is given, no client is told."""
+    if "KAFKA_BOOTSTRAP_SERVERS" in os.environ:
+        return "as given"
+    default = re.search(r"^DEFAULT_VERSION=(.+)$", SCRIPT.read_text(), re.MULTILINE)
+    return os.environ.get("KAFKA_LOCAL_VERSION") or (default[1] if default else "unknown")

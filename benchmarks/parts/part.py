@@ -19,6 +19,8 @@ class Part:
     seconds: float
     """That a round takes, about, on two cores of a cloud machine."""
     measure: Callable[[Stage, Sizes, Say], Results]
+    per_million: bool = False
+    """Whether seconds for a million examples are what one wants to know."""
     once: bool = False
     """Measured in one round only."""
 

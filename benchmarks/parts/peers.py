@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from benchmarks import environments
 from benchmarks.contenders import Bare, Contender, Millstream, Peer
 from benchmarks.measure import Say, Sizes, compare
 from benchmarks.parts.part import Part
@@ -149,7 +150,8 @@ def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
     ] + [
         Comparison(STATIC_ONCE, name, STATIC_FLOORS.get(name), CLOSE) for name in names[fixed + 1 :]
     ]
-    return compare(everyone, comparisons, sizes.rounds, say)
+    results = compare(everyone, comparisons, sizes.rounds, say)
+    return replace(results, machine={**results.machine, **environments.all_versions()})
 
 
 PART = Part(

@@ -74,4 +74,5 @@ PART = Part(
     "default every five minutes or 100,000 examples, bounds how much has to be replayed.",
     40,
     measure,
+    per_million=True,
 )
