@@ -70,6 +70,7 @@ def _latencies(axes: Axes, results: Results) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.margins(x=0.12)
+    axes.set_xlim(left=1)
     axes.legend(frameon=False)
     axes.set_title("end-to-end latency, ms")
 

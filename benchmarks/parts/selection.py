@@ -8,7 +8,7 @@ from benchmarks.contenders import Bare, Contender, Millstream, Peer
 from benchmarks.measure import Say, Sizes, compare, interleaved
 from benchmarks.parts.part import Part
 from benchmarks.rates import Measure
-from benchmarks.results import Comparison, Results
+from benchmarks.results import Comparison, Limit, Results
 from benchmarks.stage import Stage
 from benchmarks.workloads import learning, static
 
@@ -25,12 +25,13 @@ LEARNING_RATE, STATIC_RATE = 40_000, 80_000
 CLOSE = 1e-12
 """Vectorised calls depend in the last bit on which rows are predicted together."""
 COMPARISONS = (
-    Comparison(ONCE, BARE, floor=0.6),
+    Comparison(ONCE, BARE, floor=0.85),
     Comparison(LEAST, BARE),
-    Comparison(ONCE, LEAST),
-    Comparison(STATIC_ONCE, PLAIN, tolerance=CLOSE),
+    Comparison(ONCE, LEAST, floor=0.95),
+    Comparison(STATIC_ONCE, PLAIN, floor=0.8, tolerance=CLOSE),
     Comparison(STATIC_LEAST, PLAIN, tolerance=CLOSE),
 )
+LIMITS = (Limit(ONCE, "p99", 100),)
 LOAD = 0.5
 """Latencies are measured under this share of the exactly-once rate."""
 
@@ -65,7 +66,9 @@ def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
         {"rows": lambda: child.run("rows", sizes=sizes.batch_sizes)},
         lambda *_: say("static models: cost per row"),
     )
-    return replace(results, latencies=latencies, loads={ONCE: load}, rows=rows["rows"])
+    return replace(
+        results, latencies=latencies, loads={ONCE: load}, limits=LIMITS, rows=rows["rows"]
+    )
 
 
 PART = Part(
