@@ -1,5 +1,6 @@
 """`python -m benchmarks`: measure on a real Kafka, print ratios first, keep what was found."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -126,4 +127,6 @@ def _print(found: dict[str, Results], *, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
+    # So that what it started ends with it, and its topics are deleted, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     typer.run(main)
