@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from millstream.metrics import Metrics
+from millstream.supervisor.answers import AllMetrics
+from millstream.supervisor.processes import Child
 from tests.kafka.cluster import wait_until
 
 ROOT: Final = Path(__file__).parents[1]
@@ -42,10 +44,12 @@ def families() -> dict[str, str]:
 
 
 def exported() -> set[str]:
-    """Every name that a sample of ours can have."""
+    """Every name that a sample of ours can have, those of a supervisor included."""
+    nobody = Child(0, lambda *_: (), 1.0)
+    supervisors = {family.name: family.type for family in AllMetrics([nobody], "app").collect()}
     return {
         f"{name}{suffix}"
-        for name, kind in families().items()
+        for name, kind in (families() | supervisors).items()
         for suffix in _SUFFIXES.get(kind, [""])
     }
 

@@ -3,13 +3,14 @@
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http import HTTPStatus
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from millstream.errors import Stop
-from millstream.health import Health, HealthServer
+from millstream.health import MOST_CONNECTIONS, Health, HealthServer
 from millstream.metrics import Metrics
 from millstream.settings import HttpSettings
 from tests.http_get import get
@@ -144,6 +145,18 @@ def test_another_path_says_which_there_are(address: str) -> None:
     status, body = get(address, "/")
     assert status == HTTPStatus.NOT_FOUND
     assert b"/readyz" in body
+
+
+def test_clients_that_say_nothing_give_way_to_those_that_come_after_them(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    with ExitStack() as silent:
+        connections = [
+            silent.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            for _ in range(MOST_CONNECTIONS + 20)
+        ]
+        assert get(address, "/livez")[0] == HTTPStatus.OK
+        for connection in connections[:20]:
+            assert connection.recv(1) == b"", "the server hung up"
 
 
 def test_an_address_in_use_is_one_sentence_that_names_the_setting(health: Health) -> None:

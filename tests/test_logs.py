@@ -88,6 +88,15 @@ def test_no_secret_of_the_settings_is_ever_logged(
     assert "someone" in err
 
 
+def test_a_password_in_an_address_is_hidden_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "https://worker:canary@login.example.com/token"
+    logs.configure(LogSettings(), {"sasl.oauthbearer.token.endpoint.url": url})
+    logging.getLogger("millstream.librdkafka").error('Failed to retrieve OIDC token from "%s"', url)
+    said = capsys.readouterr().err
+    assert "canary" not in said
+    assert "login.example.com/token" in said
+
+
 def test_a_piece_of_a_secret_is_hidden_as_well(capsys: pytest.CaptureFixture[str]) -> None:
     kafka = {"sasl.oauthbearer.config": "principal=canary-a scope=canary-b canary-c"}
     logs.configure(LogSettings(), kafka)

@@ -84,7 +84,8 @@ def test_two_workers_share_the_partitions_and_outlive_a_kill_of_one(
         )
         supervisor.wait_until(lambda: ask(where, "/readyz")[0] == 200, PATIENCE_S)
         supervisor.wait_until(lambda: predicted_by(where).get("0", 0) > 50, PATIENCE_S)
-        assert 'millstream_worker_restarts_total{worker="0"} 1.0' in ask(where, "/metrics")[1]
+        restarts = f'millstream_worker_restarts_total{{app="{app.name}",worker="0"}} 1.0'
+        assert restarts in ask(where, "/metrics")[1]
         assert [each["worker"] for each in json.loads(ask(where, "/livez")[1])["workers"]] == [0, 1]
         feed.end()
         supervisor.wait_until(lambda: app.handled() >= feed.sent, PATIENCE_S)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +55,7 @@ def workers() -> Iterator[list[Here]]:
 
 @pytest.fixture
 def address(workers: list[Here]) -> Iterator[str]:
-    server = HealthServer(ANY, AllHealth(workers), AllMetrics(workers).registry())
+    server = HealthServer(ANY, AllHealth(workers), AllMetrics(workers, "fraud").registry())
     yield server.start()
     server.stop()
 
@@ -119,7 +120,7 @@ def test_metrics_of_all_are_one_page_and_say_whose_they_are(
     assert 'millstream_predicted_total{worker="0"} 3.0' in lines
     assert 'millstream_predicted_total{worker="1"} 4.0' in lines
     assert 'millstream_batch_records_bucket{le="16.0",worker="1"} 1.0' in lines
-    assert 'millstream_worker_restarts_total{worker="1"} 5.0' in lines
+    assert 'millstream_worker_restarts_total{app="fraud",worker="1"} 5.0' in lines
     assert lines.count("# TYPE millstream_predicted_total counter") == 1
 
 
@@ -128,6 +129,15 @@ def test_a_worker_that_does_not_answer_is_down_and_the_others_metrics_are_there(
 ) -> None:
     workers[0].silence()
     lines = get(address, "/metrics")[1].decode().splitlines()
-    assert 'millstream_worker_up{worker="0"} 0.0' in lines
-    assert 'millstream_worker_up{worker="1"} 1.0' in lines
+    assert 'millstream_worker_up{app="fraud",worker="0"} 0.0' in lines
+    assert 'millstream_worker_up{app="fraud",worker="1"} 1.0' in lines
     assert 'millstream_predicted_total{worker="1"} 0.0' in lines
+
+
+def test_the_page_on_monitoring_names_what_the_supervisor_adds(workers: list[Here]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    added = AllMetrics(workers, "fraud").collect()
+    own = [family for family in added if family.name.startswith("millstream_worker_")]
+    assert len(own) == 2
+    for family in own:
+        assert f"`{family.samples[0].name}`" in page

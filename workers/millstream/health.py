@@ -6,10 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -18,6 +19,8 @@ from millstream.errors import Stop
 from millstream.settings import HttpSettings
 
 STALL_AFTER_SECONDS: Final = 30.0
+MOST_CONNECTIONS: Final = 64
+"""Open at once; probes and Prometheus need a handful."""
 
 _log = logging.getLogger(__name__)
 
@@ -200,6 +203,34 @@ def _server_class(family: int) -> type[ThreadingTCPServer]:
         address_family = family
         allow_reuse_address = True
         daemon_threads = True
+        request_queue_size = 128
+        """As many may knock at once; where more do, a probe waits a second for its next try."""
+
+        def __init__(self, *args: Any) -> None:
+            self._open: dict[Any, None] = {}  # oldest first
+            self._changing = threading.Lock()
+            super().__init__(*args)
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            """Let the oldest give way where there are too many.
+
+            Each costs a thread and a descriptor, which the Kafka clients need too. Who is answered
+            is gone in milliseconds, so the oldest is one that sends or reads slowly, or never.
+            """
+            with self._changing:
+                self._open[request] = None
+                oldest = next(iter(self._open)) if len(self._open) > MOST_CONNECTIONS else None
+                self._open.pop(oldest, None)
+                if oldest is not None:
+                    with suppress(OSError):  # it has hung up by itself
+                        oldest.shutdown(socket.SHUT_RDWR)
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            """Forget it, before its descriptor is another's."""
+            with self._changing:
+                self._open.pop(request, None)
+            super().shutdown_request(request)
 
         def handle_error(self, *_: object) -> None:
             """Log only: a client that hangs up in the middle is no error of ours."""

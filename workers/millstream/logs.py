@@ -6,6 +6,7 @@ its message; `without_secrets` does the same for what a command prints.
 """
 
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ import orjson
 from millstream.runners.properties import HIDDEN, is_secret
 from millstream.settings import LogSettings
 
+_IN_A_URL: Final = re.compile(r"://[^/@\s]*?:([^/@\s]+)@")
+"""A password in an address, such as that of an OAuth token endpoint, which librdkafka quotes."""
 _SHORTEST_PIECE: Final = 4
 """Of a secret, in characters: to hide shorter ones would make a riddle of every sentence."""
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -59,6 +62,7 @@ def secret_values(kafka: Mapping[str, object]) -> tuple[str, ...]:
     librdkafka parses some of them (`sasl.oauthbearer.config`), and quotes the piece it stumbles at.
     """
     secrets = {str(value) for name, value in kafka.items() if value and is_secret(name)}
+    secrets |= {found for value in kafka.values() for found in _IN_A_URL.findall(str(value))}
     words = {word for secret in secrets for word in secret.split()}
     pieces = words | {word.partition("=")[2] for word in words}
     pieces = {piece for piece in pieces if len(piece) >= _SHORTEST_PIECE}

@@ -90,7 +90,8 @@ def _supervise(count: int, settings: Settings, settings_file: Path) -> None:
     learner_factory(settings)()  # so that what is wrong with the model is said once
     supervisor = Supervisor(count, worker_command([str(settings_file)]))
     _stop_on_signals(supervisor.stop, at_once=supervisor.terminate)
-    health, metrics = AllHealth(supervisor.children), AllMetrics(supervisor.children)
+    health = AllHealth(supervisor.children)
+    metrics = AllMetrics(supervisor.children, settings.app)
     server = HealthServer(settings.http, health, metrics.registry())
     if settings.http.enabled:
         server.start()

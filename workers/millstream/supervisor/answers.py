@@ -90,8 +90,9 @@ class AllMetrics(Collector):
     `millstream_worker_restarts_total`, how often it was started again because it was killed.
     """
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, children: Sequence[Child], app: str) -> None:
         self._children = children
+        self._app = app
 
     def registry(self) -> CollectorRegistry:
         """A registry with this alone in it."""
@@ -106,18 +107,18 @@ class AllMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Answer a scrape."""
         up = GaugeMetricFamily(
-            "millstream_worker_up", "Whether the worker answered.", labels=["worker"]
+            "millstream_worker_up", "Whether the worker answered.", labels=["app", "worker"]
         )
         restarts = CounterMetricFamily(
             "millstream_worker_restarts",
             "How often the worker was started again because it was killed.",
-            labels=["worker"],
+            labels=["app", "worker"],
         )
         merged: dict[str, Metric] = {}
         answers = _ask_all(self._children, "/metrics")
         for child, answer in zip(self._children, answers, strict=True):
-            up.add_metric([str(child.number)], float(answer is not None))
-            restarts.add_metric([str(child.number)], child.restarts)
+            up.add_metric([self._app, str(child.number)], float(answer is not None))
+            restarts.add_metric([self._app, str(child.number)], child.restarts)
             if answer is not None:
                 _merge(answer.decode(), child.number, merged)
         return [up, restarts, *merged.values()]
