@@ -47,5 +47,5 @@ def attach(app: Any, settings: Settings | Path | str) -> FaustWorker:
     if isinstance(settings, Settings):
         settings = settings.model_copy(update={"kafka": {**settings.kafka, **kafka}})
     else:
-        settings = load_settings(Path(settings), kafka)
+        settings = load_settings(settings, kafka)
     return attach_worker(app, settings, learner_factory(settings))
