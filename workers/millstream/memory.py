@@ -38,6 +38,7 @@ from millstream.runners.memory import MemoryWorker
 from millstream.runners.memory_logs import MemoryLogs
 from millstream.runners.partitioners import murmur2_partition
 from millstream.settings import Settings, load_settings, make_settings
+from millstream.sources import INTEGERS
 
 BATCH: Final = 4_096
 """Events that a model which answers many at once is asked at a time."""
@@ -141,6 +142,8 @@ class Memory:
         require_json(self.settings, "labels")
         labels = self.settings.labels
         at = _moment(at)
+        if type(identity) is int and identity not in INTEGERS:
+            identity = str(identity)  # as in events
         message: dict[str, Any] = {}
         put(message, labels.id or self.settings.events.id or "id", identity)
         put(message, labels.label or "label", label)
