@@ -77,3 +77,19 @@ def test_a_number_of_partitions_that_is_none_is_refused(partitions: Any) -> None
 def test_settings_that_are_no_path_are_named(given: Any) -> None:
     with pytest.raises(SettingsError, match=f"and no {type(given).__name__}: make_settings"):
         load_settings(given)
+
+
+@pytest.mark.parametrize(
+    ("river", "truth"),
+    [
+        ("anomaly.HalfSpaceTrees(seed=1)", "no"),
+        ("anomaly.HalfSpaceTrees(seed=1)", 2),
+        ("anomaly.HalfSpaceTrees(seed=1)", []),
+        ("cluster.KMeans(n_clusters=2, seed=1)", [1]),
+    ],
+)
+def test_a_truth_that_nothing_can_be_held_against_is_named(river: str, truth: Any) -> None:
+    settings = {**small(model={"river": river}), "labels": {"from": "none"}}
+    with pytest.raises(SettingsError, match="the truth of an event is"):
+        evaluate(settings, [{**EVENT, "y": truth}], truth="y")
+    assert evaluate(settings, [{**EVENT, "y": 1}], truth="y").events == 1
