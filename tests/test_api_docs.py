@@ -1,9 +1,10 @@
 """What docs/api.md and the docstrings of the public API show is run as it stands there."""
 
-import ast
 import doctest
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,8 @@ import yaml
 import millstream
 from millstream import Memory, evaluate, make_settings
 from millstream.core.models import base_learner
+
+pytest_plugins = ["millstream.testing"]
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "api.md").read_text()
@@ -39,8 +42,24 @@ def test_the_page_does_what_it_says() -> None:
         each.globs = names
     assert len(tests) >= 8
     assert failures(tests) == 0
-    for block in set(blocks) - set(sessions):
-        ast.parse(block)
+
+
+def test_the_page_s_own_test_passes_with_the_settings_of_the_readme(
+    millstream_app: Callable[..., Memory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = re.search(r"```yaml\n(app: .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"```python\n(import pytest\n.*?)```", PAGE, re.DOTALL)
+    assert found
+    (tmp_path / "millstream.yaml").write_text(found[1])
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102 - the page is ours
+    names["test_payments_of_children_are_refused"](millstream_app)
+
+
+def test_each_block_of_the_page_is_a_session_or_a_test() -> None:
+    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        assert block.startswith(">>>") or "\ndef test_" in block
 
 
 def test_the_page_tells_of_every_public_name() -> None:

@@ -64,6 +64,22 @@ def test_what_does_not_fit_is_refused_with_a_sentence(
         millstream.faust.attach(new_app(**app), settings_file(tmp_path, **changes))
 
 
+def test_a_worker_that_comes_after_the_app_has_started_is_refused_and_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    app = new_app()
+    agents, consumer = dict(app.agents), app.transport.Consumer
+    app._started.set()
+    with pytest.raises(SettingsError, match="has started already: attach the worker where"):
+        millstream.faust.attach(app, settings_file(tmp_path))
+    assert (dict(app.agents), app.transport.Consumer) == (agents, consumer)
+
+
+def test_what_is_no_faust_app_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"given a PosixPath where the faust\.App should be"):
+        millstream.faust.attach(settings_file(tmp_path), new_app())
+
+
 def test_a_second_worker_in_one_app_is_refused(tmp_path: Path) -> None:
     app = new_app()
     millstream.faust.attach(app, settings_file(tmp_path))

@@ -26,6 +26,14 @@ def test_csv_cells_become_numbers_booleans_or_text(tmp_path: Path) -> None:
     assert row == Row(expected, None, flat=True)
 
 
+def test_an_id_of_thousands_of_digits_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for digits in ("9" * 5_000, "18446744073709551616"):
+        path.write_text(f"id\n{digits}\n18446744073709551615\n", encoding="utf-8")
+        with open_source(str(path), lambda column: column == "id") as source:
+            assert [row.fields["id"] for row in source.rows] == [digits, 2**64 - 1]
+
+
 def test_json_lines_are_taken_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": {"b": 1}}\n\n{"a": null}\n', encoding="utf-8")

@@ -269,3 +269,10 @@ def test_what_a_commit_left_undone_is_done_by_the_next_one() -> None:
     app.run(PHISHING[1:2])
     assert len(app.predictions) == 2
     assert app.digest() == bare_digest(PHISHING[:2])
+
+
+def test_a_label_finds_its_event_by_an_id_beyond_64_bits() -> None:
+    app = Memory(small())
+    app.predict({"id": 10**30, "x": 1.0})
+    app.label(10**30, True)
+    assert (app.learned, app.waiting) == (1, 0)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from millstream.core.fields import Getter, time_reader
 from millstream.core.records import Side
-from millstream.errors import DeadLetter, SettingsError
+from millstream.errors import DeadLetter, SettingsError, Stop
 from millstream.messages import Mapper, Message, encode, get, key_of
 from millstream.settings import Settings
 from millstream.sources import Row, open_source
@@ -89,12 +89,29 @@ def rows(source: Source, mapper: Mapper) -> Iterator[Row]:
         with open_source(fspath(source), mapper.is_id) as opened:
             yield from opened.rows
         return
-    for each in source:
-        if isinstance(each, tuple):
-            features, label = each
-            yield Row(dict(features), label, flat=True)
-        else:
-            yield Row(deepcopy(dict(each)), None, flat=False)  # the mapper moves fields about
+    if isinstance(source, Mapping | bytes) or not isinstance(source, Iterable):
+        raise Stop(
+            "a source is a file, or an iterable of dicts or of pairs of features and label, and "
+            f"no {type(source).__name__}: put a single one into a list"
+        )
+    for number, each in enumerate(source, 1):
+        match each:
+            case (Mapping() as features, label) if isinstance(each, tuple):
+                yield Row(dict(features), label, flat=True)
+            case Mapping():
+                yield Row(copied(each), None, flat=False)  # the mapper moves fields about
+            case _:
+                raise Stop(
+                    f"record {number} is a {type(each).__name__}, and neither a dict nor a pair of "
+                    'features and label; of a pandas table, give df.to_dict("records")'
+                )
+
+
+def copied(event: object) -> dict[str, Any]:
+    """The fields of an event, which may be written into. Raises Stop where it has none."""
+    if not isinstance(event, Mapping):
+        raise Stop(f"an event is a dict of its fields, or bytes, and no {type(event).__name__}")
+    return deepcopy(dict(event))
 
 
 def refuse_both(labels: Source | None, after: object, delay: object) -> None:

@@ -210,8 +210,7 @@ class Evaluation:
         if raw is MISSING or raw is None:
             return None
         if self._plain_truth:
-            label: Label = raw
-            return label
+            return _plain(raw, self.report.kind)
         try:
             return self._rule.convert(raw)
         except DeadLetter:
@@ -235,6 +234,18 @@ class Evaluation:
                 self._breaker.add(records, bad.total(), bad)
             except Stop as stop:
                 self.report.stops = str(stop)
+
+
+def _plain(raw: Any, kind: str) -> Label:
+    """A truth that no model learns; raises `SettingsError` where nothing can be held against it."""
+    wanted = "true or false, or 0 or 1" if kind == "anomaly" else "a boolean, a number or text"
+    fits = raw in (0, 1) if kind == "anomaly" else True  # `bool("no")` is true
+    if not isinstance(raw, bool | int | float | str) or not fits:
+        raise SettingsError(
+            f"the truth of an event is {str(raw)[:50]!r}, and for a model of kind {kind} it has "
+            f"to be {wanted}: name another field"
+        )
+    return raw
 
 
 def _check_truth(settings: Settings, truth: str | None) -> None:

@@ -18,7 +18,7 @@ from millstream.loading import learner_factory
 from millstream.settings import Settings, load_settings
 
 try:
-    from millstream.runners.faust_attach import attach_worker
+    from millstream.runners.faust_attach import attach_worker, refuse_unfit
     from millstream.runners.faust_kafka import kafka_of
     from millstream.runners.faust_run import Faust
     from millstream.runners.faust_service import FaustWorker
@@ -42,9 +42,10 @@ def attach(app: Any, settings: Settings | Path | str) -> FaustWorker:
 
     Raises SettingsError (a sentence) where settings, model and app do not fit together.
     """
+    refuse_unfit(app)
     kafka = kafka_of(app)
     if isinstance(settings, Settings):
         settings = settings.model_copy(update={"kafka": {**settings.kafka, **kafka}})
     else:
-        settings = load_settings(Path(settings), kafka)
+        settings = load_settings(settings, kafka)
     return attach_worker(app, settings, learner_factory(settings))

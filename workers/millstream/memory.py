@@ -8,9 +8,9 @@ them is. Time is what the records say.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
+from operator import index
 from os import PathLike
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, SupportsIndex
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -20,12 +20,14 @@ from millstream.arrivals import (
     Arrival,
     Clock,
     Source,
+    copied,
     delayed,
     merged,
     refuse_both,
     require_json,
 )
 from millstream.core.decoding import decoder
+from millstream.core.fields import MAX_TIME_MS
 from millstream.core.letters import our_headers
 from millstream.core.records import Record, Side
 from millstream.core.spec import Milliseconds
@@ -36,6 +38,7 @@ from millstream.runners.memory import MemoryWorker
 from millstream.runners.memory_logs import MemoryLogs
 from millstream.runners.partitioners import murmur2_partition
 from millstream.settings import Settings, load_settings, make_settings
+from millstream.sources import INTEGERS
 
 BATCH: Final = 4_096
 """Events that a model which answers many at once is asked at a time."""
@@ -67,6 +70,8 @@ class Buried(NamedTuple):
 
 class Memory:
     """One app whose topics lie in memory. What is sent decides what comes out, and nothing else.
+
+    It is for one thread at a time.
 
     >>> app = Memory({
     ...     "app": "fraud",
@@ -113,13 +118,14 @@ class Memory:
         after the one before). Raises `DeadLetter` where it comes to one, and `Stop` where a worker
         would stop, or where JSON cannot hold the event.
         """
+        at = _moment(at)
         if isinstance(event, bytes):
             value, document = event, self._document("events", event)
             own_key = self._id_as_key("events", document)
         else:
             require_json(self.settings, "events")
             mapper = Mapper(self.settings, first_id=self._sent() + 1)
-            message = mapper.as_it_is(deepcopy(dict(event)))  # it is written into
+            message = mapper.as_it_is(copied(event))
             document, own_key = message.event, message.key
             at = self._clock.next(self._clock.told("events", document)) if at is None else at
             mapper.stamp(message, at)
@@ -135,6 +141,9 @@ class Memory:
         """Send the label of an event on the topic of labels; `key` and `at` as in `predict`."""
         require_json(self.settings, "labels")
         labels = self.settings.labels
+        at = _moment(at)
+        if type(identity) is int and identity not in INTEGERS:
+            identity = str(identity)  # as in events
         message: dict[str, Any] = {}
         put(message, labels.id or self.settings.events.id or "id", identity)
         put(message, labels.label or "label", label)
@@ -154,6 +163,7 @@ class Memory:
                 f"labels.from is {self.settings.labels.source} in these settings: a label of its "
                 "own only means something with labels.from: topic"
             )
+        at = _moment(at)
         document = self._document("labels", message)
         at = self._clock.take(self._clock.told("labels", document) if at is None else at)
         own_key = self._id_as_key("labels", document) if key is None else key_of(key)
@@ -321,6 +331,19 @@ def milliseconds(duration: Duration) -> int:
         return TypeAdapter(Milliseconds).validate_python(duration)
     except ValidationError as error:
         raise SettingsError(f"{duration!r} is no duration: write 30s or 5m") from error
+
+
+def _moment(at: SupportsIndex | None) -> int | None:
+    """When a record comes; raises `SettingsError` where that is no time as records have it."""
+    if at is None:
+        return None
+    whole = isinstance(at, SupportsIndex) and not isinstance(at, bool)
+    if not whole or not 0 <= index(at) < MAX_TIME_MS:
+        raise SettingsError(
+            f"at is {at!r}: it has to be a whole number of milliseconds since 1970, such as "
+            "int(time.time() * 1000)"
+        )
+    return index(at)
 
 
 def to_settings(given: SettingsLike) -> Settings:

@@ -151,7 +151,7 @@ def encode(value: dict[str, Any]) -> bytes:
                 raise
             # What any reader without big integers would make of them.
             return _dump(_rounded(value))
-    except (TypeError, RecursionError) as error:
+    except (TypeError, RecursionError, OverflowError) as error:
         if "ecursion" in str(error):
             raise Stop("a record is nested deeper than 254 levels: make it flatter") from error
         reason = error.__cause__ or error
@@ -200,12 +200,17 @@ def take(fields: dict[str, Any], path: str) -> Any:
 
 
 def key_of(key: Any) -> bytes:
-    """An id, or a field's value, as the key of a message."""
+    """An id, or a field's value, as the key of a message. Raises Stop where it cannot be one."""
     if type(key) is int:  # of any size
         return str(key).encode()
     if isinstance(key, bytes):
         return key
-    return key.encode() if isinstance(key, str) else encode(key)
+    if not isinstance(key, str):
+        return encode(key)
+    try:
+        return key.encode()
+    except UnicodeEncodeError as error:
+        raise Stop("a key, or the id that is one, is text that UTF-8 cannot write") from error
 
 
 def _plain(value: object) -> object:

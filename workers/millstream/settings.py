@@ -261,6 +261,11 @@ def load_settings(path: str | PathLike[str], kafka: Mapping[str, Any] | None = N
     Paths in it are relative to its folder. `kafka`: connection properties that win over both.
     Raises `SettingsError`: a sentence for each problem.
     """
+    if not isinstance(path, str | PathLike):
+        raise SettingsError(
+            f"settings are the path of a file here, and no {type(path).__name__}: make_settings "
+            "makes them of what a file would hold"
+        )
     path = Path(path)
     document = read_file(path)
     merge(document, _environment())

@@ -19,6 +19,8 @@ from millstream.settings_file import refuse_nul
 RIVER: Final = "river:"
 INTEGERS: Final = range(-(2**63), 2**64)
 """Those that orjson reads and writes as integers; others it reads as the nearest float."""
+_LONGEST_INTEGER: Final = 20
+"""Digits of the last of them. Python refuses to read one of more than 4,300."""
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -107,9 +109,10 @@ def _columns(lines: "csv.DictReader[str]", name: str) -> list[str]:
 
 def _id_cell(text: str) -> int | str | None:
     """Id in a cell: an integer where it is written as JSON would, else text, and never a float."""
-    if text.isdecimal() and text.isascii() and str(value := int(text)) == text:
-        return value if value in INTEGERS else text
-    return text or None
+    if len(text) > _LONGEST_INTEGER or not (text.isdecimal() and text.isascii()):
+        return text or None
+    value = int(text)
+    return value if value in INTEGERS and str(value) == text else text
 
 
 def _cell(text: str) -> bool | int | float | str | None:

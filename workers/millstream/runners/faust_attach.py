@@ -36,6 +36,20 @@ def attach_worker(
     return worker
 
 
+def refuse_unfit(app: object) -> None:
+    """Raises `SettingsError` where nothing can be attached to this, whatever the settings are."""
+    if not isinstance(app, App):
+        raise SettingsError(
+            f"attach was given a {type(app).__name__} where the faust.App should be: write "
+            'millstream.faust.attach(app, "millstream.yaml")'
+        )
+    if app.started:  # its agents, services and pages are what they are
+        raise SettingsError(
+            "this Faust app has started already: attach the worker where the app is made, before "
+            "app.main() or the faust command starts it"
+        )
+
+
 def _misfits(app: App, settings: Settings) -> Iterator[str]:
     conf = app.conf
     if settings.processing_guarantee != "at_least_once":

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from millstream.core.outputs import owner_record
 from millstream.core.records import Output, Record, Side
+from millstream.errors import SettingsError
 from millstream.runners.logs_reader import Stretch
 
 
@@ -21,9 +22,9 @@ class MemoryLogs:
     """Topics of one app, all with the same number of partitions, and the group's offsets."""
 
     def __init__(self, partitions: int = 1) -> None:
-        """Empty topics; they come to be as they are written to."""
-        if partitions < 1:
-            raise ValueError("a topic has one partition at least")
+        """Empty topics; they come to be as they are written to. Raises `SettingsError`."""
+        if type(partitions) is not int or partitions < 1:
+            raise SettingsError(f"partitions is {partitions!r}: it has to be a number from 1 on")
         self.partitions = partitions
         self.committed: dict[int, Committed] = {}
         """By partition; what has none was never worked on."""
