@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from millstream.metrics import Metrics
 from millstream.runners import snapshots
 from millstream.runners.snapshots import Snapshots
 from millstream.settings import SnapshotSettings
@@ -45,3 +46,22 @@ def test_a_dear_one_is_followed_by_a_rest_whatever_is_new(now: float) -> None:
     scene.shard.learned = 1_000
     scene.track.rest_until = 60.0
     assert scene.due(now) == (now > 60)
+
+
+@pytest.mark.parametrize("kept", [[], [SimpleNamespace(bytes=7, created_at=5_000)]])
+def test_the_age_of_the_last_one_is_known_from_the_restore_on(
+    kept: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would hear of a store that hangs from the start."""
+    monkeypatch.setattr(snapshots, "wall_clock", lambda: 9_000)
+    scene = Scene(examples=100)
+    scene.snapshots._metrics = metrics = Metrics("app")
+    scene.partition.shard = scene.shard
+    scene.partition.restored = SimpleNamespace(
+        learned=0, positions={"events": 0}, kept=SimpleNamespace(pointers=kept)
+    )
+    scene.snapshots.turn([scene.partition])
+    told = metrics.registry.get_sample_value(
+        "millstream_snapshot_timestamp_seconds", {"app": "app", "partition": "0"}
+    )
+    assert told == (5.0 if kept else 9.0)

@@ -38,6 +38,7 @@ line.sendall(b"127.0.0.1:1\\n")
 while True:
     signal.pause()
 """
+DOES_NOT_END = IGNORES_THE_FIRST_SIGTERM.replace("signal.SIG_DFL", "signal.SIG_IGN")
 ENDS_BADLY = SERVES.replace("sys.exit(0)", "sys.exit(int(sys.argv[1]))")
 ENDS_WITH_TWO = "import sys; sys.exit(2 if sys.argv[1] == '1' else __import__('signal').pause())"
 
@@ -147,6 +148,17 @@ def test_a_second_request_reaches_the_workers_as_a_second_signal() -> None:
             return not thread.is_alive()
 
         wait_until(ended)
+
+
+def test_a_worker_that_hangs_is_killed_in_the_end() -> None:
+    supervisor = Supervisor(2, running(DOES_NOT_END), leave_seconds=0.1)
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    wait_until(lambda: all(child.address for child in supervisor.children))
+    supervisor.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert not any(child.running for child in supervisor.children)
 
 
 def test_each_restart_in_a_row_waits_longer_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

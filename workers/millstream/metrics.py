@@ -214,7 +214,8 @@ class Metrics:
         )
         self._snapshot_time = self._partition_gauge(
             "millstream_snapshot_timestamp_seconds",
-            "When the shard's last snapshot was taken, in seconds since 1970.",
+            "When the shard's last snapshot was taken, or, without one, when it was restored, in "
+            "seconds since 1970.",
         )
         self._restored = Counter(
             "millstream_restored_records",

@@ -135,7 +135,15 @@ class Snapshots:
                 time.monotonic() + self._settings.every / 1000,
                 job=None if same is None else same.job,
             )
+            if same is None:
+                self._report_age(partition)
         return track
+
+    def _report_age(self, partition: Partition) -> None:
+        """Of the last snapshot there is; without one, of the shard as this worker has it."""
+        stored = partition.restored.kept.pointers
+        size, taken_at = (stored[-1].bytes, stored[-1].created_at) if stored else (0, wall_clock())
+        self._metrics.set_snapshot(partition.number, size, taken_at)
 
     def _due(self, track: _Track, partition: Partition, now: float) -> bool:
         if track.ends is not None:

@@ -23,6 +23,9 @@ FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 30.0
 SETTLED_SECONDS: Final = 60.0
 """Who has run for so long counts as well: its next restart is a first one again."""
+LEAVE_SECONDS: Final = 100.0
+"""How long workers may take to end, which is a batch, a commit and snapshots; those that hang are
+killed then, before an orchestrator (120 s in our manifests) kills them all."""
 TURN_SECONDS: Final = 0.1
 
 _log = logging.getLogger(__name__)
@@ -131,11 +134,19 @@ class Child:
         if self.running and self.process is not None:
             self.process.terminate()
 
-    def wait(self) -> int:
-        """Wait until it has ended, and return its exit code; 0 where it had no process."""
+    def wait(self, seconds: float) -> int:
+        """Wait until it has ended, and return its exit code; 0 where it had no process.
+
+        One that takes longer is killed: what it had not committed, the next worker does again.
+        """
         if self.process is None:
             return 0
-        code = self.process.wait()
+        try:
+            code = self.process.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            _log.error("a worker does not end, and is killed", extra={"worker": self.number})
+            self.process.kill()
+            code = self.process.wait()
         self._hang_up()
         return code
 
@@ -149,9 +160,18 @@ class Supervisor:
     """`count` workers, until `stop` or until one of them ends by itself."""
 
     def __init__(
-        self, count: int, command: Command, *, first_wait: float = FIRST_WAIT_SECONDS
+        self,
+        count: int,
+        command: Command,
+        *,
+        first_wait: float = FIRST_WAIT_SECONDS,
+        leave_seconds: float = LEAVE_SECONDS,
     ) -> None:
-        """`first_wait`: seconds before the first restart in a row."""
+        """`first_wait`: seconds before the first restart in a row.
+
+        `leave_seconds`: how long all of them may take to end, until they are killed.
+        """
+        self._leave_seconds = leave_seconds
         self.children = [Child(number, command, first_wait) for number in range(count)]
         self._stopping = threading.Event()
 
@@ -174,7 +194,8 @@ class Supervisor:
                     self._look_after(child)
         finally:
             self.terminate()
-            codes = [child.wait() for child in self.children]
+            until = time.monotonic() + self._leave_seconds
+            codes = [child.wait(until - time.monotonic()) for child in self.children]
         for child, code in zip(self.children, codes, strict=True):
             if code > 0:
                 raise WorkerEnded(child.number, len(self.children), code, asked=True)
