@@ -30,6 +30,7 @@ class Scores:
         """Those that could not be, as the model knew nothing yet."""
         self._metrics: dict[str, Any] | None = None
         self._probable: dict[str, Any] = {}
+        self._truths: set[Label] = set()
         self._anomalies: list[tuple[float, bool]] = []
         self._numbers: list[float] = []
         self._groups: Counter[Label] = Counter()
@@ -58,6 +59,7 @@ class Scores:
             metric.update(truth, prediction)
         probabilities = answer.get("probabilities")
         if self._probable and probabilities:
+            self._truths.add(truth)
             chances = {True: probabilities.get("true", 0.0), False: probabilities.get("false", 0.0)}
             for metric in self._probable.values():
                 metric.update(truth, chances)
@@ -73,6 +75,8 @@ class Scores:
     def result(self) -> dict[str, float]:
         """Name of each metric to its value so far; what nothing was held against is left out."""
         named = {**(self._metrics or {}), **self._probable}
+        if len(self._truths) < 2:  # a curve needs both classes
+            named.pop("ROCAUC", None)
         found = {name: float(metric.get()) for name, metric in named.items()}
         if len({truth for _, truth in self._anomalies}) == 2:
             scores, truths = zip(*self._anomalies, strict=True)
