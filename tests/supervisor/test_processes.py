@@ -125,7 +125,7 @@ def test_a_restart_for_which_the_system_has_no_room_is_tried_again(
     child.restart_if_due()
     assert (child.running, child.restarts) == (True, 1)
     child.terminate()
-    child.wait()
+    child.wait(30)
 
 
 def test_workers_find_modules_where_the_program_does_and_nowhere_else(
