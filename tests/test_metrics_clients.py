@@ -58,29 +58,36 @@ def test_statistics_of_real_clients_fill_every_metric(kafka: Kafka) -> None:
     )
     # A transaction is open, and a member of the group, while the statistics are made.
     consumer.subscribe([topic])
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    producer.produce(topic, b"x")
+    try:
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(topic, b"x")
 
-    def all_filled() -> bool:
-        consumer.poll(0.1)
-        producer.poll(0.1)
+        def all_filled() -> bool:
+            consumer.poll(0.1)
+            producer.poll(0.1)
+            found = samples(metrics)
+            # Statistics of the time before wait in the queue, and come first.
+            return (
+                all(found.values())
+                and ({"state": "steady"}, 1.0) in found["group_state"]
+                and found["transaction_state"] == [({"state": "InTransaction"}, 1.0)]
+            )
+
+        wait_until(all_filled, timeout=60, message="every metric has samples")
         found = samples(metrics)
-        return all(found.values()) and ({"state": "steady"}, 1.0) in found["group_state"]
-
-    wait_until(all_filled, message="every metric has samples")
-    found = samples(metrics)
-    assert found["transaction_state"] == [({"state": "InTransaction"}, 1.0)]
-    rounds = [value for _, value in found["round_trip_seconds"]]
-    assert rounds
-    assert all(0 < value < 60 for value in rounds)
-    assert {labels["quantile"] for labels, _ in found["round_trip_seconds"]} == {"0.5", "0.99"}
-    assert {labels["direction"] for labels, value in found["network_bytes"] if value} == {
-        "sent",
-        "received",
-    }
-    producer.abort_transaction()
-    consumer.close()
+        rounds = [value for _, value in found["round_trip_seconds"]]
+        assert rounds
+        assert all(0 < value < 60 for value in rounds)
+        assert {labels["quantile"] for labels, _ in found["round_trip_seconds"]} == {"0.5", "0.99"}
+        assert {labels["direction"] for labels, value in found["network_bytes"] if value} == {
+            "sent",
+            "received",
+        }
+        producer.abort_transaction()
+    finally:
+        # One that is left to the garbage collector blocks it, for minutes.
+        consumer.close()
 
 
 def test_the_users_interval_counts_and_0_switches_statistics_off() -> None:
