@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -52,12 +52,7 @@ class ExactlyOnce:
             produce_all(producer, names.models, partition, outcome.notes)
             produce_all(producer, names.dead_letters, partition, outcome.dead_letters)
         except KafkaException as raised:
-            # From `produce`, which does not say whether the transaction can still be aborted.
-            error: KafkaError = raised.args[0]
-            if error.fatal() or error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                raise self._give_up(raised) from raised
-            self.abort()
-            raise Aborted(f"{error.name()}: {error.str()}") from raised
+            self._not_produced(raised)
         outcome.clear_outputs()
 
     def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
@@ -85,15 +80,28 @@ class ExactlyOnce:
 
         For when no batch is open; see `runners.hanging`.
         """
-        self._begin()
         try:
+            self._begin()
             for place in outputs:  # a key, since a compacted topic takes no record without
                 self._producer.produce(place.topic, b"", b"aborted", place.partition)
             while self._producer.flush(1.0):  # what is not at the broker yet, an abort only forgets
                 self._patience.wait(self._producer, "outputs are not acknowledged")
             self._send_offsets(list(offsets), metadata)
-        finally:
-            self.abort()
+        except KafkaException as raised:
+            self._not_produced(raised)
+        except Aborted as failed:
+            if not isinstance(failed, ProducerLost):
+                self.abort()
+            raise
+        self.abort()
+
+    def _not_produced(self, raised: KafkaException) -> NoReturn:
+        """After `produce`, which does not say whether the transaction can still be aborted."""
+        error: KafkaError = raised.args[0]
+        if error.fatal() or error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            raise self._give_up(raised) from raised
+        self.abort()
+        raise Aborted(f"{error.name()}: {error.str()}") from raised
 
     def _begin(self) -> None:
         if not self._open:
