@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -25,6 +26,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("kafka"):
             slow.add(item.path)
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report a test that its time-out ended where pytest 9 cannot show it, rather than end the run.
+
+    The time-out's signal may raise in an instruction that has no line (Python 3.11 has such at the
+    ends of `with` blocks); pytest counts on one, and its TypeError ends the run without a name.
+    """
+    try:
+        return (yield)
+    except TypeError as error:
+        if call.excinfo is None:
+            raise
+        plain = pytest.CallInfo.from_call(lambda: None, call.when)
+        report = pytest.TestReport.from_item_and_call(item, plain)
+        report.outcome = "failed"
+        report.longrepr = f"{call.excinfo.exconly()}\npytest cannot show it: {error}\n" + "\n".join(
+            f"{frame.f_code.co_filename}:{line}: {frame.f_code.co_name}"
+            for frame, line in traceback.walk_tb(call.excinfo.tb)
+        )
+        return report
 
 
 @pytest.fixture(scope="session")

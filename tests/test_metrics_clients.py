@@ -86,7 +86,6 @@ def test_statistics_of_real_clients_fill_every_metric(kafka: Kafka) -> None:
         }
         producer.abort_transaction()
     finally:
-        # One that is left to the garbage collector blocks it, for minutes.
         consumer.close()
 
 

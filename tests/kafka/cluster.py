@@ -31,6 +31,11 @@ _NO_LEADER_YET = {
     KafkaError._UNKNOWN_PARTITION,
     KafkaError._TIMED_OUT,
 }
+_NO_COORDINATOR_YET = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
 _LARGEST_MESSAGE = 10_000_000
 """More than a broker takes by default, so that a test can make the broker refuse."""
 
@@ -233,8 +238,16 @@ class Kafka:
         return self._group_offsets(group).get((topic, partition))
 
     def _group_offsets(self, group: str) -> dict[tuple[str, int], int]:
-        answers = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-        parts = answers[group].result().topic_partitions or []
+        def ask() -> tuple[list[Any]] | None:
+            asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+            try:
+                return ([*(asked[group].result().topic_partitions or [])],)
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_COORDINATOR_YET:
+                    raise
+                return None  # a broker that has just come back is still reading the group
+
+        (parts,) = wait_until(ask, message=f"the offsets of {group} are told") or ([],)
         return {(part.topic, part.partition): part.offset for part in parts if part.offset >= 0}
 
     def delete_group_offsets(self, group: str, topics: Iterable[str]) -> None:

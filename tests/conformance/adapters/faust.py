@@ -125,6 +125,10 @@ class AppThread:
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(SECONDS)
         assert not self._thread.is_alive(), "the app does not stop"
+        # An app that fails as it stops leaves its services: a worker without it would try for ever.
+        if self._worker is not None and self._worker._thread is not None:
+            self._worker._worker.stop()
+            self._worker._thread.join(SECONDS)
 
     def counts(self) -> Counter[str]:
         """What its metrics have counted."""
