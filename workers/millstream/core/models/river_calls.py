@@ -4,6 +4,8 @@
 of a cheap model. For the usual pipeline (transformers that learn without labels, then a model) the
 same calls of the same steps in the same order are bound here once, so that answers and weights are
 the same to the last bit. Any other pipeline is called as it is.
+
+Two steps that most pipelines have are gone through in one pass; see `river_steps`.
 """
 
 from collections.abc import Callable
@@ -11,6 +13,8 @@ from typing import Any
 
 from river import base
 from river.compose import Pipeline, TransformerUnion
+
+from millstream.core.models.river_steps import learning_and_transforming, learning_of
 
 Features = Any
 Learn = Callable[[Features, Any], None]
@@ -45,21 +49,15 @@ def learning(model: Any) -> Learn:
         learn_one: Callable[..., None] = model.learn_one
         return learn_one if supervised else lambda features, _label: learn_one(features)
     *transformers, final = steps
-    learn_final = final.learn_one if supervised else _without_label(final.learn_one)
-    calls = [(step.learn_one, step.transform_one) for step in transformers]
+    learn_final = learning_of(final) if supervised else _without_label(final.learn_one)
+    calls = [learning_and_transforming(step) for step in transformers]
     if len(calls) == 1:
-        ((learn_first, transform_first),) = calls
-
-        def through_one(features: Features, label: Any) -> None:
-            learn_first(features)
-            learn_final(transform_first(features), label)
-
-        return through_one
+        (through_first,) = calls
+        return lambda features, label: learn_final(through_first(features), label)
 
     def through_all(features: Features, label: Any) -> None:
-        for learn, transform in calls:
-            learn(features)
-            features = transform(features)
+        for through in calls:
+            features = through(features)
         learn_final(features, label)
 
     return through_all
