@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import orjson
-from tests.kafka.app import FEATURES
 
 from benchmarks.workloads import Workload
 from millstream.core.models.learner import Learner
@@ -62,10 +61,10 @@ def timed(steps: Steps, records: Batch, size: int) -> dict[str, float]:
 def settings_of(workload: Workload) -> Settings:
     """Settings of an app that works on this workload."""
     label = {"label": "label"} if workload.labelled else {}
-    events = {"topic": "events", "id": "id", "features": FEATURES, **label}
+    events = {"topic": "events", "id": "id", **label, **workload.settings["events"]}
     kafka = {"bootstrap.servers": "none:9092"}
     return Settings.model_validate(
-        {"app": "core", "kafka": kafka, "events": events, **workload.settings}
+        {**workload.settings, "app": "core", "kafka": kafka, "events": events}
     )
 
 

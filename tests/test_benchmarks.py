@@ -67,6 +67,22 @@ def test_a_quick_run_measures_everything(kafka: Kafka, tmp_path: Path) -> None:
     assert (tmp_path / "selection.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "benchmarks.core_path --events 200 --rounds 1",
+        "benchmarks.waiting --waiting 200 --pairs 50 --rounds 1",
+    ],
+)
+def test_what_is_measured_without_kafka_runs_too(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
 def test_without_kafka_one_sentence_says_what_is_missing() -> None:
     done = run("--quick", KAFKA_BOOTSTRAP_SERVERS="", PATH="")
     assert done.returncode == 1
