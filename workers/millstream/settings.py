@@ -61,8 +61,8 @@ class TopicNames(Spec):
 class BatchSettings(Spec):
     """Upper bounds of a transaction; below them it ends as soon as no message is at hand."""
 
-    max_records: int = Field(default=8192, ge=1, le=1_000_000)
-    max_age: Milliseconds = 150
+    max_records: int = Field(default=16384, ge=1, le=1_000_000)
+    max_age: Milliseconds = 300
 
 
 class WaitingSettings(Spec):

@@ -28,6 +28,8 @@ class AtLeastOnce:
         self._names = names
         self._failed: KafkaError | None = None
         self._open: list[tuple[int, Outcome]] = []
+        self._held = False
+        """Whether the predictions of the open batch wait for its dead letters."""
         self._producer = Producer(
             {**config, "on_delivery": self._on_delivery, "delivery.report.only.error": True}
         )
@@ -37,24 +39,30 @@ class AtLeastOnce:
             self._failed = error
 
     def write(self, partition: int, outcome: Outcome) -> None:
-        """Keep a piece of the batch until the commit, because of the order it has to be written in.
+        """Write the predictions of a piece at once, and keep the rest until the commit.
 
-        What later restores rely on: where a prediction stands, the dead letters before it stand as
-        well; where an example does, the prediction that it was made of.
+        So they are on their way while the next piece is computed. Not so behind a dead letter,
+        because of what later restores rely on: where a prediction stands, the dead letters before
+        it stand as well; where an example does, the prediction that it was made of.
         """
         self._open.append((partition, outcome))
+        self._held = self._held or bool(outcome.notes or outcome.dead_letters)
+        if not self._held:
+            produce_all(self._producer, self._names.predictions, partition, outcome.predictions)
+            outcome.predictions.clear()
 
     def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
-        """Write the batch, then commit its offsets."""
+        """Write what is left of the batch, then commit its offsets."""
         names, producer, outcomes = self._names, self._producer, self._open
         self._open = []
-        if any(outcome.notes or outcome.dead_letters for _, outcome in outcomes):
+        if self._held:
+            self._held = False
             for partition, outcome in outcomes:
                 produce_all(producer, names.models, partition, outcome.notes)
                 produce_all(producer, names.dead_letters, partition, outcome.dead_letters)
             self._flush()
-        for partition, outcome in outcomes:
-            produce_all(producer, names.predictions, partition, outcome.predictions)
+            for partition, outcome in outcomes:
+                produce_all(producer, names.predictions, partition, outcome.predictions)
         self._flush()
         failpoints.reach("mid_produce")
         if any(outcome.examples for _, outcome in outcomes):
@@ -70,8 +78,10 @@ class AtLeastOnce:
         failpoints.reach("after_commit")
 
     def abort(self) -> None:
-        """Drop the open batch, of which nothing is written yet."""
+        """Drop the open batch; predictions that are on their way arrive before a restore reads."""
         self._open.clear()
+        self._held = False
+        self._flush()
 
     def cover(
         self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object

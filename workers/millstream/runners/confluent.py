@@ -70,10 +70,6 @@ BUSY_WAIT_SECONDS: Final = 0.01
 RESTORE_SLICE_SECONDS: Final = 0.1
 ATTEMPT_SECONDS: Final = 5.0
 """How long to wait for a note of what is worked on; see `quarantine`."""
-PIECE_RECORDS: Final = 64
-"""Records that are worked off, and written, at a time: few enough for the processor's cache to
-hold all that is made of them (a tenth faster than thousands at a time), and enough to share what a
-piece costs."""
 DEFAULT_MAX_BYTES: Final = 1_000_000
 """librdkafka's `message.max.bytes`."""
 
@@ -185,7 +181,7 @@ class Worker:
         self._quarantine = Quarantine(
             settings.recovery.max_crashes, attempts, self._membership.restart
         )
-        self._piece_records = settings.batch.max_records if restorer.batched else PIECE_RECORDS
+        self._piece_records = restorer.piece_records
         return restorer
 
     def _own_consumer(self, settings: Settings) -> Any:

@@ -32,6 +32,7 @@ from millstream.runners.memory_logs import (
     MemoryReader,
 )
 from millstream.runners.partition import Partition
+from millstream.runners.pieces import PIECE_RECORDS
 from millstream.runners.restore import ShardRestore
 from millstream.runners.restorer import RestoreParts, Told
 from millstream.runners.snapshot_writer import SnapshotWriter
@@ -43,7 +44,6 @@ log = logging.getLogger(__name__)
 
 Point = Literal["after_learning", "mid_produce", "before_commit", "after_commit"]
 """Moments of a commit, as `failpoints` names them."""
-PIECE_RECORDS: Final = 64
 DEFAULT_MAX_BYTES: Final = 1_000_000
 """librdkafka's `message.max.bytes`."""
 
