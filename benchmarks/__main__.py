@@ -20,6 +20,7 @@ from benchmarks.plots import draw
 from benchmarks.report import show
 from benchmarks.results import Results
 from benchmarks.stage import open_stage
+from benchmarks.warm_up import warm_up
 
 SELECTION = Sizes(rounds=5, seconds=4, latency_seconds=10, memory_seconds=60)
 ALL = Sizes(rounds=3, seconds=4, latency_seconds=5, memory_seconds=60)
@@ -97,11 +98,12 @@ def _chosen(names: list[str] | None, *, everything: bool) -> list[Part]:
 def _measure(
     chosen: Sequence[Part], sizes: Sizes, folder: Path, progress: Console, *, timed: bool
 ) -> None:
-    """`timed`: say beforehand how long it will take."""
-    minutes = sum(part.estimate(sizes) for part in chosen) / 60
+    """`timed`: say beforehand how long it will take, and let the broker get warm."""
+    minutes = 1 + sum(part.estimate(sizes) for part in chosen) / 60
     with open_stage() as stage:
         if timed:
             progress.print(f"about {minutes:.0f} minutes; more where environments are made first")
+            warm_up(stage)
         for part in chosen:
             progress.print(f"{part.name}: {part.title}")
             results = part.measure(stage, sizes, lambda said: progress.print(said, markup=False))
