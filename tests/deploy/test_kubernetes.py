@@ -1,6 +1,7 @@
 """Manifests and program know each other: every flag, variable, port, path and name is there."""
 
 import http.client
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,24 @@ def test_secrets_are_files_of_the_secret_that_the_comment_says_how_to_make(
     assert settings.kafka["sasl.password"] == "0123456789abcdef"
     assert settings.kafka["security.protocol"] == "SASL_SSL"
     assert settings.snapshots.key_bytes == b"0123456789abcdef"
+
+
+def test_the_job_that_makes_topics_has_the_workers_secrets(tmp_path: Path) -> None:
+    base, topics, secrets = (
+        os.path.relpath(KUBERNETES / folder, tmp_path)
+        for folder in ("base", "components/topics", "components/secrets")
+    )
+    overlay = {"resources": [base], "components": [topics, secrets]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    documents = build(str(tmp_path))
+    of_worker, of_job = workloads(documents)
+    ours, theirs = (pod["containers"][0] for pod in (of_worker, of_job))
+    connects = [each for each in ours["env"] if each["name"] != "MILLSTREAM_INSTANCE"]
+    assert theirs["env"] == [each for each in connects if each["name"].startswith("MILLSTREAM_")]
+    secret = [each for each in ours["volumeMounts"] if each["name"] == "secrets"]
+    assert [each for each in theirs["volumeMounts"] if each["name"] == "secrets"] == secret != []
+    volume = [each for each in of_worker["volumes"] if each["name"] == "secrets"]
+    assert [each for each in of_job["volumes"] if each["name"] == "secrets"] == volume != []
 
 
 @pytest.mark.parametrize("folder", BUILDS)
