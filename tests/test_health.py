@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http import HTTPStatus
+from urllib.request import Request, urlopen
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -121,6 +122,18 @@ def test_metrics_are_served(address: str) -> None:
     status, body = get(address, "/metrics")
     assert status == HTTPStatus.OK
     assert b"millstream_learned_total 7.0" in body
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text; version=foo", "text/plain; version=1.x", "nonsense"]
+)
+def test_a_format_that_there_is_not_is_answered_in_the_plainest_one(
+    address: str, accept: str
+) -> None:
+    request = Request(f"http://{address}/metrics", headers={"Accept": accept})
+    with urlopen(request, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert b"millstream_learned_total 7.0" in answer.read()
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/"])

@@ -165,7 +165,7 @@ class HealthServer:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/metrics":
-                    encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+                    encode, content_type = _encoder(self.headers.get("Accept", ""))
                     self._answer(HTTPStatus.OK, content_type, encode(registry))
                 elif path == "/livez":
                     self._answer_health("alive")
@@ -196,6 +196,14 @@ class HealthServer:
                 """Probes come every few seconds: nothing to log."""
 
         return Handler
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """The format that a client asks for; the plainest one where it names a version that is none."""
+    try:
+        return choose_encoder(accept)
+    except ValueError:
+        return choose_encoder("")
 
 
 def _server_class(family: int) -> type[ThreadingTCPServer]:
