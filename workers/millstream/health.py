@@ -202,7 +202,7 @@ def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
     """The format that a client asks for; the plainest one where it names a version that is none."""
     try:
         return choose_encoder(accept)
-    except ValueError:
+    except (TypeError, ValueError):  # it compares what is no number with numbers
         return choose_encoder("")
 
 
