@@ -3,9 +3,9 @@
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from http import HTTPStatus
-from urllib.request import Request, urlopen
+from http.client import HTTPConnection
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -130,9 +130,10 @@ def test_metrics_are_served(address: str) -> None:
 def test_a_format_that_there_is_not_is_answered_in_the_plainest_one(
     address: str, accept: str
 ) -> None:
-    request = Request(f"http://{address}/metrics", headers={"Accept": accept})
-    with urlopen(request, timeout=10) as answer:
-        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    with closing(HTTPConnection(address, timeout=10)) as connection:
+        connection.request("GET", "/metrics", headers={"Accept": accept})
+        answer = connection.getresponse()
+        assert answer.getheader("Content-Type", "").startswith("text/plain; version=0.0.4")
         assert b"millstream_learned_total 7.0" in answer.read()
 
 
