@@ -22,7 +22,7 @@ from benchmarks.results import Results
 from benchmarks.stage import open_stage
 from benchmarks.warm_up import warm_up
 
-SELECTION = Sizes(rounds=5, seconds=4, latency_seconds=10, memory_seconds=60)
+SELECTION = Sizes(rounds=5, seconds=8, latency_seconds=10, memory_seconds=60)
 ALL = Sizes(rounds=3, seconds=4, latency_seconds=5, memory_seconds=60)
 HERE = Path(__file__).parent
 OWN, PUBLISHED = HERE / ".results", HERE / "results"

@@ -77,6 +77,6 @@ PART = Part(
     "The worker beside a bare loop around the model without Kafka, and beside a loop that is "
     "written by hand; latency at half of the exactly-once rate; what a batch saves. This is what "
     "`make bench` measures.",
-    85,
+    110,
     measure,
 )
