@@ -17,7 +17,7 @@ MANY = 10_000_000
 NAMES = ("a", "b")
 
 
-class Dear(LogisticRegression):  # type: ignore[misc]
+class Dear(LogisticRegression):  # type: ignore[misc] # scikit-learn has no types
     """As dear to call as a forest."""
 
     def predict_proba(self, rows: Any) -> Any:

@@ -19,7 +19,7 @@ from millstream.runners.snapshot_topic import FLUSH_SECONDS
 from millstream.runners.snapshots import RELEASE_SECONDS
 from millstream.settings import HttpSettings, Settings, load_settings
 from tests.deploy.files import ROOT, assert_the_program_takes, image_environment, instructions
-from tests.deploy.manifests import BUILDS, KUBERNETES, Document, build, one
+from tests.deploy.manifests import BUILDS, KUBERNETES, OLDEST, Document, build, one, problems
 from tests.monitoring import exported, used
 
 PRODUCTION = "overlays/production"
@@ -131,6 +131,7 @@ def test_the_job_that_makes_topics_has_the_workers_secrets(tmp_path: Path) -> No
     overlay = {"resources": [base], "components": [topics, secrets]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     documents = build(str(tmp_path))
+    assert [problems(document, OLDEST) for document in documents] == [[]] * len(documents)
     of_worker, of_job = workloads(documents)
     ours, theirs = (pod["containers"][0] for pod in (of_worker, of_job))
     connects = [each for each in ours["env"] if each["name"] != "MILLSTREAM_INSTANCE"]

@@ -71,17 +71,17 @@ def failure_of(call: Callable[..., object], *arguments: object) -> str | None:
     return None
 
 
-class MyScaler(preprocessing.StandardScaler):  # type: ignore[misc]
+class MyScaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no types
     def transform_one(self, x: dict[str, float]) -> dict[str, float]:
         return {name: 2 * value for name, value in super().transform_one(x).items()}
 
 
-class MyRegression(linear_model.LogisticRegression):  # type: ignore[misc]
+class MyRegression(linear_model.LogisticRegression):  # type: ignore[misc] # River has no types
     def _fit(self, x: Any, y: Any, w: Any, get_grad: Any) -> None:
         super()._fit(x, y, 2 * w, get_grad)
 
 
-class MySGD(optim.SGD):  # type: ignore[misc]
+class MySGD(optim.SGD):  # type: ignore[misc] # River has no types
     pass
 
 
