@@ -10,12 +10,16 @@ restored. `ProducerLost`: the same, and the producer is of no more use. `Stop`: 
 
 from collections.abc import Callable, Sequence
 from threading import Event
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from millstream.core.records import Outcome, Output
 from millstream.errors import MillstreamError, Stop
+from millstream.runners.bounded import within
+
+COMMIT_SECONDS: Final = 20.0
+"""Less than what a loop may be silent before it counts as stalled."""
 
 
 class Aborted(MillstreamError):
@@ -89,13 +93,23 @@ def produce_all(producer: Producer, topic: str, partition: int, outputs: Sequenc
 
 
 def commit_offsets(consumer: Consumer, offsets: Sequence[TopicPartition]) -> None:
-    """Commit as a member of the group; raises `Aborted` where the group refuses that."""
+    """Commit as a member of the group; raises `Aborted` where the group refuses that.
+
+    Or where nothing comes back: librdkafka (2.16 at least) may wait for ever for an answer that was
+    on its way when the coordinator went silent. Whether that commit counts, the restore finds out.
+    """
     if not consumer.memberid():
         raise Aborted("this worker is no member of its group at present")
-    try:
+
+    def commit() -> None:
         consumer.commit(offsets=list(offsets), asynchronous=False)
+
+    try:
+        done = within(COMMIT_SECONDS, commit)
     except KafkaException as raised:
         raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
+    if not done:
+        raise Aborted(f"no answer to a commit of offsets within {COMMIT_SECONDS:g} s")
 
 
 class Patience:
