@@ -14,7 +14,7 @@ EVENTS = 700_000
 
 
 def warm_up(stage: Stage) -> None:
-    """Fetches, writes and commits of all kinds, on topics of their own; about 40 seconds."""
+    """Fetches, writes and commits of all kinds, on topics of their own; about a minute."""
     workload = static(stage.folder)
     for guarantee in ("exactly_once", "at_least_once"):
         Millstream(stage, workload, guarantee, "warm-up", Measure(EVENTS)).run()

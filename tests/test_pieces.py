@@ -1,6 +1,5 @@
 """How many records are worked off at a time depends on what a call of the model costs."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from millstream.core.models.river_learner import river_learner
 from millstream.core.models.sklearn_learner import StaticSklearn
+from millstream.runners import pieces
 from millstream.runners.pieces import PIECE_RECORDS, SMALLEST_CALL, piece_records
 from tests.memory.models import ManyAnswers
 
@@ -17,27 +17,51 @@ MANY = 10_000_000
 NAMES = ("a", "b")
 
 
-class Dear(LogisticRegression):  # type: ignore[misc] # scikit-learn has no types
-    """As dear to call as a forest."""
+class Clock:
+    """Goes on with each call of a model, so that a slow machine does not matter."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class Timed(LogisticRegression):  # type: ignore[misc] # scikit-learn has no types
+    """A call takes `seconds`."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self.clock, self.seconds = clock, seconds
 
     def predict_proba(self, rows: Any) -> Any:
-        time.sleep(0.01)
+        self.clock.now += self.seconds
         return super().predict_proba(rows)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(pieces, "time", clock)
+    return clock
 
 
 def fitted(model: Any) -> StaticSklearn:
     return StaticSklearn(model.fit(np.eye(2), [0, 1]), NAMES)
 
 
-def test_a_dear_call_is_shared_by_more_records_than_a_cheap_one() -> None:
-    cheap, dear = (
-        piece_records(fitted(each()), NAMES, MANY) for each in (LogisticRegression, Dear)
-    )
-    assert SMALLEST_CALL <= cheap < dear < MANY
+@pytest.mark.parametrize(
+    ("seconds", "records"), [(0.000_01, SMALLEST_CALL), (0.000_3, 1_000), (0.03, 100_000)]
+)
+def test_the_dearer_a_call_the_more_records_share_it(
+    clock: Clock, seconds: float, records: int
+) -> None:
+    found = piece_records(fitted(Timed(clock, seconds)), NAMES, MANY)
+    assert found == pytest.approx(records, abs=1)
 
 
-def test_no_piece_is_larger_than_a_batch() -> None:
-    assert piece_records(fitted(Dear()), NAMES, 1000) == 1000
+def test_no_piece_is_larger_than_a_batch(clock: Clock) -> None:
+    assert piece_records(fitted(Timed(clock, 0.01)), NAMES, 1000) == 1000
 
 
 def test_what_is_asked_event_by_event_is_worked_off_in_small_pieces() -> None:

@@ -42,6 +42,7 @@ from millstream.runners.membership import Membership
 from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
 from millstream.runners.partition import Partition
+from millstream.runners.pieces import piece_records
 from millstream.runners.publish import Names, Patience
 from millstream.runners.publishing import Publishing, publisher_builder
 from millstream.runners.quarantine import Quarantine
@@ -181,7 +182,9 @@ class Worker:
         self._quarantine = Quarantine(
             settings.recovery.max_crashes, attempts, self._membership.restart
         )
-        self._piece_records = restorer.piece_records
+        self._piece_records = piece_records(
+            self._build_learner(), settings.events.features, settings.batch.max_records
+        )
         return restorer
 
     def _own_consumer(self, settings: Settings) -> Any:

@@ -16,7 +16,6 @@ from millstream.metrics import Metrics
 from millstream.runners.kept import KeptStore
 from millstream.runners.log_bounds import KafkaLogs, LogBounds
 from millstream.runners.logs_reader import Stretch
-from millstream.runners.pieces import piece_records
 from millstream.runners.restore_snapshot import Opener
 from millstream.runners.snapshot_writer import Kept
 from millstream.settings import Settings
@@ -118,10 +117,6 @@ class RestoreParts:
         self.folds_events = probe.learns and not self.late
         self.learns = probe.learns
         self.batched = probe.batched
-        listed = settings.events.features
-        self.piece_records = piece_records(
-            probe, listed if isinstance(listed, tuple) else (), settings.batch.max_records
-        )
         self.version = definition_digest(settings.model, settings.labels, probe.made)
         self.versions = library_versions()
         self.metrics = metrics

@@ -1,9 +1,9 @@
 """Steps of River's pipelines, gone through once where River goes through them several times.
 
-A scaler that learns an event and then scales it looks each feature's statistics up nine times; a
-linear model that learns passes an event through six calls. For River's own scaler and linear
-models, and nothing derived from them, the same operations on the same numbers are done here in one
-pass, in the same order. The state stays where River keeps it: in the steps themselves.
+A scaler that learns an event and then scales it looks each feature's statistics up a dozen times;
+a linear model that learns passes an event through one call after the other. For River's own scaler
+and linear models, and nothing derived from them, the same operations on the same numbers are done
+here in one pass, in the same order. The state stays where River keeps it: in the steps themselves.
 
 Source: `river.preprocessing.StandardScaler` and `river.linear_model.base.GLM` of River 0.26, to
 which pyproject.toml bounds it; tests/models/test_river_steps.py compares them bit by bit.
