@@ -1,6 +1,7 @@
 """Fixtures that every test can ask for."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator
@@ -10,7 +11,19 @@ import pytest
 
 from millstream.cli import main
 from tests.kafka.cluster import Kafka
-from tests.kafka.fixture import session_kafka
+from tests.kafka.fixture import running_in_ci, session_kafka
+from tests.standing_still import StandingStill, explain_long
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End a run in CI that stands still; elsewhere somebody may be debugging."""
+    if running_in_ci() and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(StandingStill(config))
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Explain what is too long for pytest's own way."""
+    return explain_long(op, left, right)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

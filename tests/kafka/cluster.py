@@ -1,5 +1,6 @@
 """A real Kafka as a test sees it: topics, messages in, messages out, offsets."""
 
+import ctypes
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,8 @@ _NO_COORDINATOR_YET = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
+    KafkaError._WAIT_COORD,
+    KafkaError._TIMED_OUT,
 }
 _LARGEST_MESSAGE = 10_000_000
 """More than a broker takes by default, so that a test can make the broker refuse."""
@@ -67,6 +70,16 @@ class Send(NamedTuple):
     """None: the partition that Java's default partitioner (murmur2) gives the key."""
 
 
+def _kept(client: T) -> T:
+    """Keep a client for ever: once its broker has gone, destroying it may never return.
+
+    See https://github.com/confluentinc/librdkafka/issues/4674. One more reference is taken than is
+    ever given back, so that the end of the process does not destroy it either.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
+    return client
+
+
 def wait_until(condition: Callable[[], T], timeout: float = 30, message: str = "") -> T:
     """Call `condition` until its answer is true and return that; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
@@ -83,7 +96,7 @@ class Kafka:
     def __init__(self, bootstrap: str, config: Mapping[str, Any] | None = None) -> None:
         self.bootstrap = bootstrap
         self.config = {"bootstrap.servers": bootstrap, **(config or {})}
-        self.admin = AdminClient(self.config)
+        self.admin = _kept(AdminClient(self.config))
         self._askers: dict[str, Consumer] = {}
 
     @staticmethod
@@ -227,28 +240,46 @@ class Kafka:
     def _asker(self, isolation: str) -> Consumer:
         """A client of no group; the admin client would wait a minute for a leader that is dead."""
         if isolation not in self._askers:
-            self._askers[isolation] = Consumer(
+            asker = Consumer(
                 {**self.config, "group.id": self.unique("asker"), "isolation.level": isolation,
                  "socket.timeout.ms": 5_000}
             )  # fmt: skip
+            self._askers[isolation] = _kept(asker)
         return self._askers[isolation]
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
         """Say which offset a group has committed, if any."""
-        return self._group_offsets(group).get((topic, partition))
+        return self._ask_offsets(group, [TopicPartition(topic, partition)]).get((topic, partition))
 
     def _group_offsets(self, group: str) -> dict[tuple[str, int], int]:
-        def ask() -> tuple[list[Any]] | None:
-            asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+        topics = self.admin.list_topics(timeout=10).topics
+        places = [TopicPartition(name, each) for name in topics for each in topics[name].partitions]
+        return self._ask_offsets(group, places)
+
+    def _ask_offsets(self, group: str, places: list[TopicPartition]) -> dict[tuple[str, int], int]:
+        """Ask as a consumer of the group that joins nothing.
+
+        The admin client's way ends the process where the coordinator is not ready yet:
+        https://github.com/confluentinc/librdkafka/issues/5040.
+        """
+        asker = Consumer({**self.config, "group.id": group})
+
+        def ask() -> list[TopicPartition] | None:
             try:
-                return ([*(asked[group].result().topic_partitions or [])],)
+                answers = asker.committed(places, timeout=10)
             except KafkaException as error:
                 if error.args[0].code() not in _NO_COORDINATOR_YET:
                     raise
                 return None  # a broker that has just come back is still reading the group
+            wrong = next((answer.error for answer in answers if answer.error is not None), None)
+            if wrong is not None:
+                raise KafkaException(wrong)
+            return answers
 
-        (parts,) = wait_until(ask, message=f"the offsets of {group} are told") or ([],)
-        return {(part.topic, part.partition): part.offset for part in parts if part.offset >= 0}
+        answers = wait_until(ask, message=f"the offsets of {group} are told")
+        asker.close()
+        assert answers is not None
+        return {(each.topic, each.partition): each.offset for each in answers if each.offset >= 0}
 
     def delete_group_offsets(self, group: str, topics: Iterable[str]) -> None:
         """Forget what a group without members has committed for `topics`, as expiry does.

@@ -43,12 +43,19 @@ def teach(taught: Learner, examples: Any) -> list[Any]:
     answers = []
     for features, label in examples:
         try:
-            answers.append(repr(taught.predict(dict(features))))
+            answers.append(repr(_sorted(taught.predict(dict(features)))))
         except (TypeError, KeyError, DeadLetter) as error:
             # Some of River's scalers, before they have learned; and what answers with NaN.
             answers.append(repr(error))
         taught.learn(dict(features), label)  # a copy: River's Renamer changes what it is given
     return answers
+
+
+def _sorted(answer: Any) -> Any:
+    """Probabilities in one order: some of River's models keep classes in sets, which have none."""
+    if not isinstance(answer, dict):
+        return answer
+    return sorted(((key, _sorted(value)) for key, value in answer.items()), key=repr)
 
 
 def steps(model: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import yaml
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Producer
 
 from millstream.errors import MillstreamError
 from millstream.settings import make_settings
@@ -148,14 +148,10 @@ class Adapter:
         group = self._stage.name
 
         def committed() -> bool:
-            try:
-                offsets = self._kafka._group_offsets(group)
-            except KafkaException as error:
-                # A broker that was just started makes its topic of offsets at the first question.
-                if error.args[0].code() != KafkaError._TIMED_OUT:
-                    raise
-                return False
-            return all(offsets.get(place, 0) == count for place, count in wanted.items())
+            return all(
+                (self._kafka.committed(group, *place) or 0) == count
+                for place, count in wanted.items()
+            )
 
         self._wait(committed, f"{wanted} are worked off")
 
