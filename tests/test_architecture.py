@@ -53,7 +53,7 @@ MAY_CATCH_EVERYTHING = {
     "core/models/river_probe.py": ["return True"],
     # A model that raises at a snapshot's probe has to raise the same when the snapshot is read.
     "core/snapshot.py": ["answer = {'raises': type(error).__name__}"],
-    "runners/bounded.py": ["raised.append(error)"],  # raised again, in the caller's thread
+    "runners/bounded.py": ["self._raised.append(error)"],  # raised again, in the caller's thread
     # A vectorised call that fails is made again row by row, and there the error is dead-lettered.
     "core/shard.py": ["return [self._answer_or_dead_letter(row) for row in rows]"],
 }

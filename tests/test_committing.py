@@ -1,13 +1,15 @@
-"""A commit of offsets that never comes back does not keep the worker."""
+"""A commit that never comes back keeps the worker neither from working nor from ending."""
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from millstream.errors import Stop
 from millstream.runners import publish
-from millstream.runners.publish import Aborted, commit_offsets
+from millstream.runners.publish import Aborted, Patience, commit_offsets, leave_group
 
 
 class Silent:
@@ -22,11 +24,70 @@ class Silent:
     def commit(self, **_: Any) -> None:
         self.answered.wait(60)
 
+    def close(self) -> None:
+        self.answered.wait(60)  # librdkafka waits for what it has asked
 
-def test_a_commit_without_an_answer_aborts_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "COMMIT_SECONDS", 0.05)
-    consumer: Any = Silent()
-    with pytest.raises(Aborted, match=r"no answer to a commit of offsets within 0\.05 s"):
-        commit_offsets(consumer, [TopicPartition("events", 0, 1)])
-    consumer.answered.set()
-    commit_offsets(consumer, [TopicPartition("events", 0, 1)])
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr(publish, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(publish, "LEAVE_SECONDS", 0.05)
+    silent = Silent()
+    yield silent
+    silent.answered.set()
+
+
+OFFSETS = [TopicPartition("events", 0, 1)]
+
+
+def test_a_commit_without_an_answer_from_brokers_that_answer_ends_the_worker(consumer: Any) -> None:
+    with pytest.raises(Stop, match=r"a commit of offsets has had no answer .*: start the worker"):
+        commit_offsets(consumer, OFFSETS, Patience(threading.Event(), lambda: None))
+
+
+def test_a_commit_lasts_as_long_as_brokers_are_silent_with_signs_of_life(consumer: Any) -> None:
+    """Whatever else is asked of the consumer waits for that commit, so nothing else is."""
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) == 2:
+            consumer.answered.set()
+
+    commit_offsets(consumer, OFFSETS, Patience(threading.Event(), beat, lambda: 9.0))
+    assert len(beats) == 2
+
+
+def test_a_worker_that_is_to_stop_waits_for_no_commit_while_brokers_are_silent(
+    consumer: Any,
+) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    with pytest.raises(Stop, match="a commit of offsets is not answered"):
+        commit_offsets(consumer, OFFSETS, Patience(stopping, lambda: None, lambda: 1.0))
+
+
+def test_a_refused_commit_aborts_the_batch(consumer: Any) -> None:
+    def refuse(**_: Any) -> None:
+        raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
+
+    consumer.commit = refuse
+    with pytest.raises(Aborted, match="the offsets were not committed"):
+        commit_offsets(consumer, OFFSETS, Patience(threading.Event(), lambda: None))
+
+
+def test_a_consumer_that_does_not_close_does_not_keep_the_worker_from_ending(
+    consumer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave_group(consumer, bounded=True)
+    assert "the group could not be left in good order" in caplog.text
+
+
+def test_a_consumer_that_takes_long_to_close_is_waited_for_where_all_is_well(
+    consumer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It hands over its last snapshots meanwhile."""
+    threading.Timer(0.2, consumer.answered.set).start()
+    leave_group(consumer, bounded=False)
+    assert consumer.answered.is_set()
+    assert caplog.text == ""

@@ -39,6 +39,8 @@ _NO_COORDINATOR_YET = {
     KafkaError._WAIT_COORD,
     KafkaError._TIMED_OUT,
 }
+_QUIET = {"log_level": 2}
+"""What is kept after its broker has gone would tell of that ten times a second."""
 _LARGEST_MESSAGE = 10_000_000
 """More than a broker takes by default, so that a test can make the broker refuse."""
 
@@ -96,7 +98,7 @@ class Kafka:
     def __init__(self, bootstrap: str, config: Mapping[str, Any] | None = None) -> None:
         self.bootstrap = bootstrap
         self.config = {"bootstrap.servers": bootstrap, **(config or {})}
-        self.admin = _kept(AdminClient(self.config))
+        self.admin = _kept(AdminClient({**self.config, **_QUIET}))
         self._askers: dict[str, Consumer] = {}
 
     @staticmethod
@@ -241,8 +243,8 @@ class Kafka:
         """A client of no group; the admin client would wait a minute for a leader that is dead."""
         if isolation not in self._askers:
             asker = Consumer(
-                {**self.config, "group.id": self.unique("asker"), "isolation.level": isolation,
-                 "socket.timeout.ms": 5_000}
+                {**self.config, **_QUIET, "group.id": self.unique("asker"),
+                 "isolation.level": isolation, "socket.timeout.ms": 5_000}
             )  # fmt: skip
             self._askers[isolation] = _kept(asker)
         return self._askers[isolation]
@@ -262,7 +264,10 @@ class Kafka:
         The admin client's way ends the process where the coordinator is not ready yet:
         https://github.com/confluentinc/librdkafka/issues/5040.
         """
-        asker = Consumer({**self.config, "group.id": group})
+        # Of committed offsets as well as of messages, a reader of committed ones only is not told
+        # those of an open transaction, and waits.
+        config = {"group.id": group, "isolation.level": "read_uncommitted"}
+        asker = Consumer({**self.config, **config})
 
         def ask() -> list[TopicPartition] | None:
             try:

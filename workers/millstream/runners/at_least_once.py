@@ -74,7 +74,7 @@ class AtLeastOnce:
         failpoints.reach("before_offsets")
         check_member(consumer, member)
         failpoints.reach("before_commit")
-        commit_offsets(consumer, offsets)
+        commit_offsets(consumer, offsets, self._patience)
         failpoints.reach("after_commit")
 
     def abort(self) -> None:

@@ -4,23 +4,35 @@ import threading
 from collections.abc import Callable
 
 
-def within(seconds: float, call: Callable[[], None]) -> bool:
-    """Make a call in a thread of its own; returns whether it came back in time.
+class Call:
+    """A call in a thread of its own.
 
-    What the call raises is raised here. One that does not come back keeps its thread, which dies
-    with the process: Python cannot end it.
+    One that does not come back keeps its thread, which dies with the process: Python cannot end it.
+    What it logs carries the name of the thread that made it.
     """
-    raised: list[BaseException] = []
 
-    def run() -> None:
+    def __init__(self, call: Callable[[], None]) -> None:
+        """Make it."""
+        self._call = call
+        self._raised: list[BaseException] = []
+        name = threading.current_thread().name
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
         try:
-            call()
-        except BaseException as error:  # noqa: BLE001 - raised again below, by the caller's thread
-            raised.append(error)
+            self._call()
+        except BaseException as error:  # noqa: BLE001 - raised again, by the caller's thread
+            self._raised.append(error)
 
-    thread = threading.Thread(target=run, name="bounded-call", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    return not thread.is_alive()
+    def returned(self, seconds: float | None) -> bool:
+        """Wait for it, at most for so long; raises what it raised."""
+        self._thread.join(seconds)
+        if self._raised:
+            raise self._raised[0]
+        return not self._thread.is_alive()
+
+
+def within(seconds: float | None, call: Callable[[], None]) -> bool:
+    """Make a call; returns whether it came back in time. What it raises is raised here."""
+    return Call(call).returned(seconds)

@@ -43,7 +43,7 @@ from millstream.runners.outage import Outage
 from millstream.runners.pace import Pace
 from millstream.runners.partition import Partition
 from millstream.runners.pieces import piece_records
-from millstream.runners.publish import Names, Patience
+from millstream.runners.publish import Names, Patience, leave_group
 from millstream.runners.publishing import Publishing, publisher_builder
 from millstream.runners.quarantine import Quarantine
 from millstream.runners.restorer import Restorer, Told
@@ -129,14 +129,16 @@ class Worker:
             restorer = self._build_parts(admin, slot)
         except KafkaException as error:
             raise SettingsError(f"kafka: {error.args[0].str()}") from error
+        failed = True
         try:
             self._membership.subscribe()
             while not self._stopping.is_set():
                 self._turn()
+            failed = False
         finally:
             # In this order: leave the group, so that others take over (shards are released, with
             # their last snapshots, on the way); then the rest.
-            self._consumer.close()
+            leave_group(self._consumer, bounded=failed or self._outage.seconds > 0)
             self._publishing.close()
             self._snapshots.close()
             self._quarantine.close()
@@ -148,7 +150,7 @@ class Worker:
     def _build_parts(self, admin: AdminClient, slot: Slot) -> Restorer:
         settings = self._settings
         self._tracing = make_tracing(settings, slot.name)
-        patience = Patience(self._stopping, self._outage.turn)
+        patience = Patience(self._stopping, self._outage.turn, lambda: self._outage.seconds)
         build = publisher_builder(settings, self._names, slot.name, patience, self._metrics)
         self._publishing = Publishing(
             settings, build, slot.name, self._metrics, self._health, self._stopping
@@ -166,7 +168,7 @@ class Worker:
             lambda: new_store(settings.waiting.store, settings.waiting.directory),
         )  # fmt: skip
         self._consumer = self._new_consumer(settings)
-        self._membership = Membership(self._consumer, restorer, self._metrics)
+        self._membership = Membership(self._consumer, restorer, self._metrics, patience)
         inputs = list(self._membership.topics.values())
         hanging = Hanging(settings, inputs, self._names, restorer.bounds, self._outage)
         self._publishing.join(self._consumer, self._membership, hanging)

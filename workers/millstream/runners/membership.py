@@ -24,7 +24,7 @@ from millstream.runners.committed import OWNER, committed_offsets
 from millstream.runners.ends import InputEnds
 from millstream.runners.logs_reader import HOPELESS, to_record
 from millstream.runners.partition import Partition, Skips
-from millstream.runners.publish import Aborted, commit_offsets
+from millstream.runners.publish import Aborted, Patience, commit_offsets
 from millstream.runners.restore import ShardRestore
 from millstream.runners.restorer import Restorer
 
@@ -38,7 +38,9 @@ RETRY_SECONDS = 0.5
 class Membership:
     """Partitions come, are restored, are worked on, and go."""
 
-    def __init__(self, consumer: Consumer, restorer: Restorer, metrics: Metrics) -> None:
+    def __init__(
+        self, consumer: Consumer, restorer: Restorer, metrics: Metrics, patience: Patience
+    ) -> None:
         self.partitions: dict[int, Partition] = {}
         self.before_release: Callable[[list[Partition]], None] = lambda _: None
         """Called with partitions that are about to be given away, while they are still ours."""
@@ -47,6 +49,7 @@ class Membership:
         self._consumer = consumer
         self._restorer = restorer
         self._metrics = metrics
+        self._patience = patience
         self.topics: dict[Side, str] = {"events": restorer.settings.events.topic}
         if restorer.late:
             self.topics["labels"] = str(restorer.settings.labels.topic)
@@ -218,7 +221,7 @@ class Membership:
         if self._restorer.claims and isinstance(restore.shard, LateShard):
             # Only now does our claim count: the group refuses this to anyone put out of it.
             try:
-                commit_offsets(self._consumer, self.offsets(partition))
+                commit_offsets(self._consumer, self.offsets(partition), self._patience)
             except Aborted:
                 partition.shard = partition.restore = None
                 raise

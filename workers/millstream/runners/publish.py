@@ -8,6 +8,8 @@ Every failure has one of three owners. `Aborted`: nothing of the batch counts, i
 restored. `ProducerLost`: the same, and the producer is of no more use. `Stop`: nothing helps.
 """
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any, Final, NamedTuple, Protocol
@@ -16,10 +18,15 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from millstream.core.records import Outcome, Output
 from millstream.errors import MillstreamError, Stop
-from millstream.runners.bounded import within
+from millstream.runners.bounded import Call, within
 
-COMMIT_SECONDS: Final = 20.0
-"""Less than what a loop may be silent before it counts as stalled."""
+_log = logging.getLogger(__name__)
+
+COMMIT_SECONDS: Final = 60.0
+"""How long a commit may be without an answer while brokers answer: longer than librdkafka goes on
+trying, which is three times `socket.timeout.ms`."""
+LEAVE_SECONDS: Final = 20.0
+"""How long a consumer may take to close while no broker answers: enough for last snapshots."""
 
 
 class Aborted(MillstreamError):
@@ -92,11 +99,61 @@ def produce_all(producer: Producer, topic: str, partition: int, outputs: Sequenc
                 producer.poll(0.1)
 
 
-def commit_offsets(consumer: Consumer, offsets: Sequence[TopicPartition]) -> None:
+class Patience:
+    """What waiting for a broker has to heed."""
+
+    def __init__(
+        self,
+        stopping: Event,
+        beat: Callable[[], None],
+        silence: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`beat`, a sign of life, may raise `Stop`; `silence`: seconds since a broker answered."""
+        self._stopping = stopping
+        self._beat = beat
+        self._silence = silence
+
+    def wait(self, producer: Producer, reason: str) -> None:
+        """Before a call is made again; a worker that is to end does not wait for a broker."""
+        self._heed(reason)
+        producer.poll(0.1)
+
+    def outlast(self, call: Callable[[], None], what: str) -> None:
+        """Make a call that may last as long as an outage, with signs of life meanwhile.
+
+        Raises what it raises; `Stop` where the worker is to end, or the outage lasts too long, or
+        it does not come back though brokers answer.
+        """
+        pending, began = Call(call), time.monotonic()
+        while not pending.returned(0.5):
+            if self._silence() > 0:
+                self._heed(f"{what} is not answered")
+                began = time.monotonic()
+            elif time.monotonic() - began > COMMIT_SECONDS:
+                raise Stop(
+                    f"{what} has had no answer for {COMMIT_SECONDS:g} s though brokers answer, and "
+                    "the client cannot be asked anything else: start the worker again; it goes on "
+                    "where it was"
+                )
+            else:
+                self._beat()
+
+    def _heed(self, reason: str) -> None:
+        if self._stopping.is_set():
+            raise Stop(
+                f"stopped while Kafka did not answer ({reason}): the open batch does not count, "
+                "and is worked off again at the next start"
+            )
+        self._beat()
+
+
+def commit_offsets(
+    consumer: Consumer, offsets: Sequence[TopicPartition], patience: Patience
+) -> None:
     """Commit as a member of the group; raises `Aborted` where the group refuses that.
 
-    Or where nothing comes back: librdkafka (2.16 at least) may wait for ever for an answer that was
-    on its way when the coordinator went silent. Whether that commit counts, the restore finds out.
+    The call has no time-out: it lasts as long as the coordinator is silent. Until it returns,
+    nothing else can be asked of the consumer, not even to close: confluent-kafka (2.16) waits.
     """
     if not consumer.memberid():
         raise Aborted("this worker is no member of its group at present")
@@ -105,29 +162,19 @@ def commit_offsets(consumer: Consumer, offsets: Sequence[TopicPartition]) -> Non
         consumer.commit(offsets=list(offsets), asynchronous=False)
 
     try:
-        done = within(COMMIT_SECONDS, commit)
+        patience.outlast(commit, "a commit of offsets")
     except KafkaException as raised:
         raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
-    if not done:
-        raise Aborted(f"no answer to a commit of offsets within {COMMIT_SECONDS:g} s")
 
 
-class Patience:
-    """What waiting for a broker has to heed; `beat` may raise `Stop`."""
+def leave_group(consumer: Consumer, *, bounded: bool) -> None:
+    """Close a consumer, so that others take over; its callbacks of the group are called meanwhile.
 
-    def __init__(self, stopping: Event, beat: Callable[[], None]) -> None:
-        self._stopping = stopping
-        self._beat = beat
-
-    def wait(self, producer: Producer, reason: str) -> None:
-        """Before a call is made again; a worker that is to end does not wait for a broker."""
-        if self._stopping.is_set():
-            raise Stop(
-                f"stopped while Kafka did not answer ({reason}): the open batch does not count, "
-                "and is worked off again at the next start"
-            )
-        self._beat()
-        producer.poll(0.1)
+    `bounded`: not for ever, where brokers are silent or a call of it was given up. The group then
+    finds out by the session's time.
+    """
+    if not within(LEAVE_SECONDS if bounded else None, consumer.close):
+        _log.warning("the group could not be left in good order", extra={"waited": LEAVE_SECONDS})
 
 
 def check_member(consumer: Consumer, member: str) -> None:
