@@ -10,7 +10,7 @@ Afterwards every prediction is read: a run counts only if each event has exactly
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,18 +63,26 @@ class Measure:
     quiet: float = 1.0
     """The end has come when all is there and nothing more has come for so many seconds."""
     skip: float = 0.0
-    """The share of the events that does not count, at the start: until members have joined."""
+    """The share of the events that does not count, at the start: while events are brought."""
 
 
 def rate_of(
-    program: WorkerProcess, kafka: Kafka, topic: str, measure: Measure, *, polite: bool = True
+    program: WorkerProcess,
+    kafka: Kafka,
+    topic: str,
+    measure: Measure,
+    *,
+    polite: bool = True,
+    feed: Callable[[], None] = lambda: None,
 ) -> Run:
     """Start `program`, wait until it has worked off all events, stop it; its rate.
 
-    `polite`: it has to end well after SIGTERM; otherwise it is killed once all is there.
+    `polite`: it has to end well after SIGTERM; otherwise it is killed once all is there. `feed`:
+    brings the events, where they are not there before it starts.
     Raises BenchmarkError where it fails, or has not made exactly one prediction of each event.
     """
     with program:
+        feed()
         steps = _watch(program, kafka, topic, measure)
         if polite and program.stop():
             raise BenchmarkError(f"it did not end well; {program.log_text()[-2000:]}")
