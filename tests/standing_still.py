@@ -74,7 +74,6 @@ class StandingStill:
         reporter.write_line(f"\nno test has begun or ended for {self._patience:g} s; under way:")
         for nodeid, begun in [*self._under_way.items()]:
             reporter.write_line(f"  {nodeid}, for {time.monotonic() - begun:.0f} s")
-        reporter.write_line("1 failed: the run stands still in 0s")
         xdist: Any = self._config.pluginmanager.get_plugin("dsession")
         if xdist is not None:
             xdist.nodemanager.teardown_nodes()

@@ -39,8 +39,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         # librdkafka waits a second after a full local queue before it fetches again; 10 ms
         # tripled the rate of a plain pass-through.
         "fetch.queue.backoff.ms": 10,
-        # A question to a broker that went silent is asked three times before it counts as failed;
-        # a commit of offsets, which the loop waits for, took minutes with librdkafka's 60 s.
+        # What is asked of a broker that went silent fails sooner than after librdkafka's minute.
+        # Not so a commit of offsets, which lasts as long as the silence, whatever this is.
         "socket.timeout.ms": 15_000,
         **({"session.timeout.ms": SESSION_TIMEOUT_MS} if classic else {}),
         **({"partition.assignment.strategy": "cooperative-sticky"} if classic else {}),

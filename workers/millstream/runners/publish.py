@@ -23,10 +23,10 @@ from millstream.runners.bounded import Call, within
 _log = logging.getLogger(__name__)
 
 COMMIT_SECONDS: Final = 60.0
-"""How long a commit may be without an answer while brokers answer: longer than librdkafka goes on
-trying, which is three times `socket.timeout.ms`."""
+"""How long a commit may be without an answer though brokers answer. After a broker that was frozen
+goes on, it comes back within seconds."""
 LEAVE_SECONDS: Final = 20.0
-"""How long a consumer may take to close while no broker answers: enough for last snapshots."""
+"""How long a consumer may take to close where it might never be done: enough for last snapshots."""
 
 
 class Aborted(MillstreamError):
