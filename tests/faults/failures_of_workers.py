@@ -16,13 +16,13 @@ POINTS = (
 )
 
 
-def die_at(scene: Scene, point: str) -> None:
+def die_at(scene: Scene, point: str, times: int = 3) -> None:
     """Die at a failpoint twice: once looked at in peace, once replaced at once."""
-    scene.start(failpoint=f"{point}:3")
+    scene.start(failpoint=f"{point}:{times}")
     scene.begin_feed()
     scene.await_death(scene.workers[0])
     scene.verify_at_death()
-    scene.start(failpoint=f"{point}:3")
+    scene.start(failpoint=f"{point}:{times}")
     scene.await_death(scene.workers[0])
     scene.start()
     scene.recover("SIGKILL", within=scene.after_a_kill)
@@ -191,6 +191,11 @@ _STATIC = {"kafka": {"group.instance.id": "twin"}}
 
 FAULTS = [
     *_DEATHS,
+    Fault(
+        "SIGKILL after offsets, before outputs",
+        partial(die_at, point="offsets_first", times=1),
+        guarantees=("exactly_once",),
+    ),
     Fault(
         "SIGKILL mid snapshot",
         partial(die_at, point="mid_snapshot"),

@@ -11,6 +11,7 @@ from millstream.core.records import Outcome
 from millstream.errors import MillstreamError, Stop
 from millstream.runners import failpoints
 from millstream.runners.bounded import within
+from millstream.runners.opening import Opening
 from millstream.runners.publish import (
     Aborted,
     Names,
@@ -24,6 +25,10 @@ INIT_SECONDS: Final = 5.0
 """So that a worker that is to stop need not wait for a broker to come back."""
 
 CLOSE_SECONDS: Final = 2.0
+
+SMALL_RECORDS: Final = 256
+"""Of a batch whose outputs may wait for its offsets; those of a larger one are under way meanwhile,
+which hides what opening its transaction takes."""
 
 
 class ExactlyOnce:
@@ -39,10 +44,27 @@ class ExactlyOnce:
         """Whether a transaction is open."""
         self._began = time.monotonic()
         """When the latest one was begun."""
+        self._opening = Opening()
+        self._records = 0
+        """In the batch."""
+        self._held: list[tuple[int, Outcome]] = []
+        """Outputs, with their partition, that wait for the offsets."""
         self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
 
     def write(self, partition: int, outcome: Outcome) -> None:
         """Write a piece of the batch, so that it is on its way while the next one is computed."""
+        self._held.append((partition, outcome))
+        self._records += outcome.taken
+        small = self._records <= SMALL_RECORDS
+        if self._open or not (small and self._opening.offsets_first):
+            self._write_held()
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, []
+        for partition, outcome in held:
+            self._write(partition, outcome)
+
+    def _write(self, partition: int, outcome: Outcome) -> None:
         producer, names = self._producer, self._names
         try:
             self._begin()
@@ -57,6 +79,7 @@ class ExactlyOnce:
 
     def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
         """Commit the batch with its offsets."""
+        began, small = time.monotonic(), 0 < self._records <= SMALL_RECORDS
         try:
             self._begin()
             failpoints.reach("before_offsets", self._producer.flush)
@@ -64,14 +87,19 @@ class ExactlyOnce:
             # left the group, or came back to it as another member, must not send any.
             check_member(consumer, member)
             self._send_offsets(list(offsets), consumer.consumer_group_metadata())
+            if self._held:
+                failpoints.reach("offsets_first")
+                self._write_held()
             failpoints.reach("before_commit", self._producer.flush)
             self._retrying(self._producer.commit_transaction)
-            self._open = False
+            self._open, self._records = False, 0
             failpoints.reach("after_commit")
         except Aborted as aborted:
             if not isinstance(aborted, ProducerLost):
                 self.abort()
             raise
+        if small:
+            self._opening.took(time.monotonic() - began)
 
     def cover(
         self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object
@@ -156,6 +184,8 @@ class ExactlyOnce:
 
     def abort(self) -> None:
         """Abort, or give the producer up where the broker does not answer to that either."""
+        self._held.clear()
+        self._records = 0
         if not self._open:
             return
         if not within(self._seconds_of_a_transaction, self._retry_abort):
