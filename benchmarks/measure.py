@@ -29,13 +29,15 @@ class Sizes:
     latency_seconds: float
     memory_seconds: float
     batch_sizes: tuple[int, ...] = (1, 64, 512, 4096)
+    waiting: int = 1_000_000
+    """Predictions that wait for their labels."""
 
     def events(self, rate: float) -> int:
         """How many for one that should do about `rate` events a second: thousands, at least one."""
         return max(1, round(rate * self.seconds / _ROUND_TO)) * _ROUND_TO
 
 
-QUICK = Sizes(rounds=1, seconds=0.5, latency_seconds=2, memory_seconds=5)
+QUICK = Sizes(rounds=1, seconds=0.5, latency_seconds=2, memory_seconds=5, waiting=2_000)
 
 
 def compare(

@@ -6,7 +6,7 @@ next to nothing on a machine whose cores are what is measured. The rate is that 
 predictions seen and the last; start-up, joining the group and the first batch are left out, and so
 is the last step: who commits by a clock waits for it in the end with nothing to do.
 
-Afterwards every prediction is read: a run counts only if each event has exactly one.
+Afterwards every output is read: a run counts only if each event has exactly one.
 """
 
 import time
@@ -64,6 +64,9 @@ class Measure:
     """The end has come when all is there and nothing more has come for so many seconds."""
     skip: float = 0.0
     """The share of the events that does not count, at the start: while events are brought."""
+    answers: bool = True
+    """Whether outputs are predictions, which say on what. Else there is only the event's key, its
+    number, to tell that each has come out once, and nothing to be compared."""
 
 
 def rate_of(
@@ -79,7 +82,7 @@ def rate_of(
 
     `polite`: it has to end well after SIGTERM; otherwise it is killed once all is there. `feed`:
     brings the events, where they are not there before it starts.
-    Raises BenchmarkError where it fails, or has not made exactly one prediction of each event.
+    Raises BenchmarkError where it fails, or has not made exactly one output of each event.
     """
     with program:
         feed()
@@ -137,7 +140,7 @@ def _readable_ends(kafka: Kafka, topic: str, partitions: int) -> Ends:
 def _audit(
     kafka: Kafka, topic: str, measure: Measure, first: Ends, end: Ends
 ) -> tuple[int, dict[int, dict[str, Any]]]:
-    """Read all predictions; how many stand between `first` and `end`, and some answers."""
+    """Read all outputs; how many stand between `first` and `end`, and some answers."""
     seen: set[tuple[int, int]] = set()
     counted, answers = 0, {}
     consumer = Consumer(
@@ -153,19 +156,22 @@ def _audit(
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in places])
     try:
         for message in _to_the_end(consumer, measure.partitions):
-            document = orjson.loads(message.value())
-            place = document["source"]["partition"], document["source"]["offset"]
+            if measure.answers:
+                document = orjson.loads(message.value())
+                place = document["source"]["partition"], document["source"]["offset"]
+            else:
+                document, place = {}, (message.partition(), int(message.key()))
             if place in seen:
-                raise BenchmarkError(f"event {place} was predicted twice")
+                raise BenchmarkError(f"event {place} came out twice")
             seen.add(place)
             number = message.partition()
             counted += first[number] <= message.offset() < end[number]
-            if place[0] == 0 and not (place[1] + 1) % CHECKPOINT:
+            if document and place[0] == 0 and not (place[1] + 1) % CHECKPOINT:
                 answers[place[1]] = document
     finally:
         consumer.close()
     if missing := measure.events - len(seen):
-        raise BenchmarkError(f"{missing} of {measure.events} events have no prediction")
+        raise BenchmarkError(f"{missing} of {measure.events} events did not come out")
     return counted, answers
 
 

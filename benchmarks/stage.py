@@ -1,6 +1,7 @@
 """The Kafka that everything is measured on, and the topics on it."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,11 +40,17 @@ class Stage:
         if key not in self._sources:
             source = self._new(workload, "bench-input", partitions=partitions)
             self._sources[key] = source
-            events = enumerate(workload.events(count))
-            self.kafka.produce(
-                source.events, ((str(number), raw, None, None, None) for number, raw in events)
-            )
+            # An event a millisecond, and all of them over: labels are taken by their time.
+            began = round(time.time() * 1000) - count - workload.behind - 1000
+            self._send(source.events, workload.events(count), began)
+            if workload.behind:
+                self._send(source.labels, workload.labels(count), began + workload.behind)
         return self._sources[key]
+
+    def _send(self, topic: str, values: Iterator[bytes], began: int) -> None:
+        """Each with its number as key, and so many milliseconds after the first."""
+        sent = ((str(i), value, None, began + i, None) for i, value in enumerate(values))
+        self.kafka.produce(topic, sent)
 
     def _new(self, workload: Workload, name: str, **settings: Any) -> App:
         return App(self.kafka, self.folder, name=name, **workload.settings, **settings)

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Workload:
     features: int = FEATURES
     river: str = "scaler and logistic"
     """Which of `RIVER`, where the model learns."""
+    behind: int = 0
+    """By how many events a label comes later, on a topic of its own; 0: there is no such topic."""
 
     @property
     def labelled(self) -> bool:
@@ -60,6 +62,12 @@ class Workload:
             orjson.dumps(event(number, labelled=self.labelled, rows=rows))
             for number in range(count)
         )
+
+    def labels(self, count: int) -> Iterator[bytes]:
+        """The labels of those events, where they are messages of their own."""
+        for number in range(count):
+            made = event(number, labelled=True)
+            yield orjson.dumps({"id": made["id"], "label": made["label"]})
 
 
 Rows = list[tuple[dict[str, Any], bool]]
@@ -99,6 +107,18 @@ def learning(model: str = "scaler and logistic", features: int = FEATURES) -> Wo
         {"model": {"river": expression}, "labels": {"from": labels}, **_columns(features)},
         features=features,
         river=model,
+    )
+
+
+def delayed(behind: int) -> Workload:
+    """The cheap model, which learns from each label so many events after the event."""
+    labels = {"from": "topic", "wait": "30d", "max_waiting": 10**9}
+    inline = learning()
+    return replace(
+        inline,
+        name=f"labels {behind} events later",
+        settings={**inline.settings, "labels": labels},
+        behind=behind,
     )
 
 

@@ -6,14 +6,17 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from benchmarks import environments
 from benchmarks.__main__ import main
 from benchmarks.child import BenchmarkError
+from benchmarks.contenders import Contender, Millstream, Peer
 from benchmarks.latency import Latency, percentile
 from benchmarks.measure import compare
+from benchmarks.parts import limits
 from benchmarks.parts.selection import (
     BARE,
     COMPARISONS,
@@ -23,10 +26,14 @@ from benchmarks.parts.selection import (
     STATIC_LEAST,
     STATIC_ONCE,
 )
-from benchmarks.rates import Run
+from benchmarks.peers.pass_through import Through
+from benchmarks.peers.work import Work
+from benchmarks.rates import Measure, Run
 from benchmarks.report import show
 from benchmarks.results import Comparison, Limit, Results
 from benchmarks.same import check_same
+from benchmarks.stage import Stage
+from benchmarks.workloads import delayed, learning
 from rich.console import Console
 
 from tests.kafka.cluster import Kafka
@@ -83,6 +90,62 @@ def test_what_is_measured_without_kafka_runs_too(command: str) -> None:
     assert done.stdout
 
 
+class Event:
+    """An event as a consumer gives it."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def value(self) -> bytes:
+        return self._raw
+
+
+def test_a_pass_through_writes_what_it_got_or_as_much_as_predictions_take() -> None:
+    raws = list(learning().events(3))
+    messages: list[Any] = [Event(raw) for raw in raws]
+    assert Through("events", "bytes").many(messages) == raws
+    assert [orjson.loads(each) for each in Through("events", "json").many(messages)] == [
+        orjson.loads(raw) for raw in raws
+    ]
+    filled = Through("events", "predictions").many(messages)
+    assert [each.rstrip() for each in filled] == raws
+    predictions = Work("events", None).many(raws, range(3), [1_800_000_000_000] * 3)
+    assert {len(each) for each in filled} == {sum(map(len, predictions)) // 3}
+
+
+def test_the_bare_loop_and_the_floor_in_turn_take_the_time_of_both() -> None:
+    found = limits.with_both_in_turn(
+        Results([Comparison(ONCE, BARE)], {ONCE: [30.0], BARE: [60.0], limits.FLOOR: [120.0]})
+    )
+    assert found.rates[limits.IN_TURN] == pytest.approx([40.0])
+    assert [(each.comparison.of, each.value) for each in found.ratios()] == [
+        (ONCE, 0.5), (limits.IN_TURN, pytest.approx(2 / 3)), (ONCE, pytest.approx(0.75)),
+    ]  # fmt: skip
+    without = Results(rates={ONCE: [30.0], BARE: [60.0]})
+    assert limits.with_both_in_turn(without) is without
+
+
+@pytest.mark.kafka
+def test_a_pass_through_and_labels_that_come_later_are_measured_too(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    stage = Stage(kafka, tmp_path)
+    through = Measure(50_000, answers=False)
+    everyone: list[Contender] = [
+        Peer(
+            stage, learning(), "through", through, "pass_through",
+            what="predictions", transaction_ms=20,
+        ),
+        Millstream(stage, delayed(100), "exactly_once", "later", Measure(5_000)),
+    ]  # fmt: skip
+    comparisons = [Comparison("later", "through", tolerance=None)]
+    try:
+        found = compare(everyone, comparisons, 1, lambda _: None, strict=True)
+    finally:
+        stage.close()
+    assert found.ratios()[0].value > 0
+
+
 def test_without_kafka_one_sentence_says_what_is_missing() -> None:
     done = run("--quick", KAFKA_BOOTSTRAP_SERVERS="", PATH="")
     assert done.returncode == 1
@@ -94,7 +157,7 @@ def test_a_part_that_there_is_not_is_one_sentence_too(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit, match="1"):
         main(part=["peer"])
     said = capsys.readouterr().err
-    assert said.startswith("no result: there is no part 'peer'; there are selection, peers,")
+    assert said.startswith("no result: there is no part 'peer'; there are selection, limits,")
 
 
 def made_up(floor: float | None = None) -> Results:
@@ -170,7 +233,7 @@ class MadeUp:
 
     def run(self) -> Run:
         if self._answer is None:
-            raise BenchmarkError("3 of 5 events have no prediction; Traceback ...")
+            raise BenchmarkError("3 of 5 events did not come out; Traceback ...")
         return Run(1.0, {499: {"score": self._answer}})
 
 
@@ -182,7 +245,7 @@ def test_one_that_fails_or_answers_otherwise_does_not_count_and_is_named() -> No
     assert found.comparisons == comparisons[:1]
     assert found.failures == {
         "other": "'us' and 'other' do not publish the same: score",
-        "none": "3 of 5 events have no prediction",
+        "none": "3 of 5 events did not come out",
     }
     with pytest.raises(BenchmarkError, match=r"^none: 3 of 5"):
         compare(everyone, comparisons, 2, lambda _: None, strict=True)
