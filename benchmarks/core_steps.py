@@ -9,7 +9,7 @@ import orjson
 
 from benchmarks.workloads import Workload
 from millstream.core.models.learner import Learner
-from millstream.core.outputs import Source
+from millstream.core.outputs import Source, prediction
 from millstream.core.records import Record
 from millstream.core.shard import Era, Plan, Shard
 from millstream.settings import Settings
@@ -102,9 +102,11 @@ class ShardSteps:
 
     def encode(self, batch: Batch, events: list[Any], answers: list[Any]) -> list[Any]:
         """Make prediction records."""
-        prediction = self._shard._prediction  # noqa: SLF001 - the same
-        triples = zip(batch, events, answers, strict=True)
-        return [prediction(record, event, answer, NOW) for record, event, answer in triples]
+        source, learned = self._shard.source, self._shard.learned
+        return [
+            prediction(source, record, event, answer, learned, record.timestamp, NOW)
+            for record, event, answer in zip(batch, events, answers, strict=True)
+        ]
 
     def learn(self, batch: Batch, events: list[Any]) -> None:
         """Learn, if the model does."""

@@ -190,31 +190,40 @@ class Shard:
 
     def _work_batched(self, batch: Sequence[Record], now: int, out: Outcome) -> None:
         """One vectorised call of the model for all the good events of a batch."""
-        good: list[tuple[Record, Event]] = []
+        records: list[Record] = []
+        events: list[Event] = []
+        read = self.read
         for record in batch:
             try:
-                event = self.read(record)
+                event = read(record)
             except DeadLetter as bad:
                 self.bury("events", record, bad, out)
                 continue
             if event is None:
                 out.count("skipped", "tombstone")
             else:
-                good.append((record, event))
-        answers = self._answers([event.features for _, event in good])
-        before = len(out.predictions)
-        for (record, event), answer in zip(good, answers, strict=True):
+                records.append(record)
+                events.append(event)
+        answers = self._answers([event.features for event in events])
+        source, learned, write = self.source, self.learned, outputs.prediction
+        predictions, times = out.predictions, out.times
+        before = len(predictions)
+        # As in `_work_one_by_one`, no call that could be saved.
+        for record, event, answer in zip(records, events, answers, strict=True):
+            time = record.timestamp if event.time is None else event.time
+            if not 0 <= time <= now:
+                time = now
             try:
                 if isinstance(answer, DeadLetter):
                     raise answer
-                out.predictions.append(self._prediction(record, event, answer, now))
+                predictions.append(write(source, record, event, answer, learned, time, now))
             except DeadLetter as bad:
                 self.bury("events", record, bad, out)
                 continue
-            out.times.append(record.timestamp)
+            times.append(record.timestamp)
             if event.unknown:
                 out.count("unknown_fields", amount=event.unknown)
-        _count_if(out, "predicted", len(out.predictions) - before)
+        _count_if(out, "predicted", len(predictions) - before)
 
     def read(self, record: Record) -> Event | None:
         """The event in a record, None for a tombstone; raises `DeadLetter`."""
@@ -262,10 +271,6 @@ class Shard:
         except DeadLetter as bad:
             return bad
 
-    def _prediction(self, record: Record, event: Event, answer: Answer, now: int) -> Output:
-        time = message_time(event.time, record, now)
-        return outputs.prediction(self.source, record, event, answer, self.learned, time, now)
-
     # -- shared with LateShard ----------------------------------------------------------------
 
     def bury(self, side: Side, record: Record, bad: DeadLetter, out: Outcome) -> None:
@@ -299,12 +304,6 @@ class Shard:
             reader, batch = following, batch[cut:]
         parts.append((reader, batch))
         return parts
-
-
-def message_time(mapped: int | None, record: Record, now: int) -> int:
-    """Message time in ms: the mapped field, else Kafka's timestamp; never later than `now`."""
-    time = record.timestamp if mapped is None else mapped
-    return now if time < 0 else min(time, now)
 
 
 def _why_not(error: Exception, features: Features) -> DeadLetter:
