@@ -1,5 +1,7 @@
 """Every measured loop is a process of its own: arguments as JSON in argv, one JSON line out."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -62,3 +64,8 @@ class Loop(WorkerProcess):
         """`python`: the interpreter, where it is not this one."""
         super().__init__(log, log=log)
         self.command = command(module, python=python, **arguments)
+
+    def sigkill(self) -> None:
+        """Kill it and those that it started, such as a JVM."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        super().sigkill()

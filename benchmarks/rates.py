@@ -36,7 +36,11 @@ CHECKPOINT = 500
 """Every so many events (of the first partition) the answer is kept, to be compared with others'."""
 _ENOUGH_STEPS = 4
 """Of what was seen, to do without the last one."""
-_SETTLING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+_SETTLING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class Measure:
     quiet: float = 1.0
     """The end has come when all is there and nothing more has come for so many seconds."""
     skip: float = 0.0
-    """The share of the events that does not count, at the start: while events are brought."""
+    """The share of the events that does not count, at the start: while events are brought, or a JVM
+    gets warm."""
     answers: bool = True
     """Whether outputs are predictions, which say on what. Else there is only the event's key, its
     number, to tell that each has come out once, and nothing to be compared."""

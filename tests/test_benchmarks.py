@@ -12,7 +12,7 @@ import orjson
 import pytest
 from benchmarks import environments
 from benchmarks.__main__ import main
-from benchmarks.child import BenchmarkError
+from benchmarks.child import BenchmarkError, Loop
 from benchmarks.contenders import Contender, Millstream, Peer
 from benchmarks.latency import Latency, percentile
 from benchmarks.measure import compare
@@ -36,7 +36,7 @@ from benchmarks.stage import Stage
 from benchmarks.workloads import delayed, learning
 from rich.console import Console
 
-from tests.kafka.cluster import Kafka
+from tests.kafka.cluster import Kafka, wait_until
 
 ROOT = Path(__file__).parents[1]
 CONTENDERS = [BARE, ONCE, LEAST, PLAIN, STATIC_ONCE, STATIC_LEAST]
@@ -258,3 +258,39 @@ def test_what_a_peer_needs_has_bounds_on_both_sides(file: Path) -> None:
     assert lines
     assert [line for line in lines if not bounded.fullmatch(line)] == []
     assert environments.packages(file.stem)[0] == re.split(r"[\[>]", lines[0])[0]
+
+
+@pytest.mark.parametrize("name", ["spark", "flink"])
+def test_a_connector_is_of_the_release_that_it_is_made_for(name: str) -> None:
+    (connector,) = environments.connectors(name).values()
+    release = re.split(r"[>=,<]+", (environments.PEERS / f"{name}.txt").read_text())[1]
+    made_for = connector.rpartition("-")[2]
+    assert f"{release}.".startswith(f"{made_for}.")
+
+
+def test_a_peer_on_java_is_not_begun_without_java(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BenchmarkError, match=r"^spark needs Java 17 and Maven, .* no java$"):
+        environments.interpreter("spark")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_peer_has_started_ends_with_it(tmp_path: Path) -> None:
+    loop = Loop("none", tmp_path / "log")
+    loop.command = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '300'])"]
+    with loop:
+        group = loop.process.pid
+        wait_until(lambda: len(alive(group)) == 2, 30, "it has a child")
+    wait_until(lambda: not alive(group), 30, "both are gone")
+
+
+def alive(group: int) -> list[str]:
+    """Processes of a group that are no zombies."""
+    done = subprocess.run(
+        ["ps", "-e", "-o", "pgid=,stat="], capture_output=True, text=True, check=True
+    )
+    found = [line.split() for line in done.stdout.splitlines()]
+    return [state for of, state in found if int(of) == group and not state.startswith("Z")]

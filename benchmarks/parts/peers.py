@@ -26,12 +26,18 @@ FASTSTREAM_SINGLE = "FastStream, single"
 FAUST = "faust with take"
 FAUST_SINGLE = "faust, single"
 BYTEWAX = "bytewax"
+FLINK_ONCE = "PyFlink, exactly once"
+SPARK = "Spark Structured Streaming"
 
 COMMIT_SECONDS = 1.0
-"""Of quixstreams, whose default of 5 s would want five times the events for the same figure."""
+"""Of quixstreams, whose default of 5 s would want five times the events for the same figure; and of
+PyFlink, which has no default."""
+WARM = 0.5
+"""The share of the events with which those on a JVM of their own get warm."""
 FLOORS = {
     LEAST: 0.95,     EVERY_100: 1.25, EVERY_100_TUNED: 1.05, AIOKAFKA_ONCE: 2.0, QUIX_ONCE: 3.2,
     FASTSTREAM: 6.8, FAUST: 20.0, FAUST_SINGLE: 20.0, BYTEWAX: 1.5,
+    FLINK_ONCE: 1.7,
 }  # fmt: skip
 STATIC_FLOORS = {PLAIN: 0.8}
 
@@ -75,6 +81,8 @@ def learners(stage: Stage, sizes: Sizes) -> list[Contender]:
         faust(stage, work, FAUST, Measure(sizes.events(2_000))),
         faust(stage, work, FAUST_SINGLE, Measure(sizes.events(1_500))),
         bytewax(stage, work, BYTEWAX, Measure(sizes.events(25_000))),
+        flink(stage, work, FLINK_ONCE, _warm_measure(sizes, 20_000)),
+        spark(stage, work, SPARK, _warm_measure(sizes, 10_000), 20_000),
     ]
 
 
@@ -89,6 +97,8 @@ def static_ones(stage: Stage, sizes: Sizes) -> list[Contender]:
         quix(stage, work, _static(QUIX_ONCE), _quix_measure(sizes, 3_000)),
         faststream(stage, work, _static(FASTSTREAM), Measure(sizes.events(6_000))),
         bytewax(stage, work, _static(BYTEWAX), Measure(sizes.events(8_000))),
+        flink(stage, work, _static(FLINK_ONCE), _warm_measure(sizes, 30_000)),
+        spark(stage, work, _static(SPARK), _warm_measure(sizes, 15_000), 30_000),
     ]
 
 
@@ -130,6 +140,30 @@ def bytewax(stage: Stage, work: Workload, name: str, measure: Measure) -> Peer:
     return Peer(stage, work, name, measure, "bytewax_flow", environment="bytewax")
 
 
+def flink(stage: Stage, work: Workload, name: str, measure: Measure) -> Peer:
+    """Checkpoints, and with them commits, every `COMMIT_SECONDS`."""
+    return Peer(
+        stage, work, name, measure, "flink_job", environment="flink",
+        guarantee="exactly-once", checkpoint_ms=round(COMMIT_SECONDS * 1000),
+        folder=str(stage.folder),
+    )  # fmt: skip
+
+
+def spark(stage: Stage, work: Workload, name: str, measure: Measure, trigger_events: int) -> Peer:
+    """`trigger_events`: the most of a micro-batch, about two seconds' worth."""
+    return Peer(
+        stage, work, name, measure, "spark_stream", environment="spark",
+        trigger_events=trigger_events, folder=str(stage.folder),
+    )  # fmt: skip
+
+
+def _warm_measure(sizes: Sizes, rate: float) -> Measure:
+    """Enough for several commits after a JVM, which starts slow, has got warm."""
+    seconds = max(sizes.seconds, 4 * COMMIT_SECONDS) / (1 - WARM)
+    events = replace(sizes, seconds=seconds).events(rate)
+    return Measure(events, quiet=2.5 * COMMIT_SECONDS, skip=WARM)
+
+
 def _quix_measure(sizes: Sizes, rate: float) -> Measure:
     """Enough for several commits, and no end before the last one has come."""
     seconds = max(sizes.seconds, 4 * COMMIT_SECONDS)
@@ -160,6 +194,6 @@ PART = Part(
     "The exactly-once worker beside loops written by hand and beside frameworks, each as its own "
     "documentation advises ([peers](peers)), on the same topic, events and model, writing the same "
     "fields and answers. A *tuned fetch* is `fetch.queue.backoff.ms: 10`, which the worker sets.",
-    240,
+    340,
     measure,
 )
