@@ -173,6 +173,7 @@ class Worker:
         hanging = Hanging(settings, inputs, self._names, restorer.bounds, self._outage)
         self._publishing.join(self._consumer, self._membership, hanging)
         self._membership.mend = self._publishing.mend
+        self._membership.before_restore = self._publishing.end_own
         topic = ModelsTopic(producer_config(settings, None), self._names.models)
         store = settings.snapshots.store
         files = None if store is None else SnapshotFiles(store, settings.app)

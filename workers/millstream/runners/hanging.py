@@ -78,6 +78,21 @@ class Hanging:
         finally:
             stranger.close()
 
+    def end_own(self, partition: int, cover: Callable[[Sequence[int]], None]) -> None:
+        """Before a partition is restored: see to it that nothing of this worker's hangs there.
+
+        What does would count with the next transaction, whether it was to count or not; and a shard
+        that learns from events themselves never reads the logs that would tell. What is open may as
+        well be another's, who is at work or was a moment ago: that stays as it is. `cover` as in
+        `mend`. Raises KafkaException and `Aborted`; then the restore has to wait.
+        """
+        if topics := self._open_outputs(partition):
+            cover([partition])
+            log.info(
+                "outputs were open, and what this worker had left so is ended",
+                extra={"partition": partition, "topics": topics},
+            )
+
     def mend(
         self,
         partition: int,

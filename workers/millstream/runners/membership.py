@@ -59,6 +59,8 @@ class Membership:
         self._failing_since = 0.0
         self.mend: Callable[[int, object, Callable[[int], object]], bool] = lambda *_: False
         """Called while a partition is restored; see `Hanging.mend`."""
+        self.before_restore: Callable[[int], object] = lambda _: None
+        """Called with each; may raise KafkaException and `Aborted`: then it has to wait."""
 
     def subscribe(self) -> None:
         """Join the group."""
@@ -198,6 +200,7 @@ class Membership:
 
     def _restore_step(self, partition: Partition, timeout: float) -> None:
         if partition.restore is None:
+            self.before_restore(partition.number)
             if partition.kept is None:
                 partition.kept = self._restorer.new_store()
             partition.restore = ShardRestore(

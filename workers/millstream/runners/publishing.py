@@ -167,6 +167,11 @@ class Publishing:
         """While a partition is restored: see `Hanging.mend`."""
         return self._hanging.mend(partition, progress, committed, self._cover)
 
+    def end_own(self, partition: int) -> None:
+        """Before a partition is restored: see `Hanging.end_own`."""
+        if isinstance(self.publisher, ExactlyOnce):
+            self._hanging.end_own(partition, self._cover)
+
     def _cover(self, partitions: Sequence[int]) -> None:
         """End what hangs of this worker's in partitions; raises `Aborted`."""
         try:
