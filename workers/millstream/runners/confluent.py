@@ -170,7 +170,9 @@ class Worker:
         self._consumer = self._new_consumer(settings)
         self._membership = Membership(self._consumer, restorer, self._metrics, patience)
         inputs = list(self._membership.topics.values())
-        hanging = Hanging(settings, inputs, self._names, restorer.bounds, self._outage)
+        needed = set(needed_topics(settings).values())
+        outputs = [topic for topic in self._names if topic in needed]
+        hanging = Hanging(settings, inputs, outputs, restorer.bounds, self._outage)
         self._publishing.join(self._consumer, self._membership, hanging)
         self._membership.mend = self._publishing.mend
         self._membership.before_restore = self._publishing.end_own
