@@ -222,3 +222,19 @@ def test_no_module_that_reads_files_or_the_network_is_listed() -> None:
 def test_whatever_is_written_makes_a_model_or_is_refused(text: str) -> None:
     with contextlib.suppress(SettingsError):  # anything else that is raised fails the test
         assert isinstance(build(text), base.Estimator)
+
+
+def test_an_expression_is_parsed_once_however_often_and_where_its_model_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two threads that parse at the same time may fail in CPython 3.11; snapshots have a thread."""
+    text = "naive_bayes.GaussianNB()  # of this test alone"
+    first = build(text)
+
+    def fail(*_: object, **__: object) -> None:
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    monkeypatch.setattr("ast.parse", fail)
+    again = build(text)
+    assert type(again) is type(first)
+    assert again is not first

@@ -86,6 +86,16 @@ def public_names(module: str) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=16)
+def _parsed(text: str) -> ast.Expression:
+    """The tree of an expression; whoever walks it leaves it as it is.
+
+    Once for each text: a snapshot is proved in a thread, which makes the model again, and where two
+    threads come to parse at a time, CPython (3.11) may raise SystemError in either.
+    """
+    return ast.parse(text, mode="eval")
+
+
 class _Builder:
     """Walks one expression."""
 
