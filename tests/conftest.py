@@ -21,6 +21,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(StandingStill(config))
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell a failure when it comes, in CI: a run that then ends otherwise would not name it."""
+    if report.failed and running_in_ci() and "PYTEST_XDIST_WORKER" not in os.environ:
+        why = [line for line in report.longreprtext.splitlines() if line.startswith("E ")][:4]
+        print("", f"FAILED {report.nodeid} ({report.when})", *why, sep="\n", file=sys.__stderr__)
+
+
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Explain what is too long for pytest's own way."""
     return explain_long(op, left, right)

@@ -122,7 +122,7 @@ class _Builder:
         if len(self._text) > MAX_LENGTH:
             raise SettingsError(f"model.river is longer than {MAX_LENGTH} characters")
         try:
-            tree = ast.parse(self._text, mode="eval")
+            tree = _parsed(self._text)
         except SyntaxError as error:
             raise SettingsError(f"model.river is not an expression: {error.msg}") from error
         except (ValueError, RecursionError, MemoryError) as error:
