@@ -106,7 +106,8 @@ class Millstream(OnKafka):
 
     def program(self, app: App) -> WorkerProcess:
         """The worker."""
-        return WorkerProcess(app.file, log=app.file.with_suffix(".log"), options=self._options)
+        log = app.file.with_suffix(".log")
+        return WorkerProcess(app.file, log=log, options=self._options, fresh=True)
 
     def joined(self, app: App, program: WorkerProcess) -> None:  # noqa: ARG002 - others need it
         """Its log says so."""

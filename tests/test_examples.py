@@ -84,7 +84,7 @@ def test_alarms_are_raised_downstream_of_a_worker(
     created = millstream("topics", "create", tmp_path / "app.yaml", "--partitions", 1)
     assert created.exit_code == 0, created.err
     assert millstream("send", tmp_path / "app.yaml", tmp_path / "payments.jsonl").exit_code == 0
-    with WorkerProcess(tmp_path / "app.yaml"):
+    with WorkerProcess(tmp_path / "app.yaml", fresh=True):
         predictions = f"{app}.predictions"
         wait_until(lambda: len(kafka.read(predictions)) == 2_000, 90, "all are predicted")
     said = printed(

@@ -7,6 +7,7 @@ import pytest
 from river.linear_model import LogisticRegression as RiverRegression
 from sklearn.linear_model import LogisticRegression
 
+from millstream.core.models.own import OwnLearner
 from millstream.core.models.river_learner import river_learner
 from millstream.core.models.sklearn_learner import StaticSklearn
 from millstream.runners import pieces
@@ -71,6 +72,6 @@ def test_what_is_asked_event_by_event_is_worked_off_in_small_pieces() -> None:
 def test_a_learner_of_the_users_own_is_not_asked_for_what_nobody_wants(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    learner = ManyAnswers()
-    monkeypatch.setattr(learner, "predict_many", pytest.fail)
-    assert piece_records(learner, NAMES, MANY) == MANY
+    given = ManyAnswers()
+    monkeypatch.setattr(given, "predict_many", pytest.fail)
+    assert piece_records(OwnLearner(given), NAMES, MANY) == MANY

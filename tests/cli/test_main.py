@@ -1,6 +1,8 @@
 """What every command does alike: exit codes, one line for a mistake, no secrets."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,17 @@ def test_a_piece_of_a_secret_that_librdkafka_quotes_is_never_printed(
     result = millstream("check", write(settings))
     assert result.exit_code != 0
     assert "hunter2" not in result.out + result.err
+
+
+def test_a_worker_of_a_river_model_starts_without_what_others_need() -> None:
+    """A worker that was killed is silent until its next process has imported everything."""
+    program = (
+        "import sys; from millstream.cli import app; from typer.main import get_command;"
+        'get_command(app).commands["run"]; from millstream.core.models.build import wrap;'
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    imported = set(done.stdout.decode().split())
+    assert "millstream.runners.confluent" in imported
+    needless = {"millstream.cli.audit", "millstream.evaluation", "millstream.faust"}
+    assert not imported & (needless | {"sklearn.ensemble", "sklearn.calibration", "rich.markdown"})

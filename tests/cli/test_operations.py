@@ -33,7 +33,7 @@ def work_off(kafka: Kafka, app: str) -> None:
     """Fifty events, and one that has no label, by a worker that then stops cleanly."""
     good = [("1", orjson.dumps(GOOD), None, None, 0)] * 50
     kafka.produce(f"{app}.in", [*good, ("2", orjson.dumps(BAD), None, None, 0)])
-    with WorkerProcess(Path("millstream.yaml")) as worker:
+    with WorkerProcess(Path("millstream.yaml"), fresh=True) as worker:
         worker.wait_until(lambda: kafka.read(f"{app}.dead-letters"), message="all are worked off")
         assert worker.stop() == 0
 

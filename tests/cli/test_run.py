@@ -35,7 +35,7 @@ def test_a_worker_serves_its_metrics_and_stops_on_sigterm(
     path = write(settings)
     assert millstream("topics", "create", path, "--partitions", 1).exit_code == 0
     assert millstream("send", path, "river:Phishing", "--limit", 50).exit_code == 0
-    with WorkerProcess(path) as worker:
+    with WorkerProcess(path, fresh=True) as worker:
 
         def address() -> str | None:
             found = re.search(r'"address":"([^"]+)"', worker.log_text())

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import ConfigResource
+from confluent_kafka.admin import AdminClient, ConfigResource
 from river import linear_model
 
-from millstream.runners.topics import MODELS_CONFIG, TopicsNotReady, describe, require_topics
+from millstream.runners.topics import (
+    MODELS_CONFIG,
+    TopicInfo,
+    TopicsNotReady,
+    describe,
+    list_topics,
+    require_topics,
+)
 from tests.cli.conftest import build, delayed, inline
 from tests.cli.test_main import Write
 from tests.conftest import Millstream
@@ -72,6 +79,34 @@ def test_outputs_get_as_many_partitions_as_events_have(
     found = describe(kafka.admin, names)
     assert [found[name].partitions for name in names] == [2, 2, 2, 2]
     assert f"{app}.examples" not in describe(kafka.admin, [f"{app}.examples"])
+
+
+def test_topics_are_created_when_the_brokers_show_them(
+    millstream: Millstream, write: Write, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The controller has them first; a worker that starts a moment later would not find them."""
+    app = kafka.unique("cli")
+    looks = 0
+
+    def late(admin: AdminClient) -> dict[str, TopicInfo]:
+        nonlocal looks
+        looks += 1
+        return {} if looks < 4 else list_topics(admin)
+
+    monkeypatch.setattr("millstream.cli.topics.list_topics", late)
+    assert millstream("topics", "create", write(inline(app, kafka.bootstrap))).exit_code == 0
+    assert looks >= 4
+
+
+def test_topics_that_the_brokers_never_show_are_named(
+    millstream: Millstream, write: Write, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = kafka.unique("cli")
+    monkeypatch.setattr("millstream.cli.topics.list_topics", lambda _: {})
+    monkeypatch.setattr("millstream.cli.topics._SHOWN_SECONDS", 0.2)
+    result = millstream("topics", "create", write(inline(app, kafka.bootstrap)))
+    assert result.exit_code == 1
+    assert f"{app}.sites: created, but after 0.2 s the brokers do not show them yet" in result.err
 
 
 def test_an_inline_training_log_that_we_create_is_kept_for_ever(

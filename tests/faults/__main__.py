@@ -97,7 +97,7 @@ def _run(
     """Run a cell and tell how it went; what a failed one leaves is kept."""
     folder = Path(tempfile.mkdtemp(prefix="millstream-fault-"))
     result = run_cell(
-        fault, variant, clusters, folder, seed, strict_times=options.strict_times
+        fault, variant, clusters, folder, seed, strict_times=options.strict_times, fresh=True
     )  # fmt: skip
     if options.results:
         append(options.results, result)

@@ -51,15 +51,16 @@ def run_cell(
     seed: int,
     *,
     strict_times: bool = False,
+    fresh: bool = False,
 ) -> Result:
     """Stage a fault and verify; never raises for what the worker does.
 
-    `strict_times`: what comes later than I6 allows is a violation.
+    `strict_times`: what comes later than I6 allows is a violation. `fresh`: see `WorkerProcess`.
     """
     result = Result(fault.name, variant)
     cluster = clusters[fault.needs]
     began = time.monotonic()
-    scene = Scene(cluster, folder, variant, seed=seed, **fault.scene)
+    scene = Scene(cluster, folder, variant, seed=seed, fresh=fresh, **fault.scene)
     with scene:
         try:
             fault.play(scene)

@@ -82,15 +82,18 @@ class Scene:
         per_second: float = 100,
         labels: Mapping[str, Any] | None = None,
         kafka: Mapping[str, Any] | None = None,
+        fresh: bool = False,
         **settings: Any,
     ) -> None:
         """`session`: seconds, of a session and a transaction where the worker says how long.
 
-        `labels`: of late ones; `kafka`: more properties; `settings`: more of the worker's.
+        `labels`: of late ones; `kafka`: more properties; `fresh`: see `WorkerProcess`; `settings`:
+        more of the worker's.
         """
         self.cluster, self.variant = cluster, variant
         self.kafka = cluster.kafka
         self.random = random.Random(seed)
+        self._fresh = fresh
         classic = variant.protocol == "classic"
         self.session = session if classic else BROKERS_SESSION
         self.transaction = session if classic else DEFAULT_TRANSACTION
@@ -166,7 +169,9 @@ class Scene:
         """Start a worker, which may be to die at a failpoint; it takes the place of a dead one."""
         extra = {"MILLSTREAM_FAILPOINT": failpoint} if failpoint else {}
         log = self.app.file.with_suffix(f".{number}.log")
-        worker = WorkerProcess(self.app.file, env={**extra, **(env or {})}, log=log)
+        worker = WorkerProcess(
+            self.app.file, env={**extra, **(env or {})}, log=log, fresh=self._fresh
+        )
         before = self.workers.get(number)
         assert before is None or not before.running, f"worker {number} runs"
         self._begun_at[number] = len(worker.log_text())

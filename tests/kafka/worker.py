@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.kafka.cluster import T, wait_until
+from tests.kafka.forked import Forked
 
 _LOG_TAIL = 4000
 
@@ -18,7 +19,8 @@ class WorkerProcess:
     """`python -m millstream run SETTINGS`; as a context manager it never outlives its test.
 
     Both of its streams go to `log`, beside the settings file unless another path is given; a
-    second start appends.
+    second start appends. `fresh`: a process from the very beginning, where the time of a start, or
+    what happens before the settings are read, matters; else see `forked`.
     """
 
     def __init__(
@@ -28,13 +30,15 @@ class WorkerProcess:
         env: Mapping[str, str] | None = None,
         log: Path | None = None,
         options: tuple[str, ...] = (),
+        fresh: bool = False,
     ) -> None:
         self.command = [sys.executable, "-m", "millstream", "run", str(settings), *options]
+        self._fresh = fresh
         self.log = log or settings.with_suffix(".log")
         # A log that is there is another worker's: what it says proves nothing of this one.
         self._log_begins = self.log.stat().st_size if self.log.exists() else 0
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self.leaving = False
         """Whether it was told to end since its last start."""
 
@@ -54,6 +58,9 @@ class WorkerProcess:
         """Start the process; an earlier one has to have ended."""
         assert not self.running, "it runs already"
         self.leaving = False
+        if not self._fresh:
+            self._process = Forked(self.command[3:], self._env, self.log)
+            return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,
@@ -65,7 +72,7 @@ class WorkerProcess:
             )
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | Forked:
         """The process that was started last."""
         assert self._process is not None, "it was never started"
         return self._process

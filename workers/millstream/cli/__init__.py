@@ -1,7 +1,9 @@
 """The command `millstream`."""
 
+import importlib
 import logging
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -9,42 +11,56 @@ from confluent_kafka import KafkaException
 from typer.core import TyperGroup
 
 from millstream import __version__, logs
-from millstream.cli import (
-    audit,
-    check,
-    dead_letters,
-    demo,
-    evaluate,
-    rebuild,
-    run,
-    send,
-    snapshots,
-    state,
-    tail,
-    topics,
-)
 from millstream.errors import EXIT_FAILURE, Stop
 from millstream.runners.topics import reason
 
-_ORDER: Final = ("demo", "evaluate", "check", "topics", "run", "send", "tail")
-"""A newcomer's path; other commands stand behind it as they are added below."""
+_COMMANDS: Final = {
+    "demo": "demo:demo",
+    "evaluate": "evaluate:command",
+    "check": "check:check",
+    "topics": "topics:app",
+    "run": "run:run",
+    "send": "send:send",
+    "tail": "tail:tail",
+    "state": "state:state",
+    "snapshots": "snapshots:app",
+    "audit": "audit:audit",
+    "rebuild": "rebuild:rebuild",
+    "dead-letters": "dead_letters:app",
+}
+"""Each command's module and what there is it, in the order in which one comes to need them."""
 
 _log = logging.getLogger(__name__)
 
 
-class _InOrder(TyperGroup):
-    """Lists commands in the order in which one comes to need them."""
+class _WhenAsked(Mapping[str, Any]):
+    """The commands, each imported when it is asked for: a worker starts the sooner."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names of the commands, as `--help` shows them."""
-        names = super().list_commands(ctx)
-        path = [name for name in _ORDER if name in names]
-        return path + [name for name in names if name not in _ORDER]
+    def __getitem__(self, name: str) -> Any:
+        module, _, attribute = _COMMANDS[name].partition(":")
+        found = getattr(importlib.import_module(f"millstream.cli.{module}"), attribute)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(name)(found)
+            return typer.main.get_command(alone)
+        return typer.main.get_group(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+
+class _Commands(TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _WhenAsked()  # type: ignore[assignment] # no command is added to it
 
 
 app = typer.Typer(
     name="millstream",
-    cls=_InOrder,
+    cls=_Commands,
     help="Predict on Kafka events with River or scikit-learn, and learn from labels whenever they "
     "come.",
     no_args_is_help=True,
@@ -66,20 +82,6 @@ def _options(
     ] = False,
 ) -> None:
     """Take the options that stand before the command (`--version` acts by its callback)."""
-
-
-app.command("demo")(demo.demo)
-app.command("evaluate")(evaluate.command)
-app.command("check")(check.check)
-app.add_typer(topics.app, name="topics")
-app.command("run")(run.run)
-app.command("send")(send.send)
-app.command("tail")(tail.tail)
-app.command("state")(state.state)
-app.add_typer(snapshots.app, name="snapshots")
-app.command("audit")(audit.audit)
-app.command("rebuild")(rebuild.rebuild)
-app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """`millstream topics`: the app's topics."""
 
 import json
+import time
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ from millstream.settings import Settings
 DEFAULT_PARTITIONS = 4
 # A person reads dead letters; a month is time enough to, and bounds what a bad producer costs.
 _DEAD_LETTERS_MS = 30 * 86_400_000
+_SHOWN_SECONDS = 30.0
 
 app = typer.Typer(name="topics", help="Create the app's topics.", no_args_is_help=True)
 
@@ -117,6 +119,19 @@ def create_topics(admin: AdminClient, plan: list[NewTopic]) -> None:
             failed.append(f"{name} ({reason(error)})")
     if failed:
         raise Stop(f"cannot create {', '.join(failed)}")
+    _wait_until_shown(admin, {topic.topic for topic in plan})
+
+
+def _wait_until_shown(admin: AdminClient, names: set[str]) -> None:
+    """Brokers tell of a topic some time after it was made; whoever starts next would miss it."""
+    until = time.monotonic() + _SHOWN_SECONDS
+    while names := names - list_topics(admin).keys():
+        if time.monotonic() > until:
+            raise Stop(
+                f"{', '.join(sorted(names))}: created, but after {_SHOWN_SECONDS:g} s the brokers "
+                "do not show them yet; look at their logs, and run this again"
+            )
+        time.sleep(0.05)
 
 
 def _info(topic: NewTopic) -> TopicInfo:

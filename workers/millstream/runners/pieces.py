@@ -8,7 +8,7 @@ import time
 from typing import Any, Final
 
 from millstream.core.models.learner import Learner
-from millstream.core.models.sklearn_learner import StaticSklearn
+from millstream.core.models.own import OwnLearner
 
 PIECE_RECORDS: Final = 64
 """Of a model that is asked event by event."""
@@ -28,7 +28,7 @@ def piece_records(learner: Learner, features: Any, most: int) -> int:
     """
     if not learner.batched:
         return min(PIECE_RECORDS, most)
-    if not isinstance(learner, StaticSklearn):
+    if isinstance(learner, OwnLearner):
         return most
     row = dict.fromkeys(learner.feature_names or features, 1.0)
     seconds = min(_seconds_of_a_call(learner, row) for _ in range(3))

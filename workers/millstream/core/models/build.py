@@ -10,8 +10,6 @@ from millstream.core.models.learner import Learner
 from millstream.core.models.own import OwnLearner
 from millstream.core.models.river_learner import river_learner
 from millstream.core.models.river_probe import RiverTraits, probe
-from millstream.core.models.sklearn_incremental import IncrementalSklearn
-from millstream.core.models.sklearn_learner import StaticSklearn
 from millstream.core.spec import LabelsSpec, ModelSpec
 from millstream.errors import SettingsError
 
@@ -64,9 +62,7 @@ def wrap(
     if isinstance(model, Learner):
         return _own(model, spec, labelled=labelled)
     if is_sklearn(model):
-        if labelled and spec.learn:
-            return IncrementalSklearn(model, spec.classes, feature_names)
-        return StaticSklearn(model, feature_names)
+        return _sklearn(model, spec, feature_names, learns=labelled and spec.learn)
     traits = traits or probe(model, feature_names)
     supervised = bool(model._supervised)
     _check_labels(type(model).__name__, spec, supervised=supervised, labelled=labelled)
@@ -77,6 +73,18 @@ def wrap(
         predict_changes_state=traits.predict_changes_state,
         probabilities=traits.probabilities,
     )
+
+
+def _sklearn(
+    model: Any, spec: ModelSpec, feature_names: tuple[str, ...] | None, *, learns: bool
+) -> Learner:
+    # Only here: these import much of scikit-learn, which a worker of a River model does without.
+    from millstream.core.models.sklearn_incremental import IncrementalSklearn  # noqa: PLC0415
+    from millstream.core.models.sklearn_learner import StaticSklearn  # noqa: PLC0415
+
+    if learns:
+        return IncrementalSklearn(model, spec.classes, feature_names)
+    return StaticSklearn(model, feature_names)
 
 
 def is_sklearn(model: object) -> bool:
