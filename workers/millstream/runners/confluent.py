@@ -53,6 +53,7 @@ from millstream.runners.snapshot_writer import SnapshotWriter
 from millstream.runners.snapshots import Snapshots
 from millstream.runners.spans import make_tracing
 from millstream.runners.topics import (
+    ADMIN_TIMEOUT_SECONDS,
     TopicInfo,
     connect,
     describe,
@@ -194,7 +195,12 @@ class Worker:
 
     def _own_consumer(self, settings: Settings) -> Any:
         take = partial(self._metrics.clients.take, "consumer")
-        return Consumer(with_statistics(consumer_config(settings), take))
+        consumer = Consumer(with_statistics(consumer_config(settings), take))
+        if settings.labels.source == "topic":
+            # It is not subscribed to, and a partition whose leader is not known yet when it is
+            # assigned is fetched half a second later.
+            consumer.list_topics(str(settings.labels.topic), timeout=ADMIN_TIMEOUT_SECONDS)
+        return consumer
 
     def _max_bytes(self, topics: dict[str, TopicInfo]) -> int:
         """The largest message that every output topic takes."""
