@@ -135,7 +135,7 @@ def test_a_worker_of_a_river_model_starts_without_what_others_need() -> None:
     """A worker that was killed is silent until its next process has imported everything."""
     program = (
         "import sys; from millstream.cli import app; from typer.main import get_command;"
-        'get_command(app).commands["run"]; from millstream.core.models.build import wrap;'
+        'get_command(app).commands["run"]; import millstream.cli.working;'
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

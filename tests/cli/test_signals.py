@@ -20,6 +20,15 @@ time.sleep(60)
 """
 
 
+SETTINGS = """
+app: signals
+kafka: {bootstrap.servers: "127.0.0.1:1"}
+events: {topic: sites, id: id, label: label, features: [a]}
+labels: {from: event}
+model: {river: linear_model.LogisticRegression()}
+"""
+
+
 @pytest.fixture
 def importing(tmp_path: Path) -> dict[str, str]:
     """Environment in which `import river` says so and then takes a minute."""
@@ -37,10 +46,12 @@ def importing(tmp_path: Path) -> dict[str, str]:
     ],
 )
 def test_a_signal_during_the_imports_ends_quietly(
-    importing: dict[str, str], command: str, number: signal.Signals, code: int
+    importing: dict[str, str], tmp_path: Path, command: str, number: signal.Signals, code: int
 ) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(SETTINGS)
     process = subprocess.Popen(
-        [sys.executable, "-m", "millstream", command, "settings.yaml"],
+        [sys.executable, "-m", "millstream", command, str(settings)],
         env=importing, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-PRELOADED: Final = ("millstream.cli.run", "river.linear_model", "river.preprocessing")
+PRELOADED: Final = ("millstream.cli.working", "river.linear_model", "river.preprocessing")
 
 
 class Forked:

@@ -10,8 +10,9 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from millstream.cli.common import Json, SettingsFile, console, load_for_command, looking
+from millstream.cli.common import Json, SettingsFile, console, load_for_command
 from millstream.cli.dead_letters_show import printable
+from millstream.cli.looking import looking
 from millstream.core.audit import Audited, Recorded, Verdict
 from millstream.errors import EXIT_FAILURE, SettingsError
 from millstream.loading import why_not_reproducible

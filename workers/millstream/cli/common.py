@@ -5,14 +5,9 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from millstream import logs
-from millstream.loading import learner_factory
-from millstream.runners.looking import looking_restorer
-from millstream.runners.restorer import Restorer
-from millstream.runners.topics import TopicsNotReady
 from millstream.settings import Settings, load_settings
 
 SettingsFile = Annotated[
@@ -39,14 +34,6 @@ def load_for_command(path: Path) -> Settings:
     log = settings.log.model_copy(update={"level": level})
     logs.configure(log, settings.kafka, clients=False)
     return settings
-
-
-def looking(path: Path, settings: Settings, admin: AdminClient) -> Restorer:
-    """What a command restores with that only looks; `path` is that of the settings."""
-    try:
-        return looking_restorer(settings, learner_factory(settings), admin)
-    except TopicsNotReady as error:
-        raise TopicsNotReady(error.found, str(path)) from error
 
 
 def duration(ms: int) -> str:

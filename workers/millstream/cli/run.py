@@ -1,12 +1,7 @@
 """`millstream run`: the worker, or several of them."""
 
-import gc
-import logging
 import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -14,20 +9,15 @@ from prometheus_client import disable_created_metrics
 
 from millstream import logs
 from millstream.cli.common import SettingsFile
-from millstream.core.models.learner import Learner
+from millstream.cli.stopping import stop_on_signals
 from millstream.errors import SettingsError
-from millstream.health import Health, HealthServer
-from millstream.loading import learner_factory, why_not_reproducible
-from millstream.metrics import Metrics, metrics_of
-from millstream.runners import failpoints
-from millstream.runners.confluent import Worker
-from millstream.runners.topics import TopicsNotReady
-from millstream.settings import Settings, failpoint, load_settings
+from millstream.health import HealthServer
+from millstream.runners.early import EarlyProducer
+from millstream.runners.slot import Slot
+from millstream.settings import Settings, load_settings
 from millstream.supervisor.answers import AllHealth, AllMetrics
 from millstream.supervisor.child import Line, numbered
 from millstream.supervisor.processes import Supervisor, worker_command
-
-_log = logging.getLogger(__name__)
 
 MOST_WORKERS: Final = 256
 
@@ -87,9 +77,11 @@ def _processors() -> int:
 
 
 def _supervise(count: int, settings: Settings, settings_file: Path) -> None:
+    from millstream.loading import learner_factory  # noqa: PLC0415 - see `_work`
+
     learner_factory(settings)()  # so that what is wrong with the model is said once
     supervisor = Supervisor(count, worker_command([str(settings_file)]))
-    _stop_on_signals(supervisor.stop, at_once=supervisor.terminate)
+    stop_on_signals(supervisor.stop, at_once=supervisor.terminate)
     health = AllHealth(supervisor.children)
     metrics = AllMetrics(supervisor.children, settings.app)
     server = HealthServer(settings.http, health, metrics.registry())
@@ -102,69 +94,12 @@ def _supervise(count: int, settings: Settings, settings_file: Path) -> None:
 
 
 def _work(settings: Settings, settings_file: Path, line: Line | None) -> None:
-    failpoints.arm(failpoint())
-    _collect_garbage_less_often()
-    build_learner = learner_factory(settings)
-    if build_learner().learns:
-        for sentence in why_not_reproducible(settings):
-            _log.warning(sentence)
-    work, stop, metrics, health = _runner(settings, build_learner)
-    server = HealthServer(settings.http, health, metrics.registry)
-    address = server.start() if settings.http.enabled else ""
-    if line is not None:
-        line.tell(address)
-        line.when_broken(stop)
-    try:
-        work()
-    except TopicsNotReady as error:
-        raise TopicsNotReady(error.found, str(settings_file)) from error
-    finally:
-        server.stop()
+    slot = None
+    if settings.runner == "confluent":  # inside Faust it has no process of its own
+        slot = Slot(settings.app, settings.instance)
+        if settings.processing_guarantee == "exactly_once":
+            slot.early = EarlyProducer(settings, slot.name)
+    # Only now: this imports River, or scikit-learn, which takes seconds.
+    from millstream.cli.working import work  # noqa: PLC0415 - see above
 
-
-def _runner(
-    settings: Settings, build_learner: Callable[[], Learner]
-) -> tuple[Callable[[], None], Callable[[], None], Metrics, Health]:
-    """What works until it is stopped (or by a signal), and what it tells of itself."""
-    if settings.runner == "faust":
-        # Only here: Faust is an extra, and takes a second to import.
-        from millstream.faust import Faust  # noqa: PLC0415 - see above
-
-        program = Faust(settings, build_learner)
-        return program.run, program.stop, program.worker.metrics, program.worker.health
-    health = Health()
-    metrics = metrics_of(settings, health)
-    worker = Worker(settings, build_learner, metrics, health)
-    _stop_on_signals(worker.stop)
-    return worker.run, worker.stop, metrics, health
-
-
-def _collect_garbage_less_often() -> None:
-    """Tell the collector of cycles that a batch's records are none.
-
-    It looks at every 700 objects made, and a batch makes ten thousands that are gone when it is
-    committed; looking at them over and over took a tenth of the time for a River model, and a
-    third for a static one (benchmarks/core_path.py). What was imported stays for good anyway.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-
-
-def _stop_on_signals(stop: Callable[[], None], at_once: Callable[[], None] | None = None) -> None:
-    """The first signal asks to stop; the second ends the process, and what `at_once` ends."""
-
-    def first(number: int, _frame: FrameType | None) -> None:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, signal.SIG_DFL if at_once is None else second)
-        _log.info("stopping", extra={"signal": signal.Signals(number).name})
-        stop()
-
-    def second(number: int, _frame: FrameType | None) -> None:
-        if at_once is not None:
-            at_once()
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
-
-    signal.signal(signal.SIGTERM, first)
-    signal.signal(signal.SIGINT, first)
+    work(settings, settings_file, line, slot)

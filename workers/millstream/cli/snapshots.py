@@ -24,9 +24,9 @@ from millstream.cli.common import (
     duration,
     is_terminal,
     load_for_command,
-    looking,
     size,
 )
+from millstream.cli.looking import looking
 from millstream.core.snapshot import BadSnapshot
 from millstream.core.spec import Milliseconds
 from millstream.errors import EXIT_FAILURE, SettingsError, Stop

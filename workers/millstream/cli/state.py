@@ -13,9 +13,9 @@ from millstream.cli.common import (
     console,
     duration,
     load_for_command,
-    looking,
     size,
 )
+from millstream.cli.looking import looking
 from millstream.errors import Stop
 from millstream.runners.restorer import Restorer
 from millstream.runners.state import ShardState, SideState, StateReader

@@ -76,7 +76,10 @@ def owned_by_the_guarantee() -> dict[str, Any]:
     }
 
 
-def with_statistics(config: dict[str, Any], take: Callable[[str], None]) -> dict[str, Any]:
+TakeStatistics = Callable[[str], None]
+
+
+def with_statistics(config: dict[str, Any], take: TakeStatistics) -> dict[str, Any]:
     """Let a client hand its statistics to `take`, whenever it is polled; see `metrics_clients`."""
     return {"statistics.interval.ms": STATISTICS_MS, **config, "stats_cb": take}
 

@@ -86,12 +86,14 @@ class Worker:
         metrics: Metrics,
         health: Health,
         new_consumer: Callable[[Settings], Any] | None = None,
+        slot: Slot | None = None,
     ) -> None:
         """Connects only in `run`.
 
         `new_consumer`: another consumer than the worker's own, which does what the loop needs of
-        one; see `feed`.
+        one; see `feed`. `slot`: that this worker has already; else it takes one.
         """
+        self._slot = slot
         self._new_consumer = new_consumer or self._own_consumer
         self._settings = settings
         self._build_learner = build_learner
@@ -117,7 +119,7 @@ class Worker:
         """Work until `stop`; raises `Stop` where the worker cannot go on."""
         admin = connect(self._settings)
         require_topics(self._settings, admin)
-        slot = Slot(self._settings.app, self._settings.instance)
+        slot = self._slot or Slot(self._settings.app, self._settings.instance)
         self._outage = Outage(self._settings, self._health, self._metrics)
         self._outage.start()
         try:
@@ -152,7 +154,7 @@ class Worker:
         settings = self._settings
         self._tracing = make_tracing(settings, slot.name)
         patience = Patience(self._stopping, self._outage.turn, lambda: self._outage.seconds)
-        build = publisher_builder(settings, self._names, slot.name, patience, self._metrics)
+        build = publisher_builder(settings, self._names, slot, patience, self._metrics)
         self._publishing = Publishing(
             settings, build, slot.name, self._metrics, self._health, self._stopping
         )

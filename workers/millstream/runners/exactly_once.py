@@ -34,11 +34,17 @@ which hides what opening its transaction takes."""
 class ExactlyOnce:
     """Outputs and offsets in one Kafka transaction."""
 
-    def __init__(self, config: dict[str, Any], names: Names, patience: Patience) -> None:
-        """Fences any older producer of the same transactional id."""
+    def __init__(
+        self,
+        config: dict[str, Any],
+        names: Names,
+        patience: Patience,
+        ready: Producer | None = None,
+    ) -> None:
+        """Fences any older producer of the same transactional id, unless `ready`, which has."""
         self._patience = patience
         self._names = names
-        self._producer = Producer(config)
+        self._producer = ready or Producer(config)
         self._seconds_of_a_transaction = config["transaction.timeout.ms"] / 1000
         self._open = False
         """Whether a transaction is open."""
@@ -49,7 +55,8 @@ class ExactlyOnce:
         """In the batch."""
         self._held: list[tuple[int, Outcome]] = []
         """Outputs, with their partition, that wait for the offsets."""
-        self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
+        if ready is None:
+            self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
 
     def write(self, partition: int, outcome: Outcome) -> None:
         """Write a piece of the batch, so that it is on its way while the next one is computed."""

@@ -21,6 +21,7 @@ from millstream.runners.hanging import Hanging
 from millstream.runners.membership import Membership
 from millstream.runners.partition import Partition
 from millstream.runners.publish import Aborted, Names, Patience, ProducerLost
+from millstream.runners.slot import Slot
 from millstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,17 +35,20 @@ Publish = ExactlyOnce | AtLeastOnce
 
 
 def publisher_builder(
-    settings: Settings, names: Names, slot: str, patience: Patience, metrics: Metrics
+    settings: Settings, names: Names, slot: Slot, patience: Patience, metrics: Metrics
 ) -> Callable[[], Publish]:
     """How to make a publisher of the guarantee that the settings name."""
     exactly_once = settings.processing_guarantee == "exactly_once"
+    statistics = partial(metrics.clients.take, "producer")
     config = with_statistics(
-        producer_config(settings, slot if exactly_once else None),
-        partial(metrics.clients.take, "producer"),
+        producer_config(settings, slot.name if exactly_once else None), statistics
     )
 
     def build() -> Publish:
-        return (ExactlyOnce if exactly_once else AtLeastOnce)(config, names, patience)
+        if not exactly_once:
+            return AtLeastOnce(config, names, patience)
+        ready = slot.early.take(statistics) if slot.early is not None else None
+        return ExactlyOnce(config, names, patience, ready)
 
     return build
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from millstream.errors import Stop
+from millstream.runners.early import EarlyProducer
 
 MAX_SLOTS = 1_000
 
@@ -27,6 +28,8 @@ class Slot:
     def __init__(self, app: str, instance: str | None, folder: Path | None = None) -> None:
         """`instance`: a name that the user vouches for; no lock is needed then."""
         self._lock: IO[str] | None = None
+        self.early: EarlyProducer | None = None
+        """The first producer of this name, where it was begun before the worker."""
         if instance is not None:
             self.name = f"{app}-{instance}"
             return

@@ -1,0 +1,60 @@
+"""The first producer is made ready while the model is imported, and ends what a crash left open."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from millstream.runners import early
+from millstream.runners.early import EarlyProducer
+from millstream.settings import load_settings
+from tests.kafka.app import App
+from tests.kafka.cluster import Kafka, wait_until
+
+pytestmark = pytest.mark.kafka
+
+
+def test_a_transaction_that_a_dead_process_left_open_is_ended_before_the_worker_is_there(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    app = App(kafka, tmp_path)
+    predictions = app.topic("predictions")
+    corpse = Producer({**kafka.config, "transactional.id": app.name, "error_cb": lambda _: None})
+    corpse.init_transactions()
+    corpse.begin_transaction()
+    corpse.produce(predictions, b"half done")
+    corpse.flush()
+
+    first = EarlyProducer(load_settings(app.file), app.name)
+    wait_until(
+        lambda: kafka.end_offsets(predictions, committed=True) == kafka.end_offsets(predictions)
+    )
+    ready = first.take(lambda _: None)
+
+    assert ready is not None
+    ready.begin_transaction()
+    ready.produce(predictions, b"done")
+    ready.commit_transaction()
+    with pytest.raises(KafkaException) as refused:
+        corpse.commit_transaction()
+    assert refused.value.args[0].code() == KafkaError._FENCED
+    assert first.take(lambda _: None) is None, "two publishers would share it"
+
+
+def test_its_statistics_go_to_whoever_takes_it(kafka: Kafka, tmp_path: Path) -> None:
+    app = App(kafka, tmp_path)
+    app.write_settings(kafka={**kafka.config, "statistics.interval.ms": 50})
+    told: list[str] = []
+    ready = EarlyProducer(load_settings(app.file), app.name).take(told.append)
+    assert ready is not None
+    wait_until(lambda: ready.poll(0.1) or told)
+    assert app.name in told[0] or '"type": "producer"' in told[0]
+
+
+def test_where_no_broker_answers_there_is_none_and_the_worker_has_to_say_why(
+    tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early, "READY_SECONDS", 0.3)
+    app = App(kafka, tmp_path)
+    app.write_settings(kafka={"bootstrap.servers": "127.0.0.1:1"})
+    assert EarlyProducer(load_settings(app.file), app.name).take(lambda _: None) is None
