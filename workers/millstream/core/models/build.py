@@ -79,11 +79,14 @@ def _sklearn(
     model: Any, spec: ModelSpec, feature_names: tuple[str, ...] | None, *, learns: bool
 ) -> Learner:
     # Only here: these import much of scikit-learn, which a worker of a River model does without.
-    from millstream.core.models.sklearn_incremental import IncrementalSklearn  # noqa: PLC0415
-    from millstream.core.models.sklearn_learner import StaticSklearn  # noqa: PLC0415
-
     if learns:
+        from millstream.core.models.sklearn_incremental import (  # noqa: PLC0415 - see above
+            IncrementalSklearn,
+        )
+
         return IncrementalSklearn(model, spec.classes, feature_names)
+    from millstream.core.models.sklearn_learner import StaticSklearn  # noqa: PLC0415 - see above
+
     return StaticSklearn(model, feature_names)
 
 
