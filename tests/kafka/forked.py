@@ -5,11 +5,13 @@ run of all tests would be busy for a third of its time. What such a worker does 
 first own line on. Nothing else is imported up here: the process imports this file, too.
 """
 
+import atexit
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -77,4 +79,19 @@ def _work(arguments: list[str], env: dict[str, str], log: str, folder: str) -> N
     sys.argv = ["millstream", *arguments]
     from millstream.__main__ import main  # noqa: PLC0415 - see above
 
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+        # Here, where all that the program holds is still held, as at a program's own exit.
+        _exit(code if isinstance(code, int) else int(code is not None))
+    _exit(0)
+
+
+def _exit(code: int) -> None:
+    """End as a program does: its threads, its exit functions, its streams, and nothing more."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -87,7 +87,7 @@ def test_without_a_broker_and_java_the_tests_are_skipped_but_fail_in_ci(
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> WorkerProcess:
-    worker = WorkerProcess(tmp_path / "settings.yaml", fresh=True)
+    worker = WorkerProcess(tmp_path / "settings.yaml")
     worker.command = [
         sys.executable,
         "-c",

@@ -32,7 +32,9 @@ class WorkerProcess:
         options: tuple[str, ...] = (),
         fresh: bool = False,
     ) -> None:
-        self.command = [sys.executable, "-m", "millstream", "run", str(settings), *options]
+        self._arguments = ["run", str(settings), *options]
+        self.command: list[str] = []
+        """Another program, to be started in place of the worker."""
         self._fresh = fresh
         self.log = log or settings.with_suffix(".log")
         # A log that is there is another worker's: what it says proves nothing of this one.
@@ -58,12 +60,12 @@ class WorkerProcess:
         """Start the process; an earlier one has to have ended."""
         assert not self.running, "it runs already"
         self.leaving = False
-        if not self._fresh:
-            self._process = Forked(self.command[3:], self._env, self.log)
+        if not (self._fresh or self.command):
+            self._process = Forked(self._arguments, self._env, self.log)
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command,
+                self.command or [sys.executable, "-m", "millstream", *self._arguments],
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
