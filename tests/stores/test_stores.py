@@ -26,6 +26,7 @@ class Stores(RuleBasedStateMachine):
         self.patch.setattr(segments, "SEGMENT", 2000)
         self.patch.setattr(segments, "BUFFER", 300)
         self.patch.setattr(segments, "GUESS", 100)
+        self.patch.setattr(segments, "AHEAD", 1000)
         self.patch.setattr(runs, "RUN", 4)
         self.patch.setattr("millstream.stores.disk.MAX_STALE", 3)
         self.disk = DiskStore(None, make_hash=len)
@@ -165,6 +166,33 @@ def test_disk_space_is_used_again_while_one_prediction_after_the_other_waits(
             sizes.append(store.disk_bytes())
     assert len(store) == 100
     assert max(sizes) < 8 * 20_000
+
+
+def test_what_is_read_in_the_order_in_which_it_came_is_read_many_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = DiskStore()
+    for number in range(20_000):
+        store.add(waiting(number))
+    reads, pread = [], segments.os.pread
+    monkeypatch.setattr(segments.os, "pread", lambda *at: reads.append(at) or pread(*at))
+    assert all(store.take(f"id-{number}") for number in range(10_000))
+    assert len(reads) < 1_000
+
+
+def test_a_segment_that_is_used_again_is_not_read_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT", 2_000)
+    monkeypatch.setattr(segments, "BUFFER", 100)
+    file = segments.SegmentFile(None)
+    for content in (b"a", b"b"):
+        places = [file.append(content * 200) for _ in range(20)]
+        file.append(b"")  # the last one is written, too
+        assert {file.read(place) for place in places} == {content * 200}
+        for place in places:
+            file.count(place, -200)
+        file.free_empty()
 
 
 def test_disk_space_is_used_again_though_a_few_predictions_wait_for_ever(

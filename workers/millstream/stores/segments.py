@@ -18,6 +18,8 @@ BUFFER = 256 * 2**10
 """Bytes that are written at once."""
 GUESS = 768
 """Bytes that are read for a record before its length is known."""
+AHEAD = 16 * 2**10
+"""The same, where they are read in the order in which they were written, as labels mostly come."""
 _LENGTH = Struct("<I")
 LENGTH = _LENGTH.size
 
@@ -41,6 +43,9 @@ class SegmentFile:
         self._free: list[int] = []
         self._tail = bytearray()
         self._tail_at = 0
+        self._block = b""
+        """What was read last, from `_block_at` on; nothing of it has been written since."""
+        self._block_at = 0
 
     def append(self, record: bytes) -> int:
         """Write a record; returns its place."""
@@ -67,10 +72,19 @@ class SegmentFile:
         if 0 <= start < len(self._tail):
             begin = start + LENGTH
             return bytes(self._tail[begin : begin + _LENGTH.unpack_from(self._tail, start)[0]])
-        piece = os.pread(self._number, GUESS, place)
+        block, at = self._block, place - self._block_at
+        if 0 <= at <= len(block) - LENGTH:
+            end = at + LENGTH + _LENGTH.unpack_from(block, at)[0]
+            if end <= len(block):
+                return block[at + LENGTH : end]
+        return self._fetch(place, AHEAD if 0 <= at < 2 * AHEAD else GUESS)
+
+    def _fetch(self, place: int, at_once: int) -> bytes:
+        piece = os.pread(self._number, at_once, place)
         size = _LENGTH.unpack_from(piece)[0] + LENGTH
         if size > len(piece):
             piece = os.pread(self._number, size, place)
+        self._block, self._block_at = piece, place
         return piece[LENGTH:size]
 
     def count(self, place: int, size: int) -> None:
@@ -136,6 +150,7 @@ class SegmentFile:
         except OSError as error:
             raise self._stop(error) from error
         self._tail = bytearray()
+        self._block = b""
 
     def _stop(self, error: OSError) -> Stop:
         folder = self._folder or tempfile.gettempdir()
