@@ -90,7 +90,7 @@ def _work(arguments: list[str], env: dict[str, str], log: str, folder: str) -> N
 
 def _exit(code: int) -> None:
     """End as a program does: its threads, its exit functions, its streams, and nothing more."""
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading._shutdown()  # type: ignore[attr-defined] # what an interpreter calls
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -82,8 +82,10 @@ def test_of_damaged_snapshots_a_restart_takes_the_newest_good_one_and_says_what_
     ):
         assert len([reason for reason in told if words in reason]) == 1, words
     assert len(told) == 5
-    # What was replayed is stored again at once, and what had no pointer is cleared away.
-    assert [p["learned"] for p in app.snapshots()] == [300, 400, 500, 500, 550]
+    # What was replayed is stored again at once, unless the next events are there as soon; and what
+    # had no pointer is cleared away.
+    learned = [p["learned"] for p in app.snapshots()]
+    assert learned in ([300, 400, 500, 500, 550], [200, 300, 400, 500, 550])
     standing = {m.key: m.value for m in kafka.read(app.topic("models"))}
     assert not [k for k, v in standing.items() if v is not None and b"/1500000000000" in (k or b"")]
 
