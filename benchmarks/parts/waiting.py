@@ -11,8 +11,8 @@ from benchmarks.stage import Stage
 from benchmarks.waiting_pairs import Kind, Order
 from benchmarks.workloads import delayed, learning
 
-FLOOR = 0.67
-"""Of the whole worker's rate with memory: on disk, it falls by no more than a third."""
+FLOOR = 0.75
+"""Of memory's rate: on disk, an event and its label take no more than a third longer."""
 LATER, LATER_ON_DISK = "labels later, exactly once", "labels later, waiting on disk"
 RATE = 15_000
 """Events a second that are about to be expected with labels that come later."""
@@ -53,7 +53,7 @@ def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
         Millstream(stage, later, "exactly_once", LATER_ON_DISK, some, waiting={"store": "disk"}),
     ]
     shards = [
-        Comparison(name_of("disk", order), name_of("memory", order), tolerance=None)
+        Comparison(name_of("disk", order), name_of("memory", order), FLOOR, None)
         for order in waiting.ORDERS
     ]
     # Of those with later labels, both learn the same in the same order.

@@ -44,7 +44,7 @@ def test_a_worker_that_is_to_stop_does_not_wait_for_a_broker_that_is_gone(
             own_cluster.pause()
             try:
                 worker.sigterm()
-                assert worker.wait(120) in (0, 1)
+                assert worker.wait(60) in (0, 1)
                 assert "Traceback" not in worker.log_text()
             finally:
                 own_cluster.resume()

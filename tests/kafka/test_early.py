@@ -7,7 +7,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from millstream.runners import early
 from millstream.runners.early import EarlyProducer
+from millstream.runners.slot import Slot
 from millstream.settings import load_settings
+from tests.conftest import Millstream
 from tests.kafka.app import App
 from tests.kafka.cluster import Kafka, wait_until
 
@@ -47,8 +49,27 @@ def test_its_statistics_go_to_whoever_takes_it(kafka: Kafka, tmp_path: Path) -> 
     told: list[str] = []
     ready = EarlyProducer(load_settings(app.file), app.name).take(told.append)
     assert ready is not None
-    wait_until(lambda: ready.poll(0.1) or told)
-    assert app.name in told[0] or '"type": "producer"' in told[0]
+    wait_until(lambda: (ready.poll(0.1), told)[1])
+    assert '"type":"producer"' in told[0].replace(" ", "")
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_a_worker_begins_it_before_its_model_where_it_has_transactions(
+    millstream: Millstream,
+    kafka: Kafka,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    guarantee: str,
+) -> None:
+    app = App(kafka, tmp_path, processing_guarantee=guarantee)
+    slots: list[Slot] = []
+    monkeypatch.setattr("millstream.cli.working.work", lambda *given: slots.append(given[-1]))
+    assert millstream("run", app.file).exit_code == 0
+    (slot,) = slots
+    assert (slot.early is not None) == (guarantee == "exactly_once")
+    if slot.early is not None:
+        assert slot.early.take(lambda _: None) is not None
+    slot.release()
 
 
 def test_where_no_broker_answers_there_is_none_and_the_worker_has_to_say_why(

@@ -47,8 +47,7 @@ def test_a_worker_killed_ten_times_at_random_moments_is_as_one_that_never_was(
     app = make_app(kafka, tmp_path, guarantee, labels)
     shorten_session(app)
     with app.worker() as worker:
-        # So few that a slow machine, on which each start takes long, can work them off afterwards.
-        with Feed(kafka, app, per_second=100) as feed:
+        with Feed(kafka, app) as feed:
             kill_at_random_moments(app, worker, KILLS)
         finish(app, worker, feed.sent)
         digests = released_digests(worker)

@@ -164,11 +164,11 @@ def test_a_hanging_transaction_of_another_producer_is_named_and_other_partitions
         for partition in range(2):
             app.send(app.events, [event_of(partition, label=False)], partition=partition)
         worker.wait_until(
-            lambda: kafka.committed(app.name, app.events, 1) == 1, timeout=200,
+            lambda: kafka.committed(app.name, app.events, 1) == 1, timeout=120,
             message="partition 1 goes on",
         )  # fmt: skip
         worker.wait_until(
-            lambda: "a transaction of another producer is open" in worker.log_text(), timeout=200
+            lambda: "a transaction of another producer is open" in worker.log_text(), timeout=120
         )
         said = next(line for line in worker.log_text().splitlines() if "another producer" in line)
         assert "partition=0" in said

@@ -28,7 +28,7 @@ _COMMANDS: Final = {
     "rebuild": "rebuild:rebuild",
     "dead-letters": "dead_letters:app",
 }
-"""Each command's module and what there is it, in the order in which one comes to need them."""
+"""Each command's module and what it is there, in the order in which one comes to need them."""
 
 _log = logging.getLogger(__name__)
 

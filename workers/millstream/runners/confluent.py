@@ -14,6 +14,7 @@ are thrown away and restored from their logs, and the same records come again.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -200,8 +201,9 @@ class Worker:
         consumer = Consumer(with_statistics(consumer_config(settings), take))
         if settings.labels.source == "topic":
             # It is not subscribed to, and a partition whose leader is not known yet when it is
-            # assigned is fetched half a second later.
-            consumer.list_topics(str(settings.labels.topic), timeout=ADMIN_TIMEOUT_SECONDS)
+            # assigned is fetched half a second later. Without an answer, it is that and no more.
+            with suppress(KafkaException):
+                consumer.list_topics(str(settings.labels.topic), timeout=ADMIN_TIMEOUT_SECONDS)
         return consumer
 
     def _max_bytes(self, topics: dict[str, TopicInfo]) -> int:
