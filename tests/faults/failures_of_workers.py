@@ -192,11 +192,6 @@ _STATIC = {"kafka": {"group.instance.id": "twin"}}
 FAULTS = [
     *_DEATHS,
     Fault(
-        "SIGKILL after offsets, before outputs",
-        partial(die_at, point="offsets_first", times=1),
-        guarantees=("exactly_once",),
-    ),
-    Fault(
         "SIGKILL mid snapshot",
         partial(die_at, point="mid_snapshot"),
         scene={"snapshots": OFTEN},

@@ -99,8 +99,7 @@ def test_outputs_that_were_never_to_count_do_not_count_with_those_that_come_afte
 ) -> None:
     """Labels inside events: a restore reads no log of outputs, and no offsets hang to hold it up.
 
-    Not in the first batch, which has notes for the models topic, that every restore reads; and in a
-    large one, since a small one may send its offsets first.
+    Not in the first batch, which has notes for the models topic, that every restore reads.
     """
     kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
     app = App(kafka, tmp_path)

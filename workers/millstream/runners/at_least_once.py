@@ -38,6 +38,9 @@ class AtLeastOnce:
         if error is not None:
             self._failed = error
 
+    def rest(self) -> None:
+        """Nothing to wait for."""
+
     def write(self, partition: int, outcome: Outcome) -> None:
         """Write the predictions of a piece at once, and keep the rest until the commit.
 

@@ -237,6 +237,7 @@ class Worker:
         if self._one_by_one:
             self._pace.be_careful()
         limit = self._pace.limit()
+        self._publishing.rest()
         fetching = time.monotonic()
         messages = membership.fetch(limit, self._wait(restoring=restoring))
         if self._tracing is not None:

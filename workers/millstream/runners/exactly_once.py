@@ -11,7 +11,6 @@ from millstream.core.records import Outcome
 from millstream.errors import MillstreamError, Stop
 from millstream.runners import failpoints
 from millstream.runners.bounded import within
-from millstream.runners.opening import Opening
 from millstream.runners.publish import (
     Aborted,
     Names,
@@ -20,6 +19,7 @@ from millstream.runners.publish import (
     check_member,
     produce_all,
 )
+from millstream.runners.rest import Rest
 
 INIT_SECONDS: Final = 5.0
 """So that a worker that is to stop need not wait for a broker to come back."""
@@ -27,8 +27,8 @@ INIT_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
 
 SMALL_RECORDS: Final = 256
-"""Of a batch whose outputs may wait for its offsets; those of a larger one are under way meanwhile,
-which hides what opening its transaction takes."""
+"""Of a batch whose transaction is opened as it is committed; a larger one's is opened while most of
+it is still to be computed, which hides what that takes."""
 
 
 class ExactlyOnce:
@@ -50,28 +50,22 @@ class ExactlyOnce:
         """Whether a transaction is open."""
         self._began = time.monotonic()
         """When the latest one was begun."""
-        self._opening = Opening()
         self._records = 0
         """In the batch."""
-        self._held: list[tuple[int, Outcome]] = []
-        """Outputs, with their partition, that wait for the offsets."""
+        self._rest = Rest()
+        self._rest_until = 0.0
+        """When the next one may begin, on the monotonic clock."""
         if ready is None:
             self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
 
+    def rest(self) -> None:
+        """Before a batch is fetched: leave the brokers time to end the last transaction."""
+        if (left := self._rest_until - time.monotonic()) > 0:
+            time.sleep(left)
+
     def write(self, partition: int, outcome: Outcome) -> None:
         """Write a piece of the batch, so that it is on its way while the next one is computed."""
-        self._held.append((partition, outcome))
         self._records += outcome.taken
-        small = self._records <= SMALL_RECORDS
-        if self._open or not (small and self._opening.offsets_first):
-            self._write_held()
-
-    def _write_held(self) -> None:
-        held, self._held = self._held, []
-        for partition, outcome in held:
-            self._write(partition, outcome)
-
-    def _write(self, partition: int, outcome: Outcome) -> None:
         producer, names = self._producer, self._names
         try:
             self._begin()
@@ -94,9 +88,6 @@ class ExactlyOnce:
             # left the group, or came back to it as another member, must not send any.
             check_member(consumer, member)
             self._send_offsets(list(offsets), consumer.consumer_group_metadata())
-            if self._held:
-                failpoints.reach("offsets_first")
-                self._write_held()
             failpoints.reach("before_commit", self._producer.flush)
             self._retrying(self._producer.commit_transaction)
             self._open, self._records = False, 0
@@ -106,7 +97,9 @@ class ExactlyOnce:
                 self.abort()
             raise
         if small:
-            self._opening.took(time.monotonic() - began)
+            ended = time.monotonic()
+            self._rest.took(ended - began)
+            self._rest_until = ended + self._rest.seconds
 
     def cover(
         self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object
@@ -191,7 +184,6 @@ class ExactlyOnce:
 
     def abort(self) -> None:
         """Abort, or give the producer up where the broker does not answer to that either."""
-        self._held.clear()
         self._records = 0
         if not self._open:
             return

@@ -19,10 +19,7 @@ NAMES: Final[dict[str, str]] = {
     "after_poll": "records were fetched, and nothing of them is processed",
     "after_learning": "a batch is processed, and (exactly once) written without being flushed",
     "mid_produce": "a part of a batch's outputs is at the broker",
-    "before_offsets": "all outputs of a batch are at the broker (none, where its offsets go "
-    "first), its offsets are not",
-    "offsets_first": "exactly once: the offsets of a batch are in its transaction, its outputs are "
-    "not: where that is faster, and for the second small batch",
+    "before_offsets": "all outputs of a batch are at the broker, its offsets are not",
     "before_commit": "offsets are in the transaction, which is not committed; at least once: as "
     "before_offsets",
     "after_commit": "a commit has returned, and nobody knows of it yet",

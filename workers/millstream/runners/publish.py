@@ -54,6 +54,9 @@ class Names(NamedTuple):
 class Publisher(Protocol):
     """What the loop knows of either guarantee; each method raises `Aborted` or `Stop`."""
 
+    def rest(self) -> None:
+        """Before a batch is fetched: wait where the one before is to settle first."""
+
     def write(self, partition: int, outcome: Outcome) -> None:
         """Take the outputs of a piece of the open batch; they leave `outcome`."""
 

@@ -81,6 +81,10 @@ class Publishing:
         self._membership = membership
         self._hanging = hanging
 
+    def rest(self) -> None:
+        """Before a batch is fetched: wait where the one before is to settle first."""
+        self.publisher.rest()
+
     def write(self, batch: Batch, partition: Partition, outcome: Outcome) -> bool:
         """Take a piece into the batch; False where the batch failed and does not count."""
         began = time.monotonic()
