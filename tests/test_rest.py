@@ -1,4 +1,4 @@
-"""How long a worker rests between small transactions follows from what they took, and nothing else."""
+"""How long a worker rests between small transactions follows from what these took, no more."""
 
 from collections.abc import Callable
 

@@ -172,7 +172,7 @@ def test_an_object_with_an_attribute_that_nobody_knows_is_pickled() -> None:
         for name in ("StandardScaler", "LogisticRegression"):
             live = learner(KEY)
             teach(live, rows(KEY, 5))
-            live.model = make(live.model)
+            live.replace_model(make(live.model), untaught=False)
             live.model[name].later_release = {}
             assert capture(live).codec == "pickle"
             del live.model[name].later_release

@@ -23,7 +23,7 @@ SHORTER: Final = LONGER / 1_000
 WAITED: Final = 0.015
 """Seconds by which a transaction that waited is longer than usual, at the least."""
 SPREAD: Final = 1.3
-"""By how much one that did not may be longer than usual: where brokers are far away, all take long."""
+"""By how much one that did not may be longer: where brokers are far away, all of them take long."""
 WEIGHT: Final = 0.1
 WEIGHT_OF_ONE_THAT_WAITED: Final = 0.002
 """Of a transaction in what is usual."""

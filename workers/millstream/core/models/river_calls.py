@@ -22,7 +22,7 @@ Learn = Callable[[Features, Any], None]
 
 def answering(model: Any, method: str) -> Callable[[Features], Any]:
     """A model's method that takes one event's features, such as `predict_proba_one`."""
-    steps = _usual_steps(model)
+    steps = usual_steps(model)
     if steps is None:
         bound: Callable[[Features], Any] = getattr(model, method)
         return bound
@@ -44,7 +44,7 @@ def answering(model: Any, method: str) -> Callable[[Features], Any]:
 def learning(model: Any) -> Learn:
     """A model's `learn_one`; an unsupervised one is not shown the label."""
     supervised = bool(model._supervised)
-    steps = _usual_steps(model)
+    steps = usual_steps(model)
     if steps is None:
         learn_one: Callable[..., None] = model.learn_one
         return learn_one if supervised else lambda features, _label: learn_one(features)
@@ -67,7 +67,7 @@ def _without_label(learn_one: Callable[..., None]) -> Learn:
     return lambda features, _label: learn_one(features)
 
 
-def _usual_steps(model: Any) -> list[Any] | None:
+def usual_steps(model: Any) -> list[Any] | None:
     """The steps of the usual pipeline, None for anything else."""
     if type(model) is not Pipeline or not model.steps:
         return None

@@ -20,12 +20,7 @@ Features = Any
 
 def learning_and_transforming(step: Any) -> Callable[[Features], Features]:
     """What a pipeline that learns has a transformer do: `learn_one`, then `transform_one`."""
-    if (
-        type(step) is preprocessing.StandardScaler
-        and step.with_std
-        and step.window_size is None
-        and _own(step, "learn_one", "transform_one")
-    ):
+    if scales_plainly(step):
         return _scaling(step)
     learn, transform = step.learn_one, step.transform_one
 
@@ -38,19 +33,34 @@ def learning_and_transforming(step: Any) -> Callable[[Features], Features]:
 
 def learning_of(model: Any) -> Callable[[Features, Any], None]:
     """The `learn_one` of a pipeline's supervised last step."""
-    if (
-        type(model) in (linear_model.LogisticRegression, linear_model.LinearRegression)
-        and type(model.optimizer) is optim.SGD
-        and not (model.l1 or model.l2)
-        and _own(model, "learn_one")
-        and _own(model.optimizer, "step")
-    ):
+    if descends_plainly(model):
         return _descending(model)
     learn: Callable[[Features, Any], None] = model.learn_one
     return learn
 
 
-def _own(step: Any, *methods: str) -> bool:
+def scales_plainly(step: Any) -> bool:
+    """Whether a step is River's scaler by mean and variance of all that it has seen."""
+    return (
+        type(step) is preprocessing.StandardScaler
+        and step.with_std
+        and step.window_size is None
+        and own(step, "learn_one", "transform_one")
+    )
+
+
+def descends_plainly(model: Any) -> bool:
+    """Whether a step is River's linear model, taught by plain gradient descent."""
+    return (
+        type(model) in (linear_model.LogisticRegression, linear_model.LinearRegression)
+        and type(model.optimizer) is optim.SGD
+        and not (model.l1 or model.l2)
+        and own(model, "learn_one")
+        and own(model.optimizer, "step")
+    )
+
+
+def own(step: Any, *methods: str) -> bool:
     """Whether the methods are those of the class, and nothing that was put into this one object."""
     return all(
         getattr(getattr(step, name), "__func__", None) is getattr(type(step), name)
