@@ -20,7 +20,7 @@ from tests.bad_messages import (
 )
 from tests.core.readers import MULTICLASS, REGRESSOR, SKLEARN, event_reader, label_reader
 
-from millstream.core.events import Event
+from millstream.core.event import Event
 from millstream.core.labels import LabelMessage
 from millstream.core.records import REASONS
 from millstream.errors import DeadLetter

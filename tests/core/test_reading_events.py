@@ -9,7 +9,8 @@ import pytest
 from tests.bad_messages import nested
 from tests.core.readers import MULTICLASS, SKLEARN, Traits, event_reader
 
-from millstream.core.events import Event, EventReader
+from millstream.core.event import Event
+from millstream.core.events import EventReader
 from millstream.core.features import MAX_DEPTH, MAX_MAGNITUDE
 from millstream.core.fields import MAX_TIME_MS
 from millstream.errors import DeadLetter

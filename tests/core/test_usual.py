@@ -42,12 +42,12 @@ def test_it_says_the_same_of_every_event(document: dict[str, Any]) -> None:
     except TypeError:  # an integer that orjson does not write, though it may come in
         value = repr(document).replace("'", '"').replace("None", "null").encode()
     careful = reader()
-    careful._usual = None
+    careful.usual = None
     assert read(reader(), value) == read(careful, value)
 
 
 def test_the_usual_event_takes_it() -> None:
-    taken = reader()._usual
+    taken = reader().usual
     assert taken is not None
     assert taken(b'{"id": 1, "a": 2, "b": 0.5, "y": true}') == (
         1,
@@ -60,6 +60,6 @@ def test_the_usual_event_takes_it() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"[1]", b"3", b"null", b"{", b"\xff"])
 def test_what_is_no_object_is_not_judged_there(value: bytes) -> None:
-    taken = reader()._usual
+    taken = reader().usual
     assert taken is not None
     assert taken(value) is None

@@ -1,6 +1,6 @@
 """What happens when as many predictions wait, or labels are held, as may."""
 
-from millstream.core.events import Event
+from millstream.core.event import Event
 from millstream.core.join import Join
 from millstream.core.labels import LabelMessage
 from millstream.core.merge import Item

@@ -1,9 +1,7 @@
 """Events: from the bytes of a message to id, features, label and time."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 from millstream.core.decoding import Codecs, decoder, no_codecs
+from millstream.core.event import Event, new_event
 from millstream.core.features import feature_reader
 from millstream.core.fields import MISSING, Document, check_id, getter, root, time_reader
 from millstream.core.labels import LabelRule
@@ -12,23 +10,6 @@ from millstream.core.schema import Schema
 from millstream.core.spec import EventsSpec, LabelsSpec, Scalar
 from millstream.core.usual import usual_reader
 from millstream.errors import DeadLetter
-
-# The constructor of a named tuple costs three times as much, for each event.
-_new_tuple: Callable[..., Any] = tuple.__new__
-
-
-class Event(NamedTuple):
-    """A message of the events topic."""
-
-    id: str | int | None
-    """None where the settings name no id: the source position is the id."""
-    features: dict[str, Any]
-    label: Label | None
-    """None: without a label, or labels come from elsewhere."""
-    time: int | None
-    """Mapped timestamp in ms; None: Kafka's counts."""
-    unknown: int
-    """How many top-level fields the settings do not name."""
 
 
 class EventReader:
@@ -58,9 +39,11 @@ class EventReader:
         self._label_may_miss = labels.missing == "predict"
         self._schema = None if events.json_schema is None else Schema(events.json_schema)
         self._refuse_unknown = events.unknown == "dead_letter"
-        self._usual = usual_reader(
-            events, self._label_path if self._label else None, self._label_rule.convert
+        self.usual = usual_reader(
+            events, self._label_path if self._label else None, self._label_rule
         )
+        """The event in a message that is usual in every way; None for any other. None: there is no
+        such shortcut."""
         self._known: set[str] | None = None
         if isinstance(events.features, tuple):
             self._known = {root(path) for path in (*events.features, *taken)}
@@ -69,8 +52,7 @@ class EventReader:
 
     def read(self, value: bytes) -> Event:
         """The event in a message; raises `DeadLetter`."""
-        if self._usual is not None and (fields := self._usual(value)) is not None:
-            usual: Event = _new_tuple(Event, fields)
+        if self.usual is not None and (usual := self.usual(value)) is not None:
             return usual
         document = self.decode(value)
         if self._schema is not None:
@@ -85,8 +67,7 @@ class EventReader:
         label = None if self._label is None else self._read_label(document)
         known = self._known
         unknown = 0 if known is None or document.keys() <= known else self._unknown(document, known)
-        event: Event = _new_tuple(Event, (identity, features, label, time, unknown))
-        return event
+        return new_event(Event, (identity, features, label, time, unknown))
 
     def _read_label(self, document: Document) -> Label | None:
         raw = self._label(document) if self._label is not None else MISSING

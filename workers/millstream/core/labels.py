@@ -25,6 +25,9 @@ class LabelRule:
             classes = tuple(bool(each) if _is_bit(each) else each for each in classes)
         # True == 1 in Python, but they are two classes.
         self._classes = None if classes is None else {(type(each), each) for each in classes}
+        checked = self._values or self._numbers or classes is not None
+        self.as_they_are: frozenset[type] = frozenset() if checked else frozenset({bool})
+        """Types of which `convert` gives back every value as it is."""
 
     def convert(self, value: Any) -> Label:
         """The label that the model learns.

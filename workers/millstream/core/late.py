@@ -15,7 +15,7 @@ from typing import Any
 
 from millstream.core import outputs
 from millstream.core.at_max import AtMax
-from millstream.core.events import Event
+from millstream.core.event import Event
 from millstream.core.examples import EXAMPLE_ROOM, ExampleShard
 from millstream.core.join import Held, Waiting
 from millstream.core.labels import LabelMessage, LabelReader

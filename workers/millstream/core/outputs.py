@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from millstream.core.events import Event
+from millstream.core.event import Event
 from millstream.core.models.learner import Answer
 from millstream.core.records import REASONS, Headers, Output, Record
 from millstream.errors import DeadLetter

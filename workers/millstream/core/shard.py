@@ -17,7 +17,8 @@ from typing import Any
 
 from millstream.core import outputs
 from millstream.core.decoding import Codecs, no_codecs
-from millstream.core.events import Event, EventReader
+from millstream.core.event import Event
+from millstream.core.events import EventReader
 from millstream.core.models.answers import answer_is_finite
 from millstream.core.models.learner import Answer, Features, Learner
 from millstream.core.outputs import Source
@@ -140,12 +141,14 @@ class Shard:
         # One function for the whole path of an event, because this is what the worker spends its
         # time on, and a call costs as much as a feature.
         source, read, predict, learn = self.source, self.read, learner.predict, learner.learn
+        # Left out by its offset, or without headers that can be read, no event is usual.
+        usual = None if self._skips else self._reader.usual
         supervised, finite, write = learner.supervised, learner.finite, outputs.prediction
         event = None
         for record in batch:
             try:
-                event = read(record)
-                if event is None:
+                event = usual(record.value) if usual and record.headers is None else None
+                if event is None and (event := read(record)) is None:
                     out.count("skipped", "tombstone")
                     continue
                 try:

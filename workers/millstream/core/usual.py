@@ -7,28 +7,24 @@ the time.
 
 from collections.abc import Callable
 from math import hypot
-from typing import Any
 
 import orjson
 
+from millstream.core.event import Event, new_event
 from millstream.core.features import MAX_MAGNITUDE
-from millstream.core.fields import check_id, root
-from millstream.core.models.learner import Label
+from millstream.core.fields import MAX_TEXT, root
+from millstream.core.labels import LabelRule
 from millstream.core.spec import EventsSpec
 from millstream.errors import DeadLetter
 
-Fields = tuple[str | int | None, dict[str, Any], Label | None, None, int]
-"""Of an `events.Event`, in its order."""
-Convert = Callable[[Any], Label]
-
 
 def usual_reader(
-    spec: EventsSpec, label: str | None, convert: Convert
-) -> Callable[[bytes], Fields | None] | None:
+    spec: EventsSpec, label: str | None, rule: LabelRule
+) -> Callable[[bytes | None], Event | None] | None:
     """A function from a message's value to the event in it, or None for one that is unusual.
 
-    `label`: path of the label inside the event, if it has one; `convert`: what makes it a label
-    that the model learns. None where the settings ask for more than plain fields.
+    `label`: path of the label inside the event, if it has one; `rule`: which labels the model
+    learns. None where the settings ask for more than plain fields.
     """
     names = spec.features
     paths = [path for path in (spec.id, label) if path]
@@ -39,24 +35,36 @@ def usual_reader(
         or spec.timestamp is not None
         or spec.bounds
         or any(root(path) != path for path in (*names, *paths))
+        or len({*names, *paths}) < len(names) + len(paths)
     ):
         return None
-    count = len({*names, *paths})
-    identity_path = spec.id
+    count, identity_path = len(names), spec.id
+    convert, as_they_are = rule.convert, rule.as_they_are
     loads, decode_error = orjson.loads, orjson.JSONDecodeError
 
-    def read(value: bytes) -> Fields | None:
+    def read(value: bytes | None) -> Event | None:
         try:
-            document = loads(value)
-            features = {name: document[name] for name in names}
-            if len(document) != count or not hypot(*features.values()) <= MAX_MAGNITUDE:
+            document = loads(value)  # type: ignore[arg-type] # None is no JSON either
+            identity = None if identity_path is None else document.pop(identity_path)
+            learned = None if label is None else document.pop(label)
+            # What is left is the features as they are to be, if whoever wrote them has the
+            # settings' order; else they are put into it.
+            features = document
+            if tuple(document) != names:
+                features = {name: document[name] for name in names}
+                if len(document) != count:
+                    return None
+            if not hypot(*features.values()) <= MAX_MAGNITUDE:
                 return None
-            identity = None if identity_path is None else document[identity_path]
-            if identity_path is not None and type(identity) is not int:
-                identity = check_id(identity, identity_path)
-            learned = None if label is None else convert(document[label])
-        except (decode_error, KeyError, TypeError, OverflowError, DeadLetter):
+            if type(identity) is str:
+                if not 0 < len(identity) <= MAX_TEXT:
+                    return None
+            elif type(identity) is not int and identity_path is not None:
+                return None
+            if label is not None and type(learned) not in as_they_are:
+                learned = convert(learned)
+        except (decode_error, KeyError, TypeError, AttributeError, OverflowError, DeadLetter):
             return None
-        return identity, features, learned, None, 0
+        return new_event(Event, (identity, features, learned, None, 0))
 
     return read

@@ -273,16 +273,17 @@ class Membership:
                 self._heed(message, error)
                 continue
             where = (message.topic(), message.partition())
-            if where not in lists:
+            try:
+                records = lists[where]
+            except KeyError:
                 partition = self.partitions.get(where[1])
                 side: Side = "labels" if where[0] == labels else "events"
                 known = partition is not None and partition.shard is not None
-                lists[where] = (
+                records = lists[where] = (
                     sorted_records.setdefault(where[1], {"events": [], "labels": []})[side]
                     if known
                     else None
                 )
-            records = lists[where]
             if records is not None:
                 records.append(to_record(message))
         for number, by_side in sorted_records.items():
