@@ -19,7 +19,7 @@ from millstream.core import outputs
 from millstream.core.decoding import Codecs, no_codecs
 from millstream.core.event import Event
 from millstream.core.events import EventReader
-from millstream.core.models.answers import answer_is_finite
+from millstream.core.models.answers import all_are_finite, answer_is_finite
 from millstream.core.models.learner import Answer, Features, Learner
 from millstream.core.outputs import Source
 from millstream.core.raised import raised
@@ -141,8 +141,7 @@ class Shard:
         # One function for the whole path of an event, because this is what the worker spends its
         # time on, and a call costs as much as a feature.
         source, read, predict, learn = self.source, self.read, learner.predict, learner.learn
-        # Left out by its offset, or without headers that can be read, no event is usual.
-        usual = None if self._skips else self._reader.usual
+        usual = self._usual()
         supervised, finite, write = learner.supervised, learner.finite, outputs.prediction
         event = None
         for record in batch:
@@ -195,10 +194,12 @@ class Shard:
         """One vectorised call of the model for all the good events of a batch."""
         records: list[Record] = []
         events: list[Event] = []
-        read = self.read
+        read, usual = self.read, self._usual()
         for record in batch:
             try:
-                event = read(record)
+                event = usual(record.value) if usual and record.headers is None else None
+                if event is None:
+                    event = read(record)
             except DeadLetter as bad:
                 self.bury("events", record, bad, out)
                 continue
@@ -227,6 +228,10 @@ class Shard:
             if event.unknown:
                 out.count("unknown_fields", amount=event.unknown)
         _count_if(out, "predicted", len(predictions) - before)
+
+    def _usual(self) -> Callable[[bytes | None], Event | None] | None:
+        """The shortcut for events that no headers and no skips make unusual; see `usual`."""
+        return None if self._skips else self._reader.usual
 
     def read(self, record: Record) -> Event | None:
         """The event in a record, None for a tombstone; raises `DeadLetter`."""
@@ -266,6 +271,8 @@ class Shard:
         if len(answers) != len(rows):  # whose answer is whose?
             sentence = f"predict_many gave {len(answers)} answers for {len(rows)} events"
             return [DeadLetter("predict_error", sentence)] * len(rows)
+        if all_are_finite(answers):
+            return list(answers)
         return [a if answer_is_finite(a) else DeadLetter("not_finite") for a in answers]
 
     def _answer_or_dead_letter(self, row: Features) -> Answer | DeadLetter:

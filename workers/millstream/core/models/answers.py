@@ -1,5 +1,6 @@
 """What any learner's answer has to be: plain Python values, and finite numbers."""
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
@@ -29,6 +30,14 @@ def answer_is_finite(answer: Answer) -> bool:
         return is_finite_number(total)
     number = answer["score"] if "score" in answer else answer["prediction"]
     return isfinite(number) if isinstance(number, float) else not isinstance(number, complex)
+
+
+def all_are_finite(answers: Sequence[Answer]) -> bool:
+    """Whether it is plain at one look that all answers are finite; False: ask each of them."""
+    try:
+        return isfinite(sum([sum(answer["probabilities"].values()) for answer in answers]))
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def is_finite_number(value: Any) -> bool:

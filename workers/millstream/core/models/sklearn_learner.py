@@ -157,9 +157,16 @@ class SklearnLearner:
         else:
             labels = self.model.predict(matrix)
         classes = self.model.classes_.tolist()
+        answered = zip(labels.tolist(), probabilities.tolist(), strict=True)
+        if len(classes) == 2:  # the usual number, in half the time
+            one, two = classes
+            return [
+                {"prediction": label, "probabilities": {one: first, two: second}}
+                for label, (first, second) in answered
+            ]
         return [
             {"prediction": label, "probabilities": dict(zip(classes, row))}  # noqa: B905 - slower
-            for label, row in zip(labels.tolist(), probabilities.tolist(), strict=True)
+            for label, row in answered
         ]
 
     def _scored(self, matrix: Any) -> list[Answer]:
