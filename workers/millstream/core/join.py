@@ -104,7 +104,7 @@ class Join:
     def due_by_clock(self, now: int) -> Waiting | None:
         """The prediction that waits longest, if it has waited long enough by the clock."""
         found = self.store.oldest()
-        if found is None or max(found.time, found.predicted_at) + self._wait >= now:
+        if found is None or found.since + self._wait >= now:
             return None
         return self.store.take(str(found.id))
 
@@ -200,7 +200,7 @@ class Join:
         """The sides on which an absence lets something expire by the clock: labels, events."""
         sides: list[Side] = []
         waiting = self.store.oldest()
-        if waiting and max(waiting.time, waiting.predicted_at) + self._wait < now:
+        if waiting is not None and waiting.since + self._wait < now:
             sides.append("labels")
         held = next(iter(self.held.values()), None)
         if held and max(held.time, held.held_at) + self._wait < now:

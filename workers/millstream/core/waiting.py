@@ -27,6 +27,17 @@ class Waiting(NamedTuple):
     """What the example will say of it: features (as they were), transformed, prediction."""
 
 
+class Oldest(NamedTuple):
+    """What has to be known of the prediction that waits longest."""
+
+    id: str | int
+    offset: int
+    """Source offset of the event."""
+    since: int
+    """When it began to wait by the clock, ms: its event's time or when it was predicted, the later
+    of the two."""
+
+
 class Resolved(NamedTuple):
     """An id that no longer waits."""
 
@@ -55,7 +66,7 @@ class WaitingStore(Protocol):
     def take_due(self, before: int) -> Waiting | None:
         """The one of the earliest time (then offset), taken, if its time lies before this one."""
 
-    def oldest(self) -> Waiting | None:
+    def oldest(self) -> Oldest | None:
         """The one that was added first of those that wait; it goes on waiting."""
 
     def remember(self, name: str, resolved: Resolved) -> None:
@@ -136,9 +147,11 @@ class MemoryStore:
                 return self._waiting.pop(name)
         return None
 
-    def oldest(self) -> Waiting | None:
+    def oldest(self) -> Oldest | None:
         """The one that was added first of those that wait; it goes on waiting."""
-        return next(iter(self._waiting.values()), None)
+        for each in self._waiting.values():
+            return Oldest(each.id, each.offset, max(each.time, each.predicted_at))
+        return None
 
     def remember(self, name: str, resolved: Resolved) -> None:
         """Remember an id as the one resolved last."""

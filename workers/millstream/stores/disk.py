@@ -1,9 +1,9 @@
 """Predictions that wait on disk, for tens of millions of them.
 
 In memory a waiting prediction is an entry of a hash table (its place in the file, found by the
-hash of its id) and two rows of queues (when it is due, when it came): about a hundred bytes. The
-rest lies in a file that is only appended to. Nothing of it outlives the process, so nothing of it
-can be torn or out of date: another process fills its own from the logs.
+hash of its id) and a row in each of two queues (when it is due, when it came): about a hundred
+bytes. The rest lies in a file that is only appended to. Nothing of it outlives the process, so
+nothing of it can be torn or out of date: another process fills its own from the logs.
 
 Within a process it outlives an aborted batch. Every change since the last `commit` is written down
 with what it replaced; `rollback` walks back over that. Records in the file never change, so what
@@ -13,20 +13,22 @@ was removed is still there; only `commit` lets go of them.
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from millstream.core.waiting import MAX_STALE, Resolved, Waiting
+from millstream.core.waiting import MAX_STALE, Oldest, Resolved, Waiting
 from millstream.stores.entries import (
     IS_RESOLVED,
     IS_WAITING,
+    is_of,
     name_in,
     number_in,
     pack,
     pack_resolved,
     to_bytes,
     unpack,
+    unpack_head,
     unpack_resolved,
 )
+from millstream.stores.fifo import Fifo
 from millstream.stores.runs import Row, RunQueue
 from millstream.stores.segments import SegmentFile
 from millstream.stores.table import HashTable
@@ -34,12 +36,8 @@ from millstream.stores.table import HashTable
 _HASH = 0x7FFF_FFFF_FFFF_FFFF
 
 
-class _Found(NamedTuple):
-    """An entry, and the record that it stands for."""
-
-    key: int
-    value: int
-    record: bytes
+_Found = tuple[int, int, bytes]
+"""Key and value of an entry, and the record that it stands for."""
 
 
 class DiskStore:
@@ -52,7 +50,8 @@ class DiskStore:
         self._undo: array[int] | None = None
         """Key, value and bytes of each entry added (as a negative number: removed) since the last
         commit; None before the first one, when there is nothing to go back to."""
-        self._popped: list[tuple[RunQueue, Row]] = []
+        self._popped: list[Row] = []
+        """Rows taken from `_due` since then."""
         self._empty()
 
     def _empty(self) -> None:
@@ -60,14 +59,14 @@ class DiskStore:
         # A value is the record's place times two, plus one for an id that was resolved.
         self._table = HashTable()
         self._due = RunQueue()  # (time, offset, hash)
-        self._arrived = RunQueue()  # (number, offset, hash); numbers rise
-        self._resolved = RunQueue()  # (number, hash)
+        self._arrived = Fifo()  # (offset, hash)
+        self._resolved = Fifo()  # (number, hash)
         self._waiting = 0
         self._number = 0
         self._remembered = 0
         self._unknown: str | None = None
         """An id of which there is nothing, as it was found last."""
-        self._oldest: Waiting | None = None
+        self._oldest: Oldest | None = None
         self._oldest_resolved: Resolved | None = None
 
     # -- predictions ----------------------------------------------------------------------------
@@ -82,47 +81,57 @@ class DiskStore:
 
     def add(self, waiting: Waiting) -> None:
         """Let a prediction wait; none waits under its id."""
-        name = str(waiting.id)
-        key = self._hash(name)
+        name, offset = str(waiting.id), waiting.offset
+        key = self._make_hash(name) & _HASH or 1
         self._insert(key, pack(to_bytes(name), waiting), IS_WAITING)
-        self._number += 1
-        self._due.push((waiting.time, waiting.offset, key))
-        self._arrived.push((self._number, waiting.offset, key))
-        self._drop_stale()
+        self._due.push((waiting.time, offset, key))
+        self._arrived.push(offset, key)
+        if self._undo is None:
+            self._drop_stale()
 
     def take(self, name: str) -> Waiting | None:
         """The prediction that waits under an id, which waits no longer."""
-        found = self._find(name, IS_WAITING)
-        return None if found is None else self._take(found)
+        key = self._make_hash(name) & _HASH or 1
+        value = self._table.first(key, IS_WAITING)
+        if value < 0:
+            return None
+        record = self._file.read(value >> 1)
+        if not is_of(record, to_bytes(name)):  # another id of the same hash
+            found = self._find(name, IS_WAITING)
+            return None if found is None else self._take(found)
+        return self._take((key, value, record))
 
     def take_due(self, before: int) -> Waiting | None:
         """The one of the earliest time (then offset), taken, if its time lies before this one."""
         while (row := self._due.peek()) is not None and row[0] < before:
-            self._pop(self._due)
+            self._due.pop()
+            if self._undo is not None:
+                self._popped.append(row)
             found = self._at_offset(row[2], row[1])
             if found is not None:
                 return self._take(found)
         return None
 
-    def oldest(self) -> Waiting | None:
+    def oldest(self) -> Oldest | None:
         """The one that was added first of those that wait; it goes on waiting."""
-        while self._oldest is None and (row := self._arrived.peek()) is not None:
-            found = self._at_offset(row[2], row[1])
+        while self._oldest is None and (pair := self._arrived.peek()) is not None:
+            offset, key = pair
+            found = self._at_offset(key, offset)
             if found is None:
                 self._pop(self._arrived)
             else:
-                self._oldest = unpack(found.record)
+                self._oldest = unpack_head(found[2])
         return self._oldest
 
     def discard(self, name: str, offset: int) -> None:
         """The prediction on the event at a source offset waits no longer, if it does."""
         found = self._at_offset(self._hash(name), offset)
-        if found is not None and name_in(found.record) == to_bytes(name):
+        if found is not None and is_of(found[2], to_bytes(name)):
             self._take(found)
 
     def _take(self, found: _Found) -> Waiting:
         self._remove(found)
-        waiting = unpack(found.record)
+        waiting = unpack(found[2])
         if self._oldest is not None and self._oldest.offset == waiting.offset:
             self._oldest = None
         return waiting
@@ -133,18 +142,19 @@ class DiskStore:
             if value & 1 == IS_WAITING:
                 record = self._file.read(value >> 1)
                 if number_in(record) == offset:
-                    return _Found(key, value, record)
+                    return key, value, record
         return None
 
     def _drop_stale(self) -> None:
         """Take out of the queues what waits no longer, where that is most of them."""
         most = 2 * self._waiting + MAX_STALE
-        for queue in (self._due, self._arrived):
-            if len(queue) > most and self._undo is None:
-                queue.keep(self._waits)
+        if len(self._due) > most:
+            self._due.keep(lambda row: self._waits(row[2]))
+        if len(self._arrived) > most:
+            self._arrived.keep(lambda pair: self._waits(pair[1]))
 
-    def _waits(self, row: Row) -> bool:
-        return any(value & 1 == IS_WAITING for value in self._table.find(row[2]))
+    def _waits(self, key: int) -> bool:
+        return self._table.first(key, IS_WAITING) >= 0
 
     # -- resolved ids ---------------------------------------------------------------------------
 
@@ -157,12 +167,12 @@ class DiskStore:
         self._number += 1
         key = self._hash(name)
         self._insert(key, pack_resolved(to_bytes(name), self._number, resolved), IS_RESOLVED)
-        self._resolved.push((self._number, key))
+        self._resolved.push(self._number, key)
 
     def recall(self, name: str) -> Resolved | None:
         """What is remembered of an id."""
         found = self._find(name, IS_RESOLVED)
-        return None if found is None else unpack_resolved(found.record)
+        return None if found is None else unpack_resolved(found[2])
 
     def remembered(self) -> int:
         """How many ids are remembered."""
@@ -173,7 +183,7 @@ class DiskStore:
         if self._oldest_resolved is None:
             found = self._first_resolved()
             if found is not None:
-                self._oldest_resolved = unpack_resolved(found.record)
+                self._oldest_resolved = unpack_resolved(found[2])
         return self._oldest_resolved
 
     def forget_oldest(self) -> None:
@@ -185,13 +195,13 @@ class DiskStore:
             self._oldest_resolved = None
 
     def _first_resolved(self) -> _Found | None:
-        while (row := self._resolved.peek()) is not None:
-            number, key = row
+        while (pair := self._resolved.peek()) is not None:
+            number, key = pair
             for value in self._table.find(key):
                 if value & 1 == IS_RESOLVED:
                     record = self._file.read(value >> 1)
                     if number_in(record) == number:
-                        return _Found(key, value, record)
+                        return key, value, record
             self._pop(self._resolved)
         return None
 
@@ -209,11 +219,13 @@ class DiskStore:
         values = self._table.find(key)
         if not values:
             self._unknown = name
+            return None
+        wanted = to_bytes(name)
         for value in values:
             if value & 1 == kind:
                 record = self._file.read(value >> 1)
-                if name_in(record) == to_bytes(name):
-                    return _Found(key, value, record)
+                if is_of(record, wanted):
+                    return key, value, record
         return None
 
     def _insert(self, key: int, record: bytes, kind: int) -> None:
@@ -245,10 +257,10 @@ class DiskStore:
         else:
             self._remembered += amount
 
-    def _pop(self, queue: RunQueue) -> None:
-        row = queue.pop()
-        if self._undo is not None:
-            self._popped.append((queue, row))
+    def _pop(self, queue: Fifo) -> None:
+        queue.pop()
+        if self._undo is None:
+            queue.commit()
 
     # -- the end of a batch ---------------------------------------------------------------------
 
@@ -273,8 +285,10 @@ class DiskStore:
             else:
                 self._table.add(key, value)
             self._count(value, -size)
-        for queue, row in self._popped:
-            queue.push(row)
+        for row in self._popped:
+            self._due.push(row)
+        for queue in (self._arrived, self._resolved):
+            queue.rollback()
         self._oldest = self._oldest_resolved = self._unknown = None
         self._begin()
         return True
@@ -282,6 +296,8 @@ class DiskStore:
     def _begin(self) -> None:
         self._undo = array("q")
         self._popped = []
+        for queue in (self._arrived, self._resolved):
+            queue.commit()
 
     def _move_out_of(self, segment: int) -> None:
         """Copy what still matters to the end of the file, so that the segment can be used again."""

@@ -5,12 +5,13 @@ from struct import Struct
 import orjson
 
 from millstream.core.outputs import encode
-from millstream.core.waiting import Resolved, Waiting
+from millstream.core.waiting import Oldest, Resolved, Waiting
 
 _HEAD = Struct("<BBqqqII")
 """Kind; flag; for a prediction its offset, time, predicted_at, for a resolved id its number, time,
 at; bytes of the id; bytes of the key and one more (0: there is none)."""
 _NAME_AT = _HEAD.size
+_NAME_SIZE, _NAME_SIZE_AT = Struct("<I"), _NAME_AT - 8
 IS_WAITING, IS_RESOLVED = 0, 1
 
 
@@ -33,6 +34,13 @@ def unpack(record: bytes) -> Waiting:
         at += key_size - 1
     example = orjson.loads(record[at:])
     return Waiting(int(name) if number else name, offset, time, predicted_at, key, example)
+
+
+def unpack_head(record: bytes) -> Oldest:
+    """What is known of a prediction without its features."""
+    _, number, offset, time, predicted_at, _, _ = _HEAD.unpack_from(record)
+    name = name_in(record).decode("utf-8", "surrogatepass")
+    return Oldest(int(name) if number else name, offset, max(time, predicted_at))
 
 
 def pack_resolved(name: bytes, number: int, resolved: Resolved) -> bytes:
@@ -58,6 +66,15 @@ def number_in(record: bytes) -> int:
 def name_in(record: bytes) -> bytes:
     """The id in the bytes of either, as UTF-8."""
     return record[_NAME_AT : _NAME_AT + _HEAD.unpack_from(record)[5]]
+
+
+def is_of(record: bytes, name: bytes) -> bool:
+    """Whether the bytes of either are those of an id, given as UTF-8."""
+    size = len(name)
+    return (
+        record[_NAME_AT : _NAME_AT + size] == name
+        and _NAME_SIZE.unpack_from(record, _NAME_SIZE_AT)[0] == size
+    )
 
 
 def to_bytes(name: str) -> bytes:

@@ -36,8 +36,10 @@ class SegmentFile:
             raise self._stop(error) from error
         self._number = self._file.fileno()
         self._active = 0
-        self._used = [0]
-        """Bytes written of each segment."""
+        self._room = SEGMENT
+        """Bytes that may yet be written to the active segment."""
+        self._used = [SEGMENT]
+        """Bytes written of each other segment, 0 of one that is free; all of the active one's."""
         self._live = [0]
         """Bytes of each segment that still matter."""
         self._free: list[int] = []
@@ -49,20 +51,16 @@ class SegmentFile:
 
     def append(self, record: bytes) -> int:
         """Write a record; returns its place."""
-        size = len(record) + LENGTH
-        if size > SEGMENT:
-            raise Stop(
-                f"a prediction that waits has {len(record):,} bytes, and on disk may have "
-                f"{SEGMENT:,}: set waiting.store to memory"
-            )
-        if self._used[self._active] + size > SEGMENT:
-            self._begin_segment()
-        place = self._tail_at + len(self._tail)
-        self._tail += _LENGTH.pack(len(record))
-        self._tail += record
-        self._used[self._active] += size
-        self._live[self._active] += len(record)
-        if len(self._tail) >= BUFFER:
+        size = len(record)
+        if size + LENGTH > self._room:
+            self._begin_segment(size)
+        tail = self._tail
+        place = self._tail_at + len(tail)
+        tail += _LENGTH.pack(size)
+        tail += record
+        self._room -= size + LENGTH
+        self._live[self._active] += size
+        if len(tail) >= BUFFER:
             self._flush()
         return place
 
@@ -130,14 +128,22 @@ class SegmentFile:
         """Give the disk space back."""
         self._file.close()
 
-    def _begin_segment(self) -> None:
+    def _begin_segment(self, size: int) -> None:
+        """Go on in another segment, with a record of so many bytes."""
+        if size + LENGTH > SEGMENT:
+            raise Stop(
+                f"a prediction that waits has {size:,} bytes, and on disk may have "
+                f"{SEGMENT:,}: set waiting.store to memory"
+            )
         self._flush()
+        self._used[self._active] = SEGMENT - self._room
         if self._free:
             self._active = self._free.pop()
         else:
             self._active = len(self._used)
             self._used.append(0)
             self._live.append(0)
+        self._used[self._active] = self._room = SEGMENT
         self._tail_at = self._active * SEGMENT
 
     def _flush(self) -> None:

@@ -40,6 +40,16 @@ class HashTable:
             slot = (slot + 1) & mask
         return values
 
+    def first(self, key: int, parity: int) -> int:
+        """A value of a hash that is even (0) or odd (1), the first that is met; below 0: none."""
+        keys, values, mask = self._keys, self._values, self._mask
+        slot = key & mask
+        while found := keys[slot]:
+            if found == key and (value := values[slot]) & 1 == parity:
+                return value
+            slot = (slot + 1) & mask
+        return -1
+
     def add(self, key: int, value: int) -> None:
         """Add an entry; `key` is above 0."""
         if 3 * self._entries >= 2 * self._mask:
