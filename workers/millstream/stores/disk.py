@@ -138,6 +138,8 @@ class DiskStore:
 
     def _at_offset(self, key: int, offset: int) -> _Found | None:
         """The prediction on the event at a source offset, if it waits."""
+        if self._table.first(key, IS_WAITING) < 0:  # mostly
+            return None
         for value in self._table.find(key):
             if value & 1 == IS_WAITING:
                 record = self._file.read(value >> 1)
@@ -243,10 +245,15 @@ class DiskStore:
 
     def _remove(self, found: _Found) -> None:
         key, value, record = found
+        size = len(record)
         self._table.remove(key, value)
-        self._count(value, -len(record))
+        self._file.count(value >> 1, -size)
+        if value & 1 == IS_WAITING:
+            self._waiting -= 1
+        else:
+            self._remembered -= 1
         if self._undo is not None:
-            self._undo.extend((key, value, -len(record)))
+            self._undo.extend((key, value, -size))
 
     def _count(self, value: int, size: int) -> None:
         """An entry was added whose record has so many bytes; removed, where it is negative."""

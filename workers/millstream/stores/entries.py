@@ -1,6 +1,8 @@
 """A waiting prediction, or an id that was resolved, as bytes."""
 
+from collections.abc import Callable
 from struct import Struct
+from typing import Any
 
 import orjson
 
@@ -13,6 +15,8 @@ at; bytes of the id; bytes of the key and one more (0: there is none)."""
 _NAME_AT = _HEAD.size
 _NAME_SIZE, _NAME_SIZE_AT = Struct("<I"), _NAME_AT - 8
 IS_WAITING, IS_RESOLVED = 0, 1
+# The constructor of a named tuple costs three times as much, for each label.
+_new_tuple: Callable[..., Any] = tuple.__new__
 
 
 def pack(name: bytes, waiting: Waiting) -> bytes:
@@ -32,8 +36,9 @@ def unpack(record: bytes) -> Waiting:
     if key_size:
         key = record[at : at + key_size - 1]
         at += key_size - 1
-    example = orjson.loads(record[at:])
-    return Waiting(int(name) if number else name, offset, time, predicted_at, key, example)
+    identity, example = int(name) if number else name, orjson.loads(record[at:])
+    waiting: Waiting = _new_tuple(Waiting, (identity, offset, time, predicted_at, key, example))
+    return waiting
 
 
 def unpack_head(record: bytes) -> Oldest:
@@ -79,4 +84,7 @@ def is_of(record: bytes, name: bytes) -> bool:
 
 def to_bytes(name: str) -> bytes:
     """An id as UTF-8; what JSON lets through that is none, too."""
-    return name.encode("utf-8", "surrogatepass")
+    try:
+        return name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogatepass")
