@@ -39,8 +39,9 @@ class Stores(RuleBasedStateMachine):
         self.disk.close()
         self.patch.undo()
 
-    @initialize(first_commit=st.booleans())
-    def begin(self, first_commit: bool) -> None:
+    @initialize(first_commit=st.booleans(), most_open=st.sampled_from([4, 1_000]))
+    def begin(self, first_commit: bool, most_open: int) -> None:
+        self.patch.setattr("millstream.stores.disk.MOST_OPEN", most_open)
         if first_commit:
             self.commit()
 
@@ -96,7 +97,7 @@ class Stores(RuleBasedStateMachine):
         self.disk.commit()
         self.committed = copy.deepcopy(self.memory)
 
-    @precondition(lambda self: self.committed is not None)
+    @precondition(lambda self: self.committed is not None and self.disk._can_go_back)
     @rule()
     def rollback(self) -> None:
         assert self.disk.rollback()
@@ -107,6 +108,11 @@ class Stores(RuleBasedStateMachine):
     @precondition(lambda self: self.committed is None)
     @rule()
     def rollback_without_a_commit(self) -> None:
+        assert not self.disk.rollback()
+
+    @precondition(lambda self: not self.disk._can_go_back)
+    @rule()
+    def rollback_of_more_than_a_batch_has(self) -> None:
         assert not self.disk.rollback()
 
     @rule()
@@ -136,6 +142,7 @@ def waiting(number: int, **parts: Any) -> Waiting:
 def test_what_is_taken_is_as_it_would_be_written_to_the_log() -> None:
     store = DiskStore()
     store.add(waiting(3))
+    store.commit()
     found = store.take("id-3")
     assert found is not None
     assert found.example["probabilities"] == {"false": 0.25, "true": 0.75}
@@ -146,6 +153,7 @@ def test_an_id_stays_the_number_or_the_text_that_it_was() -> None:
     store = DiskStore()
     for name in (7, "8", -9, 2**63, "7.0"):
         store.add(waiting(1, id=name))
+        store.commit()
         found = store.take(str(name))
         assert found is not None
         assert (found.id, type(found.id)) == (name, type(name))
@@ -174,6 +182,7 @@ def test_what_is_read_in_the_order_in_which_it_came_is_read_many_at_a_time(
     store = DiskStore()
     for number in range(20_000):
         store.add(waiting(number))
+    store.commit()
     reads, pread = [], segments.os.pread
     monkeypatch.setattr(segments.os, "pread", lambda *at: reads.append(at) or pread(*at))
     assert all(store.take(f"id-{number}") for number in range(10_000))
@@ -214,6 +223,29 @@ def test_disk_space_is_used_again_though_a_few_predictions_wait_for_ever(
         )
 
 
+def test_a_prediction_whose_label_comes_in_the_same_batch_never_reaches_the_disk() -> None:
+    store = DiskStore()
+    for number in range(100):
+        store.add(waiting(number))
+        assert store.take(f"id-{number}") == waiting(number)
+    store.commit()
+    assert store._file.append(b"") == 0
+
+
+def test_a_restore_of_more_than_fits_into_memory_is_written_on_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It cannot be undone then, so the restore that follows a failure fills the store anew."""
+    monkeypatch.setattr("millstream.stores.disk.MOST_OPEN", 100)
+    store = DiskStore()
+    store.commit()
+    for number in range(1_000):
+        store.add(waiting(number))
+        assert len(store._fresh) <= 100
+    assert not store.rollback()
+    assert len(store) == 1_000
+
+
 def test_what_expired_by_the_clock_does_not_stay_in_the_queues() -> None:
     store = DiskStore()
     for number in range(20_000):
@@ -238,13 +270,15 @@ def test_a_disk_that_is_full_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPat
     store = DiskStore()
     monkeypatch.setattr(segments.os, "pwrite", full)
     monkeypatch.setattr(segments, "BUFFER", 1)
+    store.add(waiting(1))
     with pytest.raises(Stop, match="No space left on device; make room there"):
-        store.add(waiting(1))
+        store.commit()
 
 
 def test_no_file_is_left_in_the_folder(tmp_path: Any) -> None:
     store = DiskStore(tmp_path)
     for number in range(5_000):
         store.add(waiting(number))
+    store.commit()
     assert store.disk_bytes() > 0
     assert list(tmp_path.iterdir()) == []

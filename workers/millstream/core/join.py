@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from millstream.core.models.learner import Label
 from millstream.core.records import Record, Side
-from millstream.core.waiting import MemoryStore, Resolved, Waiting, WaitingStore
+from millstream.core.waiting import MemoryStore, Oldest, Resolved, Waiting, WaitingStore
 
 __all__ = ["Held", "Join", "Resolved", "Waiting"]
 
@@ -60,6 +60,8 @@ class Join:
         self._held_by_time: list[tuple[int, int, str]] = []
         self.latest = (0, 0)
         """The latest times at which an id was resolved: of the stream, and by the clock, ms."""
+        self._none_since = 0
+        """None of the predictions has waited since before this time by the clock, ms."""
         self.resolutions = 0
         """How many ids were ever resolved."""
         self.forgotten = 0
@@ -103,10 +105,22 @@ class Join:
 
     def due_by_clock(self, now: int) -> Waiting | None:
         """The prediction that waits longest, if it has waited long enough by the clock."""
-        found = self.store.oldest()
-        if found is None or found.since + self._wait >= now:
+        found = self._oldest_since(now - self._wait)
+        return None if found is None else self.store.take(str(found.id))
+
+    def _oldest_since(self, before: int) -> Oldest | None:
+        """The prediction that waits longest, if it began to before this time.
+
+        Those that came later began later. So nobody has to look for the oldest one, which costs
+        something, before the time comes of the one that was the oldest when somebody last looked.
+        """
+        if self._none_since >= before:
             return None
-        return self.store.take(str(found.id))
+        found = self.store.oldest()
+        if found is None:
+            return None
+        self._none_since = found.since
+        return found if found.since < before else None
 
     # -- early labels ---------------------------------------------------------------------------
 
@@ -149,11 +163,8 @@ class Join:
 
     def resolve(self, identity: str | int, time: int, now: int, *, expired: bool) -> None:
         """Remember that an id was resolved at a time of the stream, and of the clock."""
-        store, name = self.store, str(identity)
-        before = store.recall(name)
-        if before is not None and before is store.oldest_resolved():
-            self.forgotten += 1  # its first resolution; a store on disk may not tell, and need not
-        store.remember(name, Resolved(time, now, expired))
+        if self.store.remember(str(identity), Resolved(time, now, expired)):
+            self.forgotten += 1  # its first resolution
         self.count_resolution(time, now)
         self._forget()
 
@@ -199,8 +210,7 @@ class Join:
     def overdue(self, now: int) -> list[Side]:
         """The sides on which an absence lets something expire by the clock: labels, events."""
         sides: list[Side] = []
-        waiting = self.store.oldest()
-        if waiting is not None and waiting.since + self._wait < now:
+        if self._oldest_since(now - self._wait) is not None:
             sides.append("labels")
         held = next(iter(self.held.values()), None)
         if held and max(held.time, held.held_at) + self._wait < now:

@@ -69,8 +69,11 @@ class WaitingStore(Protocol):
     def oldest(self) -> Oldest | None:
         """The one that was added first of those that wait; it goes on waiting."""
 
-    def remember(self, name: str, resolved: Resolved) -> None:
-        """Remember an id as the one resolved last."""
+    def remember(self, name: str, resolved: Resolved) -> bool:
+        """Remember an id as the one resolved last.
+
+        Returns whether it is known to have been the one resolved first.
+        """
 
     def recall(self, name: str) -> Resolved | None:
         """What is remembered of an id."""
@@ -153,11 +156,14 @@ class MemoryStore:
             return Oldest(each.id, each.offset, max(each.time, each.predicted_at))
         return None
 
-    def remember(self, name: str, resolved: Resolved) -> None:
-        """Remember an id as the one resolved last."""
-        # Taken out first, so that the order of the memory is that of resolution.
-        self._resolved.pop(name, None)
+    def remember(self, name: str, resolved: Resolved) -> bool:
+        """Remember an id as the one resolved last; whether it was the one resolved first."""
+        before = self._resolved.get(name)
+        was_first = before is not None and before is self.oldest_resolved()
+        if before is not None:  # taken out, so that the order is that of resolution
+            del self._resolved[name]
         self._resolved[name] = resolved
+        return was_first
 
     def recall(self, name: str) -> Resolved | None:
         """What is remembered of an id."""

@@ -1,17 +1,17 @@
 """Predictions that wait on disk, for tens of millions of them.
 
 In memory a waiting prediction is an entry of a hash table (its place in the file, found by the
-hash of its id) and a row in each of two queues (when it is due, when it came): about a hundred
-bytes. The rest lies in a file that is only appended to. Nothing of it outlives the process, so
-nothing of it can be torn or out of date: another process fills its own from the logs.
+hash of its id) and a row in each of two queues (when it is due, when it came): some eighty bytes.
+The rest lies in a file that is only appended to. Nothing of it outlives the process, so nothing of
+it can be torn or out of date: another process fills its own from the logs.
 
-Within a process it outlives an aborted batch. Every change since the last `commit` is written down
-with what it replaced; `rollback` walks back over that. Records in the file never change, so what
-was removed is still there; only `commit` lets go of them.
+What an open batch changes lies beside all that, as objects in memory, and is written in one go when
+the batch was committed. So most labels that come soon find their predictions in memory, and an
+aborted batch is undone by forgetting it.
 """
 
-from array import array
 from collections.abc import Callable
+from heapq import heappop, heappush
 from pathlib import Path
 
 from millstream.core.waiting import MAX_STALE, Oldest, Resolved, Waiting
@@ -33,11 +33,12 @@ from millstream.stores.runs import Row, RunQueue
 from millstream.stores.segments import SegmentFile
 from millstream.stores.table import HashTable
 
+MOST_OPEN = 32_768
+"""Changes that may be in memory: more than a batch makes. A restore makes more; it cannot be undone
+from then on, but begins anew."""
 _HASH = 0x7FFF_FFFF_FFFF_FFFF
-
-
 _Found = tuple[int, int, bytes]
-"""Key and value of an entry, and the record that it stands for."""
+"""Value of an entry on disk, its slot in the table, and its record."""
 
 
 class DiskStore:
@@ -47,11 +48,6 @@ class DiskStore:
         """Keeps its file in `folder` (None: where the system keeps temporary files)."""
         self._folder = folder
         self._make_hash = make_hash
-        self._undo: array[int] | None = None
-        """Key, value and bytes of each entry added (as a negative number: removed) since the last
-        commit; None before the first one, when there is nothing to go back to."""
-        self._popped: list[Row] = []
-        """Rows taken from `_due` since then."""
         self._empty()
 
     def _empty(self) -> None:
@@ -60,14 +56,29 @@ class DiskStore:
         self._table = HashTable()
         self._due = RunQueue()  # (time, offset, hash)
         self._arrived = Fifo()  # (offset, hash)
-        self._resolved = Fifo()  # (number, hash)
-        self._waiting = 0
+        self._resolved = Fifo()  # (number, hash); numbers rise
         self._number = 0
-        self._remembered = 0
-        self._unknown: str | None = None
-        """An id of which there is nothing, as it was found last."""
+        self._waiting = self._remembered = 0
+        """How many there are, with the open batch."""
+        self._can_go_back = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin with a batch that has changed nothing."""
+        self._fresh: dict[str, Waiting] = {}
+        self._fresh_due: list[tuple[int, int, str]] = []
+        """A heap of (time, offset, id); entries that no longer wait are passed over when met."""
+        self._fresh_resolved: dict[str, Resolved] = {}
+        self._gone: dict[int, tuple[int, int]] = {}
+        """Of what is no more: value to slot, and bytes of its record."""
+        self._popped: list[Row] = []
+        """Rows taken from `_due`."""
+        self._before = self._waiting, self._remembered
+        self._missing: list[str | None] = [None, None]
+        """The id that was not found last on disk, among those that wait and those resolved."""
         self._oldest: Oldest | None = None
         self._oldest_resolved: Resolved | None = None
+        """Of those on disk."""
 
     # -- predictions ----------------------------------------------------------------------------
 
@@ -77,102 +88,98 @@ class DiskStore:
 
     def __contains__(self, name: object) -> bool:
         """Whether a prediction waits under an id."""
-        return self._find(str(name), IS_WAITING) is not None
+        return name in self._fresh or self._find(str(name), IS_WAITING) is not None
 
     def add(self, waiting: Waiting) -> None:
         """Let a prediction wait; none waits under its id."""
-        name, offset = str(waiting.id), waiting.offset
-        key = self._make_hash(name) & _HASH or 1
-        self._insert(key, pack(to_bytes(name), waiting), IS_WAITING)
-        self._due.push((waiting.time, offset, key))
-        self._arrived.push(offset, key)
-        if self._undo is None:
-            self._drop_stale()
+        name = str(waiting.id)
+        self._fresh[name] = waiting
+        heappush(self._fresh_due, (waiting.time, waiting.offset, name))
+        self._waiting += 1
+        self._write_if_many()
 
     def take(self, name: str) -> Waiting | None:
         """The prediction that waits under an id, which waits no longer."""
-        key = self._make_hash(name) & _HASH or 1
-        value = self._table.first(key, IS_WAITING)
-        if value < 0:
-            return None
-        record = self._file.read(value >> 1)
-        if not is_of(record, to_bytes(name)):  # another id of the same hash
-            found = self._find(name, IS_WAITING)
-            return None if found is None else self._take(found)
-        return self._take((key, value, record))
+        fresh = self._fresh.pop(name, None)
+        if fresh is not None:
+            self._waiting -= 1
+            return fresh
+        found = self._find(name, IS_WAITING)
+        return None if found is None else self._take(found)
 
     def take_due(self, before: int) -> Waiting | None:
         """The one of the earliest time (then offset), taken, if its time lies before this one."""
+        found = None
         while (row := self._due.peek()) is not None and row[0] < before:
-            self._due.pop()
-            if self._undo is not None:
-                self._popped.append(row)
-            found = self._at_offset(row[2], row[1])
-            if found is not None:
-                return self._take(found)
-        return None
+            if (found := self._numbered(row[2], row[1], IS_WAITING)) is not None:
+                break
+            self._popped.append(self._due.pop())
+        heap = self._fresh_due
+        while heap and heap[0][0] < before:
+            time, offset, name = heap[0]
+            waiting = self._fresh.get(name)
+            if waiting is not None and waiting.offset == offset:
+                if found is None or row is None or (time, offset) < row[:2]:
+                    return self.take(name)
+                break
+            heappop(heap)
+        return None if found is None else self._take(found)
 
     def oldest(self) -> Oldest | None:
         """The one that was added first of those that wait; it goes on waiting."""
         while self._oldest is None and (pair := self._arrived.peek()) is not None:
-            offset, key = pair
-            found = self._at_offset(key, offset)
+            found = self._numbered(pair[1], pair[0], IS_WAITING)
             if found is None:
-                self._pop(self._arrived)
+                self._arrived.pop()
             else:
                 self._oldest = unpack_head(found[2])
+        if self._oldest is None:
+            for each in self._fresh.values():
+                return Oldest(each.id, each.offset, max(each.time, each.predicted_at))
         return self._oldest
 
     def discard(self, name: str, offset: int) -> None:
         """The prediction on the event at a source offset waits no longer, if it does."""
-        found = self._at_offset(self._hash(name), offset)
+        fresh = self._fresh.get(name)
+        if fresh is not None:
+            if fresh.offset == offset:
+                self.take(name)
+            return
+        found = self._numbered(self._hash(name), offset, IS_WAITING)
         if found is not None and is_of(found[2], to_bytes(name)):
             self._take(found)
 
     def _take(self, found: _Found) -> Waiting:
-        self._remove(found)
-        waiting = unpack(found[2])
+        value, slot, record = found
+        self._gone[value] = slot, len(record)
+        self._waiting -= 1
+        waiting = unpack(record)
         if self._oldest is not None and self._oldest.offset == waiting.offset:
             self._oldest = None
+        self._write_if_many()
         return waiting
-
-    def _at_offset(self, key: int, offset: int) -> _Found | None:
-        """The prediction on the event at a source offset, if it waits."""
-        if self._table.first(key, IS_WAITING) < 0:  # mostly
-            return None
-        for value in self._table.find(key):
-            if value & 1 == IS_WAITING:
-                record = self._file.read(value >> 1)
-                if number_in(record) == offset:
-                    return key, value, record
-        return None
-
-    def _drop_stale(self) -> None:
-        """Take out of the queues what waits no longer, where that is most of them."""
-        most = 2 * self._waiting + MAX_STALE
-        if len(self._due) > most:
-            self._due.keep(lambda row: self._waits(row[2]))
-        if len(self._arrived) > most:
-            self._arrived.keep(lambda pair: self._waits(pair[1]))
-
-    def _waits(self, key: int) -> bool:
-        return self._table.first(key, IS_WAITING) >= 0
 
     # -- resolved ids ---------------------------------------------------------------------------
 
-    def remember(self, name: str, resolved: Resolved) -> None:
-        """Remember an id as the one resolved last."""
-        before = self._find(name, IS_RESOLVED)
-        if before is not None:
-            self._remove(before)
-            self._oldest_resolved = None
-        self._number += 1
-        key = self._hash(name)
-        self._insert(key, pack_resolved(to_bytes(name), self._number, resolved), IS_RESOLVED)
-        self._resolved.push(self._number, key)
+    def remember(self, name: str, resolved: Resolved) -> bool:
+        """Remember an id as the one resolved last; it does not tell whether it was the first."""
+        # Taken out first, so that the order of the memory is that of resolution.
+        if self._fresh_resolved.pop(name, None) is None:
+            before = self._find(name, IS_RESOLVED)
+            if before is None:
+                self._remembered += 1
+            else:
+                self._gone[before[0]] = before[1], len(before[2])
+                self._oldest_resolved = None
+        self._fresh_resolved[name] = resolved
+        self._write_if_many()
+        return False
 
     def recall(self, name: str) -> Resolved | None:
         """What is remembered of an id."""
+        fresh = self._fresh_resolved.get(name)
+        if fresh is not None:
+            return fresh
         found = self._find(name, IS_RESOLVED)
         return None if found is None else unpack_resolved(found[2])
 
@@ -184,145 +191,145 @@ class DiskStore:
         """What was remembered first of what is remembered."""
         if self._oldest_resolved is None:
             found = self._first_resolved()
-            if found is not None:
-                self._oldest_resolved = unpack_resolved(found[2])
+            if found is None:
+                return next(iter(self._fresh_resolved.values()), None)
+            self._oldest_resolved = unpack_resolved(found[2])
         return self._oldest_resolved
 
     def forget_oldest(self) -> None:
         """Forget that one."""
         found = self._first_resolved()
         if found is not None:
-            self._pop(self._resolved)
-            self._remove(found)
+            self._gone[found[0]] = found[1], len(found[2])
             self._oldest_resolved = None
+        else:
+            del self._fresh_resolved[next(iter(self._fresh_resolved))]
+        self._remembered -= 1
+        self._write_if_many()
 
     def _first_resolved(self) -> _Found | None:
         while (pair := self._resolved.peek()) is not None:
             number, key = pair
-            for value in self._table.find(key):
-                if value & 1 == IS_RESOLVED:
-                    record = self._file.read(value >> 1)
-                    if number_in(record) == number:
-                        return key, value, record
-            self._pop(self._resolved)
+            found = self._numbered(key, number, IS_RESOLVED)
+            if found is not None:
+                return found
+            self._resolved.pop()
         return None
 
-    # -- entries --------------------------------------------------------------------------------
+    # -- entries on disk ------------------------------------------------------------------------
 
     def _hash(self, name: str) -> int:
         # Zero says that a slot of the table is free.
         return self._make_hash(name) & _HASH or 1
 
     def _find(self, name: str, kind: int) -> _Found | None:
-        # Of a new event it is asked whether its id waits, and then whether it was resolved.
-        if name is self._unknown:
+        # The same is asked more than once in a row: of a new event whether its id waits, then
+        # whether it was resolved; of an id to be resolved, what is known of it.
+        if name is self._missing[kind]:
             return None
-        key = self._make_hash(name) & _HASH or 1
-        values = self._table.find(key)
-        if not values:
-            self._unknown = name
+        slots = self._table.find(self._make_hash(name) & _HASH or 1)
+        if not slots:
+            self._missing = [name, name]
             return None
         wanted = to_bytes(name)
-        for value in values:
-            if value & 1 == kind:
+        for slot in slots:
+            value = self._table.value(slot)
+            if value & 1 == kind and value not in self._gone:
                 record = self._file.read(value >> 1)
                 if is_of(record, wanted):
-                    return key, value, record
+                    return value, slot, record
+        self._missing[kind] = name
         return None
 
-    def _insert(self, key: int, record: bytes, kind: int) -> None:
-        size = len(record)
-        place = self._file.append(record)
-        value = place * 2 + kind
-        self._table.add(key, value)
-        self._unknown = None
-        if kind == IS_WAITING:
-            self._waiting += 1
-        else:
-            self._remembered += 1
-        if self._undo is not None:
-            self._undo.extend((key, value, size))
-
-    def _remove(self, found: _Found) -> None:
-        key, value, record = found
-        size = len(record)
-        self._table.remove(key, value)
-        self._file.count(value >> 1, -size)
-        if value & 1 == IS_WAITING:
-            self._waiting -= 1
-        else:
-            self._remembered -= 1
-        if self._undo is not None:
-            self._undo.extend((key, value, -size))
-
-    def _count(self, value: int, size: int) -> None:
-        """An entry was added whose record has so many bytes; removed, where it is negative."""
-        self._file.count(value >> 1, size)
-        amount = 1 if size > 0 else -1
-        if value & 1 == IS_WAITING:
-            self._waiting += amount
-        else:
-            self._remembered += amount
-
-    def _pop(self, queue: Fifo) -> None:
-        queue.pop()
-        if self._undo is None:
-            queue.commit()
+    def _numbered(self, key: int, number: int, kind: int) -> _Found | None:
+        """What is on disk under a hash and a number: a prediction's offset, or of a resolution."""
+        for slot in self._table.find(key):
+            value = self._table.value(slot)
+            if value & 1 == kind and value not in self._gone:
+                record = self._file.read(value >> 1)
+                if number_in(record) == number:
+                    return value, slot, record
+        return None
 
     # -- the end of a batch ---------------------------------------------------------------------
 
     def commit(self) -> None:
         """What was changed so far is final."""
-        self._undo = None
-        self._drop_stale()
-        self._begin()
-        self._file.free_empty()
-        segment = self._file.sparsest()
-        if segment is not None:
-            self._move_out_of(segment)
+        self._write()
+        self._can_go_back = True
 
     def rollback(self) -> bool:
-        """Undo what was changed since the last commit; False where there was none."""
-        if self._undo is None:
+        """Undo what was changed since the last commit; False where that cannot be done."""
+        if not self._can_go_back:
             return False
-        for at in range(len(self._undo) - 3, -1, -3):
-            key, value, size = self._undo[at : at + 3]
-            if size > 0:
-                self._table.remove(key, value)
-            else:
-                self._table.add(key, value)
-            self._count(value, -size)
         for row in self._popped:
             self._due.push(row)
         for queue in (self._arrived, self._resolved):
             queue.rollback()
-        self._oldest = self._oldest_resolved = self._unknown = None
+        self._waiting, self._remembered = self._before
         self._begin()
         return True
 
-    def _begin(self) -> None:
-        self._undo = array("q")
-        self._popped = []
+    def _write_if_many(self) -> None:
+        """Bound what is in memory: a batch never makes so many changes, a restore may."""
+        if len(self._fresh) + len(self._fresh_resolved) + len(self._gone) > MOST_OPEN:
+            self._write()
+            self._can_go_back = False
+
+    def _write(self) -> None:
+        """Write what has changed, and begin anew."""
+        for value, (_, size) in self._gone.items():
+            self._file.count(value >> 1, -size)
+        if self._gone:
+            self._table.remove([slot for slot, _ in self._gone.values()])
+        keys: list[int] = []
+        values: list[int] = []
+        for name, waiting in self._fresh.items():
+            key = self._hash(name)
+            keys.append(key)
+            values.append(self._file.append(pack(to_bytes(name), waiting)) * 2 + IS_WAITING)
+            self._due.push((waiting.time, waiting.offset, key))
+            self._arrived.push(waiting.offset, key)
+        for name, resolved in self._fresh_resolved.items():
+            self._number += 1
+            key = self._hash(name)
+            record = pack_resolved(to_bytes(name), self._number, resolved)
+            keys.append(key)
+            values.append(self._file.append(record) * 2 + IS_RESOLVED)
+            self._resolved.push(self._number, key)
+        if keys:
+            self._table.add(keys, values)
         for queue in (self._arrived, self._resolved):
             queue.commit()
+        self._begin()
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """Let go of rows of what waits no longer, and of the disk's, where they are many."""
+        most = 2 * self._waiting + MAX_STALE
+        if len(self._due) > most:
+            self._due.keep(lambda rows: self._table.holds(rows[:, 2], IS_WAITING))
+        if len(self._arrived) > most:
+            self._arrived.keep(lambda pairs: self._table.holds(pairs[:, 1], IS_WAITING))
+        self._file.free_empty()
+        segment = self._file.sparsest()
+        if segment is not None:
+            self._move_out_of(segment)
 
     def _move_out_of(self, segment: int) -> None:
         """Copy what still matters to the end of the file, so that the segment can be used again."""
         for place, record in self._file.records(segment):
             kind = record[0]
             key = self._hash(name_in(record).decode("utf-8", "surrogatepass"))
-            value = place * 2 + kind
-            if value in self._table.find(key):
-                new = self._file.append(record) * 2 + kind
-                self._table.replace(key, value, new)
-                self._file.count(place, -len(record))
+            for slot in self._table.find(key):
+                if self._table.value(slot) == place * 2 + kind:
+                    self._table.replace(slot, self._file.append(record) * 2 + kind)
+                    self._file.count(place, -len(record))
         self._file.free_empty()
 
     def clear(self) -> None:
         """Forget everything, as if it were new."""
         self._file.close()
-        self._undo = None
-        self._popped = []
         self._empty()
 
     def queued(self) -> int:

@@ -3,9 +3,13 @@
 from array import array
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
 BLOCK = 8_192
 """Numbers in an array; an even one."""
 Pair = tuple[int, int]
+Pairs = npt.NDArray[np.int64]
 
 
 class Fifo:
@@ -36,14 +40,11 @@ class Fifo:
 
     def peek(self) -> Pair | None:
         """The first pair."""
-        block, at = self._blocks[self._block], self._at
-        if at == len(block):
+        while self._at == len(block := self._blocks[self._block]):
             if self._block + 1 == len(self._blocks):
                 return None
-            self._block += 1
-            block, at = self._blocks[self._block], 0
-            self._at = 0
-        return block[at], block[at + 1]
+            self._block, self._at = self._block + 1, 0
+        return block[self._at], block[self._at + 1]
 
     def pop(self) -> None:
         """Take the first pair, which `peek` has shown."""
@@ -63,13 +64,15 @@ class Fifo:
         self._pairs += self._taken
         self._block, self._at, self._taken = 0, self._at_commit, 0
 
-    def keep(self, wanted: Callable[[Pair], bool]) -> None:
-        """Drop all other pairs, and what was taken, for good."""
+    def keep(self, wanted: Callable[[Pairs], npt.NDArray[np.bool_]]) -> None:
+        """Drop all other pairs, and what was taken, for good; `wanted` is asked of many at once."""
         blocks, begin = self._blocks[self._block :], self._at
         self._clear()
         for block in blocks:
-            for at in range(begin, len(block), 2):
-                pair = (block[at], block[at + 1])
-                if wanted(pair):
-                    self.push(*pair)
+            pairs = np.frombuffer(block, np.int64)[begin:].reshape(-1, 2)
+            kept = pairs[wanted(pairs)]
+            if len(kept):
+                self._blocks.append(array("q", kept.tobytes()))
+                self._pairs += len(kept)
             begin = 0
+        self._blocks.append(array("q"))

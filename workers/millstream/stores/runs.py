@@ -10,6 +10,7 @@ import numpy.typing as npt
 RUN = 16_384
 BLOCK = 64
 Row = tuple[int, ...]
+Rows = npt.NDArray[np.int64]
 
 
 class RunQueue:
@@ -59,13 +60,13 @@ class RunQueue:
         self._push_head(number, at + 1)
         return row
 
-    def keep(self, wanted: Callable[[Row], bool]) -> None:
-        """Drop all other rows."""
-        left = [
-            run[at:][[wanted(tuple(row)) for row in run[at:].tolist()]]
-            for run, at in ((self._runs[number], at) for _, number, at in self._heads)
-        ]
-        self._recent = [row for row in self._recent if wanted(row)]
+    def keep(self, wanted: Callable[[Rows], npt.NDArray[np.bool_]]) -> None:
+        """Drop all other rows; `wanted` is asked of many at a time."""
+        left = [self._runs[number][at:] for _, number, at in self._heads]
+        left = [rows[wanted(rows)] for rows in left]
+        if self._recent:
+            rows = np.array(self._recent)
+            self._recent = [*map(tuple, rows[wanted(rows)].tolist())]
         heapify(self._recent)
         self._runs, self._blocks, self._heads = {}, {}, []
         self._rows = len(self._recent)

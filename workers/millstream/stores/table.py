@@ -1,8 +1,8 @@
 """A hash table from 64-bit hashes to 64-bit numbers in 16 bytes a slot.
 
-A dict of numbers needs 100 to 130 bytes for each; this one 24 to 48, and a few tenths of a
-microsecond more for each call. Several entries may have the same hash: whoever asks compares
-what the numbers stand for.
+A dict of numbers needs 100 to 130 bytes for each; this one 24 to 48. Several entries may have the
+same hash: whoever asks compares what the numbers stand for. What is to change is given many at a
+time, for NumPy, since in Python each entry would cost as much as reading what it stands for.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ Numbers = npt.NDArray[np.int64]
 
 
 class HashTable:
-    """Open addressing with linear probing; a removal closes the gap, so nothing ever decays.
+    """Open addressing with linear probing; a removal closes its gap, so nothing ever decays.
 
     Each slot has its key and, right behind it, its value: where both are far from the processor,
-    they come together. A place is that of a key, so places are even, and `_mask` the last of them.
+    they come together. A free slot has key 0.
     """
 
     def __init__(self) -> None:
@@ -31,88 +31,93 @@ class HashTable:
 
     def bytes(self) -> int:
         """How much memory it takes."""
-        return self._array.nbytes
+        return self._slots.nbytes
 
     def find(self, key: int) -> Sequence[int]:
-        """The values of a hash, in no order."""
-        cells, mask = self._cells, self._mask
-        place = (key << 1) & mask
-        values: Sequence[int] = ()
-        while found := cells[place]:
+        """The slots of a hash, in no order; they stay the same until the next change."""
+        keys, mask = self._keys, self._mask
+        slot = key & mask
+        slots: Sequence[int] = ()
+        while found := keys[slot]:
             if found == key:
-                values = (*values, cells[place + 1])
-            place = (place + 2) & mask
-        return values
+                slots = (*slots, slot)
+            slot = (slot + 1) & mask
+        return slots
 
-    def first(self, key: int, parity: int) -> int:
-        """A value of a hash that is even (0) or odd (1), the first that is met; below 0: none."""
-        cells, mask = self._cells, self._mask
-        place = (key << 1) & mask
-        while found := cells[place]:
-            if found == key and (value := cells[place + 1]) & 1 == parity:
-                return value
-            place = (place + 2) & mask
-        return -1
+    def value(self, slot: int) -> int:
+        """The value of the entry in a slot."""
+        return self._values[slot]
 
-    def add(self, key: int, value: int) -> None:
-        """Add an entry; `key` is above 0."""
-        if 3 * self._entries >= self._mask:  # two thirds of the slots
+    def holds(self, keys: Numbers, parity: int) -> npt.NDArray[np.bool_]:
+        """Of each hash, whether it has an entry whose value is even (0) or odd (1)."""
+        slots, mask, found = self._slots, self._mask, np.zeros(len(keys), np.bool_)
+        at, left = keys & mask, np.arange(len(keys))
+        while len(left):
+            there, values = slots[at].T
+            hit = (there == keys[left]) & (values & 1 == parity)
+            found[left[hit]] = True
+            goes_on = ~hit & (there != 0)
+            at, left = (at[goes_on] + 1) & mask, left[goes_on]
+        return found
+
+    def add(self, keys: Sequence[int], values: Sequence[int]) -> None:
+        """Add entries; each key is above 0."""
+        while 3 * (self._entries + len(keys)) >= 2 * self._mask:
             self._grow()
-        cells, mask = self._cells, self._mask
-        place = (key << 1) & mask
-        while cells[place]:
-            place = (place + 2) & mask
-        cells[place] = key
-        cells[place + 1] = value
-        self._entries += 1
+        self._insert(np.array(keys, np.int64), np.array(values, np.int64))
 
-    def replace(self, key: int, value: int, new: int) -> None:
-        """Give an entry another value."""
-        self._cells[self._place(key, value) + 1] = new
+    def replace(self, slot: int, value: int) -> None:
+        """Give the entry in a slot another value."""
+        self._slots[slot, 1] = value
 
-    def remove(self, key: int, value: int) -> None:
-        """Take out an entry that is there."""
-        cells, mask = self._cells, self._mask
-        gap = place = self._place(key, value)
-        while following := cells[(place := (place + 2) & mask)]:
-            # It may move into the gap unless its own place lies behind that.
-            if (place - (following << 1)) & mask >= (place - gap) & mask:
-                cells[gap], cells[gap + 1] = following, cells[place + 1]
-                gap = place
-        cells[gap] = 0
-        self._entries -= 1
+    def remove(self, slots: Sequence[int]) -> None:
+        """Take out the entries in these slots."""
+        keys, mask, gaps = self._slots[:, 0], self._mask, np.array(slots, np.int64)
+        keys[gaps] = 0
+        self._entries -= len(slots)
+        # What stands behind a gap, up to the next free slot, may belong before it.
+        behind, at = [], (gaps + 1) & mask
+        while len(at := at[keys[at] != 0]):
+            behind.append(at)
+            at = (at + 1) & mask
+        if behind:
+            moved = np.unique(np.concatenate(behind))
+            entries = self._slots[moved]
+            keys[moved] = 0
+            self._entries -= len(moved)
+            self._insert(entries[:, 0], entries[:, 1])
 
-    def _place(self, key: int, value: int) -> int:
-        cells, mask = self._cells, self._mask
-        place = (key << 1) & mask
-        while found := cells[place]:
-            if found == key and cells[place + 1] == value:
-                return place
-            place = (place + 2) & mask
-        raise KeyError(key)
+    def _insert(self, keys: Numbers, values: Numbers) -> None:
+        """Add entries for which there is room."""
+        slots, mask = self._slots, self._mask
+        self._entries += len(keys)
+        at, left = keys & mask, np.arange(len(keys))
+        while len(left):
+            # Of several that come to the same free slot, the last one stays; others go on.
+            free = slots[at, 0] == 0
+            slots[at[free], 1] = left[free]
+            stays = free & (slots[at, 1] == left)
+            slots[at[stays], 0] = keys[left[stays]]
+            slots[at[stays], 1] = values[left[stays]]
+            at, left = (at[~stays] + 1) & mask, left[~stays]
 
     def _allocate(self, slots: int) -> None:
-        self._mask = 2 * slots - 2
-        self._array: Numbers = np.zeros(2 * slots, np.int64)
+        self._mask = slots - 1
+        self._slots: Numbers = np.zeros((slots, 2), np.int64)
         # Reading one number from a memoryview takes a third of the time.
-        self._cells = memoryview(self._array.data)
+        self._keys, self._values = (memoryview(self._slots[:, i].data) for i in (0, 1))
 
     def _grow(self) -> None:
-        """Twice the room. In one go by numpy, because in Python ten million take ten seconds."""
-        old = self._array.reshape(-1, 2)
-        keys, values = old[old[:, 0] != 0].T.copy()
-        slots = len(old) * 2
-        self._allocate(slots)
-        homes = keys & (slots - 1)
+        """Twice the room."""
+        entries = self._slots[self._slots[:, 0] != 0]
+        self._allocate(2 * len(self._slots))
+        homes = entries[:, 0] & self._mask
         order = np.argsort(homes, kind="stable")
-        keys, values, homes = keys[order], values[order], homes[order]
+        entries, homes = entries[order], homes[order]
         # In the order of their own slots, each comes to its own or right behind the one before.
         steps = np.arange(len(homes))
         places = np.maximum.accumulate(homes - steps) + steps
-        fits = places < slots
-        new = self._array.reshape(-1, 2)
-        new[places[fits], 0] = keys[fits]
-        new[places[fits], 1] = values[fits]
+        fits = places <= self._mask
+        self._slots[places[fits]] = entries[fits]
         self._entries = int(fits.sum())
-        for key, value in zip(keys[~fits].tolist(), values[~fits].tolist(), strict=True):
-            self.add(key, value)
+        self._insert(*entries[~fits].T)
