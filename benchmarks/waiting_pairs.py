@@ -77,7 +77,8 @@ def fill(store: MemoryStore | DiskStore, count: int) -> None:
     for number in range(count):
         made = event(number, labelled=False)
         identity = made.pop("id")
-        example = {"features": made, "prediction": True, "probabilities": probabilities}
+        answer = {"prediction": True, "probabilities": probabilities}
+        example = orjson.dumps({"features": made, **answer})
         key = str(number).encode()
         store.add(Waiting(identity, number, NOW + number, NOW + number, key, example))
     store.commit()

@@ -5,7 +5,9 @@ that is held and then, perhaps, unmatched. Each is a record of its own, so that 
 is the fold of what it wrote.
 """
 
-from typing import Any, Final
+from typing import Any
+
+import orjson
 
 from millstream.core import outputs
 from millstream.core.join import Held, Join, Waiting
@@ -16,10 +18,6 @@ from millstream.core.records import Outcome, Output, Record
 from millstream.core.shard import Plan, Shard
 from millstream.core.waiting import WaitingStore
 from millstream.errors import DeadLetter, Restore
-
-# What an example holds besides the features, transformed features and answer of its prediction,
-# generously: a prediction is only published if its example will fit into a message as well.
-EXAMPLE_ROOM: Final = 8192
 
 
 class ExampleShard(Shard):
@@ -46,7 +44,7 @@ class ExampleShard(Shard):
         """Let a label that came before its event wait for it."""
         message = outputs.pack_message(held.record)
         size = len(outputs.encode(message)) + outputs.size_besides_value(held.record.key, None)
-        if size + EXAMPLE_ROOM > self.source.max_bytes:
+        if size + outputs.EXAMPLE_ROOM > self.source.max_bytes:
             self.bury("labels", held.record, DeadLetter("too_large", "to be held"), out)
             return
         while self.join.held_full() and (first := self.join.take_first_held_deadline()) is not None:
@@ -81,7 +79,7 @@ class ExampleShard(Shard):
         """A prediction whose label did not come in time."""
         label = self._assumed
         kind = "expired"
-        if label is not None and not self._try_to_learn(waiting, label):
+        if label is not None and self._try_to_learn(waiting, label) is None:
             kind, label = "failed", None
         out.count("expired", "drop" if self._assumed is None else "assume")
         if label is not None:
@@ -89,7 +87,7 @@ class ExampleShard(Shard):
         self.join.resolve(waiting.id, deadline, now, expired=True)
         self._write(out, waiting.key, {
             **self._example(kind, waiting, label), "time": deadline, "written_at": now,
-        })  # fmt: skip
+        }, waiting.example)  # fmt: skip
 
     def expire_early(self, waiting: Waiting, time: int, now: int, out: Outcome) -> None:
         """A prediction that makes room for another one.
@@ -101,16 +99,16 @@ class ExampleShard(Shard):
         self._write(out, waiting.key, {
             **self._example("expired", waiting, None), "early": True, "time": time,
             "written_at": now,
-        })  # fmt: skip
+        }, waiting.example)  # fmt: skip
 
     def learn_example(
         self, waiting: Waiting, label: Label, time: int, now: int,
         label_record: Record, label_time: int, out: Outcome,
     ) -> None:  # fmt: skip
         """Learn from a prediction and its label, and write the example."""
-        kind = "learned"
-        if self._try_to_learn(waiting, label):
-            out.learned(waiting.example.get("prediction"), label, label_time - waiting.time)
+        kind, example = "learned", self._try_to_learn(waiting, label)
+        if example is not None:
+            out.learned(example.get("prediction"), label, label_time - waiting.time)
         else:
             kind = "failed"
             bad = self._skips["examples", waiting.offset]
@@ -120,26 +118,27 @@ class ExampleShard(Shard):
             **self._example(kind, waiting, label),
             "label_source": {"offset": label_record.offset, "time": label_time},
             "time": time, "written_at": now,
-        })  # fmt: skip
+        }, waiting.example)  # fmt: skip
 
     def _example(self, kind: str, waiting: Waiting, label: Label | None) -> dict[str, Any]:
         return {
             "kind": kind, "id": waiting.id, "label": label, "learned": self.learned,
-            **waiting.example, "event": {"offset": waiting.offset, "time": waiting.time},
+            "event": {"offset": waiting.offset, "time": waiting.time},
         }  # fmt: skip
 
-    def _try_to_learn(self, waiting: Waiting, label: Label) -> bool:
-        """Learn, unless the model is known to break on this example."""
+    def _try_to_learn(self, waiting: Waiting, label: Label) -> dict[str, Any] | None:
+        """Learn, and return what was learned from; None where the model is known to break on it."""
         if ("examples", waiting.offset) in self._skips:
-            return False
+            return None
         if self.before is not None:
             self.before("examples", waiting.offset)
+        example: dict[str, Any] = orjson.loads(waiting.example)
         try:
-            self.learn(waiting.example, label)
+            self.learn(example, label)
         except Exception as error:
-            bad = raised("learn_error", error, waiting.example["features"])
+            bad = raised("learn_error", error, example["features"])
             raise Restore("examples", waiting.offset, bad) from error
-        return True
+        return example
 
     def learn(self, example: dict[str, Any], label: Label) -> None:
         """One step of the fold over examples; raises what the model raises."""
@@ -149,9 +148,13 @@ class ExampleShard(Shard):
             self.learner.learn(example["features"], label)
         self.learned += 1
 
-    def _write(self, out: Outcome, key: bytes | None, example: dict[str, Any]) -> None:
+    def _write(
+        self, out: Outcome, key: bytes | None, example: dict[str, Any], rest: bytes | None = None
+    ) -> None:
+        """Write an example; `rest`: JSON of what it has besides."""
         example["owner"] = self.owner
         # A label that is skipped leaves no record of its own, and what comes after may make another
         # thing of it, if it came again.
         example["labels_taken"] = self.labels_taken
-        out.examples.append(Output(key, outputs.encode(example), None))
+        value = outputs.encode(example)
+        out.examples.append(Output(key, value if rest is None else outputs.join(value, rest), None))

@@ -288,7 +288,7 @@ class LateFold:
         }
         waiting = Waiting(
             document["id"], offset, document["event_time"], document["predicted_at"], record.key,
-            example,
+            outputs.encode(example),
         )  # fmt: skip
         if beyond:
             self._shard.predicted_already[offset] = waiting

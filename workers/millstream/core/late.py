@@ -16,7 +16,7 @@ from typing import Any
 from millstream.core import outputs
 from millstream.core.at_max import AtMax
 from millstream.core.event import Event
-from millstream.core.examples import EXAMPLE_ROOM, ExampleShard
+from millstream.core.examples import ExampleShard
 from millstream.core.join import Held, Waiting
 from millstream.core.labels import LabelMessage, LabelReader
 from millstream.core.marks import Mark, Marks
@@ -235,13 +235,13 @@ class LateShard(ExampleShard):
         self.latest = event.features
         repeat = self.join.is_repeat(identity, item.time)
         example: dict[str, Any] = {"features": event.features, **answer}
-        late: dict[str, Any] = {"waits": not repeat, "owner": self.owner}
         if self._transformed:
-            late["transformed"] = example["transformed"] = self.transform(event.features)
+            example["transformed"] = self.transform(event.features)
+        encoded = outputs.encode_answer(example)
         out.predictions.append(
-            outputs.prediction(
-                self.source, item.record, event, answer, self.learned, item.time, now,
-                outputs.LateFields(late, EXAMPLE_ROOM),
+            outputs.late_prediction(
+                self.source, item.record, identity, encoded, self.learned, item.time, now,
+                {"waits": not repeat, "owner": self.owner},
             )
         )  # fmt: skip
         out.count("predicted")
@@ -251,7 +251,7 @@ class LateShard(ExampleShard):
         if repeat:
             out.count("repeated_id")
             return None
-        return Waiting(identity, item.record.offset, item.time, now, item.record.key, example)
+        return Waiting(identity, item.record.offset, item.time, now, item.record.key, encoded)
 
     # -- labels -------------------------------------------------------------------------------
 

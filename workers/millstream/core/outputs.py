@@ -3,7 +3,7 @@
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -19,11 +19,22 @@ _OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _OVERHEAD: Final = 512
 # No topic takes less than this, whatever its `max.message.bytes` (the smallest that we accept).
 SMALL_BYTES: Final = 8_192
+# What an example holds besides the features, transformed features and answer of its prediction,
+# generously: a prediction is only published if its example will fit into a message as well.
+EXAMPLE_ROOM: Final = 8_192
 
 
 def encode(document: dict[str, Any]) -> bytes:
     """JSON bytes; keeps the order of keys, because the order of features is part of arithmetic."""
     return orjson.dumps(document, option=_OPTIONS)
+
+
+def encode_answer(document: dict[str, Any]) -> bytes:
+    """As `encode`, of what a model answered; raises `DeadLetter` where that cannot be written."""
+    try:
+        return orjson.dumps(document, option=_OPTIONS)
+    except TypeError as error:
+        raise DeadLetter("predict_error", f"the answer cannot be written: {error}") from error
 
 
 # The constructor of a named tuple costs three times as much, for each prediction.
@@ -45,14 +56,6 @@ class Source:
     """Whether predictions carry the features."""
 
 
-class LateFields(NamedTuple):
-    """What the prediction on an event has besides, where its label is to come later."""
-
-    fields: dict[str, Any]
-    room: int
-    """How many bytes to leave of the largest message, for the example made of the prediction."""
-
-
 def prediction(
     source: Source,
     record: Record,
@@ -61,7 +64,6 @@ def prediction(
     learned: int,
     event_time: int,
     now: int,
-    late: LateFields | None = None,
 ) -> Output:
     """The prediction on one event.
 
@@ -80,19 +82,56 @@ def prediction(
     }
     if source.features:
         document["features"] = event.features
-    if late is not None:
-        document.update(late.fields)
-    try:
-        value = orjson.dumps(document, option=_OPTIONS)
-    except TypeError as error:
-        raise DeadLetter("predict_error", f"the answer cannot be written: {error}") from error
+    value = encode_answer(document)
     # Only what is large in some part is worth adding up.
-    if late is not None or record.headers or len(value) + len(record.key or b"") > SMALL_BYTES:
-        size = len(value) + size_besides_value(record.key, record.headers)
-        if size + (late.room if late is not None else 0) > source.max_bytes:
-            raise DeadLetter("too_large", f"{len(value)} bytes")
+    if record.headers or len(value) + len(record.key or b"") > SMALL_BYTES:
+        _check_size(source, record, value)
     output: Output = _new_tuple(Output, (record.key, value, record.headers))
     return output
+
+
+def late_prediction(
+    source: Source,
+    record: Record,
+    identity: str | int,
+    example: bytes,
+    learned: int,
+    event_time: int,
+    now: int,
+    fields: dict[str, Any],
+) -> Output:
+    """As `prediction`, on one event whose label is to come later.
+
+    `example`: JSON of the features and the answer, as the example will have them; `fields`: what
+    the prediction has besides.
+    """
+    document: dict[str, Any] = {
+        "id": identity,
+        "model": {"name": source.model_name, "version": source.model_version, "learned": learned},
+        "event_time": event_time,
+        "predicted_at": now,
+        "source": {
+            "topic": source.events,
+            "partition": source.partition,
+            "offset": record.offset,
+        },
+        **fields,
+    }
+    value = join(encode(document), example)
+    _check_size(source, record, value, EXAMPLE_ROOM)
+    output: Output = _new_tuple(Output, (record.key, value, record.headers))
+    return output
+
+
+def join(document: bytes, other: bytes) -> bytes:
+    """One JSON object of two that are not empty and have no key in common."""
+    return b"".join((document[:-1], b",", other[1:]))
+
+
+def _check_size(source: Source, record: Record, value: bytes, room: int = 0) -> None:
+    """Raise `DeadLetter` for a message that is too large, or leaves less than `room` bytes."""
+    if len(value) + size_besides_value(record.key, record.headers) + room > source.max_bytes:
+        raise DeadLetter("too_large", f"{len(value)} bytes")
 
 
 def size_besides_value(key: bytes | None, headers: Headers | None) -> int:

@@ -6,7 +6,7 @@ the same: `tests/stores` holds them against each other.
 
 from collections import OrderedDict
 from heapq import heappop, heappush
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 MAX_STALE = 1_000
 """How many entries of a queue may be stale, besides as many as there are others."""
@@ -23,8 +23,8 @@ class Waiting(NamedTuple):
     predicted_at: int
     """When it was predicted by the worker's clock, ms."""
     key: bytes | None
-    example: dict[str, Any]
-    """What the example will say of it: features (as they were), transformed, prediction."""
+    example: bytes
+    """JSON of what the example will say of it: features (as they were), transformed, prediction."""
 
 
 class Oldest(NamedTuple):

@@ -4,9 +4,6 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-import orjson
-
-from millstream.core.outputs import encode
 from millstream.core.waiting import Oldest, Resolved, Waiting
 
 _HEAD = Struct("<BBqqqII")
@@ -24,7 +21,7 @@ def pack(name: bytes, waiting: Waiting) -> bytes:
     identity, offset, time, predicted_at, key, example = waiting
     number, size = isinstance(identity, int), 0 if key is None else len(key) + 1
     head = _HEAD.pack(IS_WAITING, number, offset, time, predicted_at, len(name), size)
-    return b"".join((head, name, key or b"", encode(example)))
+    return b"".join((head, name, key or b"", example))
 
 
 def unpack(record: bytes) -> Waiting:
@@ -36,8 +33,9 @@ def unpack(record: bytes) -> Waiting:
     if key_size:
         key = record[at : at + key_size - 1]
         at += key_size - 1
-    identity, example = int(name) if number else name, orjson.loads(record[at:])
-    waiting: Waiting = _new_tuple(Waiting, (identity, offset, time, predicted_at, key, example))
+    identity = int(name) if number else name
+    fields = (identity, offset, time, predicted_at, key, record[at:])
+    waiting: Waiting = _new_tuple(Waiting, fields)
     return waiting
 
 
