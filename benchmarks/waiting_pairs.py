@@ -25,7 +25,7 @@ from millstream.core.late import LateShard
 from millstream.core.outputs import Source
 from millstream.core.records import Record
 from millstream.core.shard import Era, Plan
-from millstream.core.waiting import MemoryStore, Waiting
+from millstream.core.waiting import MemoryStore, Waiting, compact
 from millstream.loading import learner_factory
 from millstream.settings import Settings
 from millstream.stores.disk import DiskStore
@@ -78,7 +78,7 @@ def fill(store: MemoryStore | DiskStore, count: int) -> None:
         made = event(number, labelled=False)
         identity = made.pop("id")
         answer = {"prediction": True, "probabilities": probabilities}
-        example = orjson.dumps({"features": made, **answer})
+        example = compact(orjson.dumps({"features": made, **answer}))
         key = str(number).encode()
         store.add(Waiting(identity, number, NOW + number, NOW + number, key, example))
     store.commit()

@@ -21,6 +21,7 @@ from millstream.core.notes import Rebuilt
 from millstream.core.offsets import OffsetSet
 from millstream.core.records import Record, Side
 from millstream.core.snapshot import About
+from millstream.core.waiting import compact
 from millstream.errors import Stop
 
 
@@ -288,7 +289,7 @@ class LateFold:
         }
         waiting = Waiting(
             document["id"], offset, document["event_time"], document["predicted_at"], record.key,
-            outputs.encode(example),
+            compact(outputs.encode(example)),
         )  # fmt: skip
         if beyond:
             self._shard.predicted_already[offset] = waiting

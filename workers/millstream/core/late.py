@@ -23,7 +23,7 @@ from millstream.core.marks import Mark, Marks
 from millstream.core.merge import Item, Merge, Turns
 from millstream.core.records import UNREADABLE_HEADERS, Outcome, Record, Side
 from millstream.core.shard import Confirmed, Ends, Plan, Records
-from millstream.core.waiting import WaitingStore
+from millstream.core.waiting import WaitingStore, compact
 from millstream.errors import DeadLetter
 
 
@@ -251,7 +251,9 @@ class LateShard(ExampleShard):
         if repeat:
             out.count("repeated_id")
             return None
-        return Waiting(identity, item.record.offset, item.time, now, item.record.key, encoded)
+        return Waiting(
+            identity, item.record.offset, item.time, now, item.record.key, compact(encoded)
+        )
 
     # -- labels -------------------------------------------------------------------------------
 

@@ -24,7 +24,17 @@ class Waiting(NamedTuple):
     """When it was predicted by the worker's clock, ms."""
     key: bytes | None
     example: bytes
-    """JSON of what the example will say of it: features (as they were), transformed, prediction."""
+    """JSON of what the example will say of it: features (as they were), transformed, prediction.
+    Made by `compact`."""
+
+
+def compact(encoded: bytes) -> bytes:
+    """The same bytes in no more memory than they need.
+
+    orjson (3.13) writes into a kilobyte and cuts it, of which the system's allocator makes no use:
+    a million predictions that wait took 3.9 GB so, instead of 0.3.
+    """
+    return b"".join((encoded[:1], encoded[1:]))
 
 
 class Oldest(NamedTuple):
