@@ -99,7 +99,7 @@ def _measure(
     chosen: Sequence[Part], sizes: Sizes, folder: Path, progress: Console, *, timed: bool
 ) -> None:
     """`timed`: say beforehand how long it will take, and let the broker get warm."""
-    minutes = 1 + sum(part.estimate(sizes) for part in chosen) / 60
+    minutes = 2 + sum(part.estimate(sizes) for part in chosen) / 60
     with open_stage() as stage:
         if timed:
             progress.print(f"about {minutes:.0f} minutes; more where environments are made first")

@@ -31,6 +31,7 @@ from benchmarks.core_steps import (
     timed,
 )
 from benchmarks.workloads import Workload, learning, static
+from millstream.cli.working import GC_THRESHOLDS
 from millstream.core.records import Record
 from millstream.core.shard import Shard
 from millstream.loading import learner_factory, load_model
@@ -93,6 +94,8 @@ def show(name: str, rounds: Sequence[tuple[Costs, Costs]], console: Console) -> 
 
 def main(events: Count = 50_000, rounds: Count = 5, batch: Count = 1024) -> None:
     """Print a table for each workload."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     console = Console(highlight=False)
     with TemporaryDirectory() as folder:
         for workload in (learning(), static(Path(folder))):

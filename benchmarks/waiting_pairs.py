@@ -21,6 +21,7 @@ from tests.kafka.app import FEATURES, SCALED_LOGISTIC
 
 from benchmarks.child import answer
 from benchmarks.workloads import event
+from millstream.cli.working import GC_THRESHOLDS
 from millstream.core.late import LateShard
 from millstream.core.outputs import Source
 from millstream.core.records import Record
@@ -110,7 +111,7 @@ def measure(kind: Kind, waiting: int, pairs: int, order: Order) -> dict[str, Any
     """The `Figures` of one store."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)  # as `millstream run` has it
+    gc.set_threshold(*GC_THRESHOLDS)
     before = peak_mb()
     store = MemoryStore() if kind == "memory" else DiskStore()
     began = time.process_time()

@@ -16,8 +16,8 @@ FLOOR = 0.75
 LATER, LATER_ON_DISK = "labels later, exactly once", "labels later, waiting on disk"
 RATE = 15_000
 """Events a second that are about to be expected with labels that come later."""
-BEHIND = 1_000
-"""By how many events a label is later."""
+LONGER = 3
+"""How many times as long as others they are measured: first all those that wait have to come."""
 
 
 class Shard:
@@ -45,7 +45,9 @@ def name_of(kind: Kind, order: Order) -> str:
 def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
     """The shard alone, disk beside memory; and the worker, later labels beside inline ones."""
     kinds: tuple[Kind, ...] = ("memory", "disk")
-    later, some = delayed(BEHIND), Measure(sizes.events(RATE))
+    later, measured = delayed(sizes.waiting), LONGER * sizes.events(RATE)
+    everything = sizes.waiting + measured
+    some = Measure(everything, skip=sizes.waiting / everything)
     everyone: list[Contender] = [
         *(Shard(kind, order, sizes) for order in waiting.ORDERS for kind in kinds),
         Millstream(stage, learning(), "exactly_once", ONCE, Measure(sizes.events(LEARNING_RATE))),
@@ -68,9 +70,9 @@ PART = Part(
     f"million predictions on disk, beside {waiting.IN_MEMORY:,} in memory, whose pace hardly "
     "depends on how many they are. Its rates are events with their labels in a second of the "
     "processor's time. *Labels later* is the whole worker on Kafka, exactly once, each label a "
-    f"message of its own, {BEHIND:,} events after its event, beside the same worker with the label "
+    "message of its own, a million events after its event, beside the same worker with the label "
     "in the event: twice the messages in, and what was learned goes to a topic besides the "
-    "predictions.",
-    90,
+    "predictions. It counts from when a million predictions wait.",
+    240,
     measure,
 )

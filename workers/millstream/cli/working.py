@@ -4,6 +4,7 @@ import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from millstream.cli.stopping import stop_on_signals
 from millstream.core.models.learner import Learner
@@ -18,6 +19,9 @@ from millstream.settings import Settings, failpoint
 from millstream.supervisor.child import Line
 
 _log = logging.getLogger(__name__)
+
+GC_THRESHOLDS: Final = (100_000, 50, 100)
+"""See `_collect_garbage_less_often`."""
 
 
 def work(settings: Settings, settings_file: Path, line: Line | None, slot: Slot | None) -> None:
@@ -68,4 +72,4 @@ def _collect_garbage_less_often() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*GC_THRESHOLDS)
