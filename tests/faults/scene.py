@@ -35,6 +35,8 @@ DEFAULT_TRANSACTION = 10.0
 OFTEN: dict[str, Any] = {"examples": 100}
 NEVER: dict[str, Any] = {"enabled": False}
 """Of snapshots: restores begin from one in the runs of odd seeds, else they read whole logs."""
+STORES = ("memory", "disk")
+"""Where predictions wait: two seeds each, so that either is restored in both ways."""
 KEYS = 16
 SENTINEL = 1_000_000
 """Ids from here on are sentinels: sent last, to each partition."""
@@ -114,7 +116,12 @@ class Scene:
             self.kafka, folder, name="faults", partitions=partitions,
             labels=late if variant.late else None,
             processing_guarantee=variant.guarantee,
-            **{"batch": {"max_records": 50}, "snapshots": OFTEN if seed % 2 else NEVER, **settings},
+            **{
+                "batch": {"max_records": 50},
+                "snapshots": OFTEN if seed % 2 else NEVER,
+                "waiting": {"store": STORES[seed // 2 % 2]},
+                **settings,
+            },
         )  # fmt: skip
         self.app.write_settings(kafka={**properties, **(kafka or {})})
         self._group = Group(self.kafka, self.app.name)
