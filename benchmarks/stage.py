@@ -17,8 +17,8 @@ from benchmarks.child import BenchmarkError
 from benchmarks.workloads import Workload
 
 HEAP = "2g"
-"""Of the broker that is started: with half a gigabyte it stood still for 40 to 60 ms, as often as
-twice a second, to collect its garbage. Kafka's own script has 1 GB, its documentation 6."""
+"""Of the broker that is started: with half a gigabyte it stood still for 40 to 60 ms again and
+again, to collect its garbage. Kafka's own script has 1 GB, its documentation 6."""
 
 
 @dataclass
