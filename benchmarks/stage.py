@@ -37,26 +37,27 @@ class Stage:
         So many events are there already, the same for all who ask for as many; or none.
         """
         source = self._source(workload, events, partitions) if events else None
-        return self._new(workload, "bench", inputs_of=source, partitions=partitions, **settings)
+        return self.new(workload, "bench", inputs_of=source, partitions=partitions, **settings)
 
     def _source(self, workload: Workload, count: int, partitions: int) -> App:
         key = workload.name, count, partitions
         if key not in self._sources:
-            source = self._new(workload, "bench-input", partitions=partitions)
+            source = self.new(workload, "bench-input", partitions=partitions)
             self._sources[key] = source
             # An event a millisecond, and all of them over: labels are taken by their time.
             began = round(time.time() * 1000) - count - workload.behind - 1000
-            self._send(source.events, workload.events(count), began)
+            self.send(source.events, workload.events(count), began)
             if workload.behind:
-                self._send(source.labels, workload.labels(count), began + workload.behind)
+                self.send(source.labels, workload.labels(count), began + workload.behind)
         return self._sources[key]
 
-    def _send(self, topic: str, values: Iterator[bytes], began: int) -> None:
-        """Each with its number as key, and so many milliseconds after the first."""
-        sent = ((str(i), value, None, began + i, None) for i, value in enumerate(values))
+    def send(self, topic: str, values: Iterator[bytes], began: int, first: int = 0) -> None:
+        """Each with its number as key, and so many milliseconds after number 0."""
+        sent = ((str(i), value, None, began + i, None) for i, value in enumerate(values, first))
         self.kafka.produce(topic, sent)
 
-    def _new(self, workload: Workload, name: str, **settings: Any) -> App:
+    def new(self, workload: Workload, name: str, **settings: Any) -> App:
+        """An app with empty topics; `discard` it."""
         return App(self.kafka, self.folder, name=name, **workload.settings, **settings)
 
     def discard(self, app: App) -> None:

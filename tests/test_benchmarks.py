@@ -90,6 +90,17 @@ def test_what_is_measured_without_kafka_runs_too(command: str) -> None:
     assert done.stdout
 
 
+def test_workers_take_turns_while_predictions_wait(kafka: Kafka) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.waiting_many", "--waiting=500", "--pairs=400",
+         "--rounds=2"],
+        cwd=ROOT, env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap},
+        capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"disk / memory \d", done.stdout)
+
+
 class Event:
     """An event as a consumer gives it."""
 

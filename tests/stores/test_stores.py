@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from millstream.core.outputs import encode
 from millstream.core.waiting import MemoryStore, Resolved, Waiting
@@ -122,9 +128,12 @@ class Stores(RuleBasedStateMachine):
         self.memory.clear()
         self.committed = None
 
-    def check(self) -> None:
+    @invariant()
+    def there_are_as_many(self) -> None:
         assert len(self.disk) == len(self.memory)
         assert self.disk.remembered() == self.memory.remembered()
+
+    def check(self) -> None:
         assert self.disk.oldest() == self.memory.oldest()
         assert self.disk.oldest_resolved() == self.memory.oldest_resolved()
 
@@ -148,6 +157,33 @@ def test_an_id_stays_the_number_or_the_text_that_it_was() -> None:
         found = store.take(str(name))
         assert found is not None
         assert (found.id, type(found.id)) == (name, type(name))
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_prediction_is_due_as_soon_as_its_time_has_passed(committed: bool) -> None:
+    """That none was due a moment ago is remembered, and must not hide it."""
+    store = DiskStore()
+    store.add(waiting(10))
+    store.add(waiting(7))
+    if committed:
+        store.commit()
+    assert store.take_due(7) is None
+    assert store.take_due(8) == waiting(7)
+    store.add(waiting(5))
+    assert [store.take_due(time) for time in (5, 6)] == [None, waiting(5)]
+    assert [store.take_due(time) for time in (10, 11, 99)] == [None, waiting(10), None]
+
+
+def test_what_was_resolved_is_known_though_its_id_waited_again() -> None:
+    """That an id is not there in one way is remembered from asking for it in the other."""
+    store, resolved = DiskStore(), Resolved(1, 1, expired=False)
+    store.remember("id-1", resolved)
+    store.add(waiting(1))
+    store.commit()
+    assert store.take("id-1") == waiting(1)
+    assert store.recall("id-1") == resolved
+    store.remember("id-1", resolved)
+    assert store.remembered() == 1
 
 
 def test_disk_space_is_used_again_while_one_prediction_after_the_other_waits(
@@ -187,8 +223,8 @@ def test_a_segment_that_is_used_again_is_not_read_as_it_was(
     monkeypatch.setattr(segments, "BUFFER", 100)
     file = segments.SegmentFile(None)
     for content in (b"a", b"b"):
-        places = [file.append(content * 200) for _ in range(20)]
-        file.append(b"")  # the last one is written, too
+        places = file.append([content * 200] * 20)
+        file.append([b""])  # the last one is written, too
         assert {file.read(place) for place in places} == {content * 200}
         for place in places:
             file.count(place, -200)
@@ -212,13 +248,17 @@ def test_disk_space_is_used_again_though_a_few_predictions_wait_for_ever(
         assert store.take(f"id-{number}") == waiting(number)
 
 
-def test_a_prediction_whose_label_comes_in_the_same_batch_never_reaches_the_disk() -> None:
+def test_a_prediction_whose_label_comes_in_the_same_batch_never_reaches_the_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     store = DiskStore()
+    written: list[bytes] = []
+    monkeypatch.setattr(segments.SegmentFile, "append", lambda _, records: written.extend(records))
     for number in range(100):
         store.add(waiting(number))
         assert store.take(f"id-{number}") == waiting(number)
     store.commit()
-    assert store._file.append(b"") == 0
+    assert written == []
 
 
 def test_a_restore_of_more_than_fits_into_memory_is_written_on_the_way(

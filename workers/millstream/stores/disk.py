@@ -19,8 +19,6 @@ from millstream.stores.entries import (
     IS_RESOLVED,
     IS_WAITING,
     is_of,
-    name_in,
-    number_in,
     pack,
     pack_resolved,
     to_bytes,
@@ -29,16 +27,14 @@ from millstream.stores.entries import (
     unpack_resolved,
 )
 from millstream.stores.fifo import Fifo
+from millstream.stores.indexed_file import Found, IndexedFile
 from millstream.stores.runs import Row, RunQueue
-from millstream.stores.segments import SegmentFile
-from millstream.stores.table import HashTable
 
 MOST_OPEN = 32_768
-"""Changes that may be in memory: more than a batch makes. A restore makes more; it cannot be undone
-from then on, but begins anew."""
-_HASH = 0x7FFF_FFFF_FFFF_FFFF
-_Found = tuple[int, int, bytes]
-"""Value of an entry on disk, its slot in the table, and its record."""
+"""Predictions and resolved ids that may be added in memory: more than a batch has. A restore adds
+more; it cannot be undone from then on, but begins anew."""
+_ANY_TIME = -(2**63)
+"""Before all times, ms."""
 
 
 class DiskStore:
@@ -51,9 +47,7 @@ class DiskStore:
         self._empty()
 
     def _empty(self) -> None:
-        self._file = SegmentFile(self._folder)
-        # A value is the record's place times two, plus one for an id that was resolved.
-        self._table = HashTable()
+        self._file = IndexedFile(self._folder, self._make_hash)
         self._due = RunQueue()  # (time, offset, hash)
         self._arrived = Fifo()  # (offset, hash)
         self._resolved = Fifo()  # (number, hash); numbers rise
@@ -69,13 +63,12 @@ class DiskStore:
         self._fresh_due: list[tuple[int, int, str]] = []
         """A heap of (time, offset, id); entries that no longer wait are passed over when met."""
         self._fresh_resolved: dict[str, Resolved] = {}
-        self._gone: dict[int, tuple[int, int]] = {}
-        """Of what is no more: value to slot, and bytes of its record."""
+        self._room = MOST_OPEN
+        self._none_due_before = _ANY_TIME
+        """What waits has no earlier time than this; nearly all questions for it end here."""
         self._popped: list[Row] = []
         """Rows taken from `_due`."""
         self._before = self._waiting, self._remembered
-        self._missing: list[str | None] = [None, None]
-        """The id that was not found last on disk, among those that wait and those resolved."""
         self._oldest: Oldest | None = None
         self._oldest_resolved: Resolved | None = None
         """Of those on disk."""
@@ -88,7 +81,7 @@ class DiskStore:
 
     def __contains__(self, name: object) -> bool:
         """Whether a prediction waits under an id."""
-        return name in self._fresh or self._find(str(name), IS_WAITING) is not None
+        return name in self._fresh or self._file.find(str(name), IS_WAITING) is not None
 
     def add(self, waiting: Waiting) -> None:
         """Let a prediction wait; none waits under its id."""
@@ -96,7 +89,10 @@ class DiskStore:
         self._fresh[name] = waiting
         heappush(self._fresh_due, (waiting.time, waiting.offset, name))
         self._waiting += 1
-        self._write_if_many()
+        self._none_due_before = min(self._none_due_before, waiting.time)
+        self._room -= 1
+        if not self._room:
+            self._write_early()
 
     def take(self, name: str) -> Waiting | None:
         """The prediction that waits under an id, which waits no longer."""
@@ -104,14 +100,16 @@ class DiskStore:
         if fresh is not None:
             self._waiting -= 1
             return fresh
-        found = self._find(name, IS_WAITING)
+        found = self._file.find(name, IS_WAITING)
         return None if found is None else self._take(found)
 
     def take_due(self, before: int) -> Waiting | None:
         """The one of the earliest time (then offset), taken, if its time lies before this one."""
+        if before <= self._none_due_before:
+            return None
         found = None
         while (row := self._due.peek()) is not None and row[0] < before:
-            if (found := self._numbered(row[2], row[1], IS_WAITING)) is not None:
+            if (found := self._file.numbered(row[2], row[1], IS_WAITING)) is not None:
                 break
             self._popped.append(self._due.pop())
         heap = self._fresh_due
@@ -123,16 +121,20 @@ class DiskStore:
                     return self.take(name)
                 break
             heappop(heap)
-        return None if found is None else self._take(found)
+        if found is not None:
+            return self._take(found)
+        times = [queue[0] for queue in (row, heap[0] if heap else None) if queue is not None]
+        self._none_due_before = min(times, default=before)
+        return None
 
     def oldest(self) -> Oldest | None:
         """The one that was added first of those that wait; it goes on waiting."""
         while self._oldest is None and (pair := self._arrived.peek()) is not None:
-            found = self._numbered(pair[1], pair[0], IS_WAITING)
+            found = self._file.numbered(pair[1], pair[0], IS_WAITING)
             if found is None:
                 self._arrived.pop()
             else:
-                self._oldest = unpack_head(found[2])
+                self._oldest = unpack_head(found.record)
         if self._oldest is None:
             for each in self._fresh.values():
                 return Oldest(each.id, each.offset, max(each.time, each.predicted_at))
@@ -145,18 +147,17 @@ class DiskStore:
             if fresh.offset == offset:
                 self.take(name)
             return
-        found = self._numbered(self._hash(name), offset, IS_WAITING)
-        if found is not None and is_of(found[2], to_bytes(name)):
+        (key,) = self._file.hashes([name])
+        found = self._file.numbered(key, offset, IS_WAITING)
+        if found is not None and is_of(found.record, to_bytes(name)):
             self._take(found)
 
-    def _take(self, found: _Found) -> Waiting:
-        value, slot, record = found
-        self._gone[value] = slot, len(record)
+    def _take(self, found: Found) -> Waiting:
+        self._file.drop(found)
         self._waiting -= 1
-        waiting = unpack(record)
+        waiting = unpack(found.record)
         if self._oldest is not None and self._oldest.offset == waiting.offset:
             self._oldest = None
-        self._write_if_many()
         return waiting
 
     # -- resolved ids ---------------------------------------------------------------------------
@@ -165,14 +166,16 @@ class DiskStore:
         """Remember an id as the one resolved last; it does not tell whether it was the first."""
         # Taken out first, so that the order of the memory is that of resolution.
         if self._fresh_resolved.pop(name, None) is None:
-            before = self._find(name, IS_RESOLVED)
+            before = self._file.find(name, IS_RESOLVED)
             if before is None:
                 self._remembered += 1
             else:
-                self._gone[before[0]] = before[1], len(before[2])
+                self._file.drop(before)
                 self._oldest_resolved = None
         self._fresh_resolved[name] = resolved
-        self._write_if_many()
+        self._room -= 1
+        if not self._room:
+            self._write_early()
         return False
 
     def recall(self, name: str) -> Resolved | None:
@@ -180,8 +183,8 @@ class DiskStore:
         fresh = self._fresh_resolved.get(name)
         if fresh is not None:
             return fresh
-        found = self._find(name, IS_RESOLVED)
-        return None if found is None else unpack_resolved(found[2])
+        found = self._file.find(name, IS_RESOLVED)
+        return None if found is None else unpack_resolved(found.record)
 
     def remembered(self) -> int:
         """How many ids are remembered."""
@@ -193,62 +196,26 @@ class DiskStore:
             found = self._first_resolved()
             if found is None:
                 return next(iter(self._fresh_resolved.values()), None)
-            self._oldest_resolved = unpack_resolved(found[2])
+            self._oldest_resolved = unpack_resolved(found.record)
         return self._oldest_resolved
 
     def forget_oldest(self) -> None:
         """Forget that one."""
         found = self._first_resolved()
         if found is not None:
-            self._gone[found[0]] = found[1], len(found[2])
+            self._file.drop(found)
             self._oldest_resolved = None
         else:
             del self._fresh_resolved[next(iter(self._fresh_resolved))]
         self._remembered -= 1
-        self._write_if_many()
 
-    def _first_resolved(self) -> _Found | None:
+    def _first_resolved(self) -> Found | None:
         while (pair := self._resolved.peek()) is not None:
             number, key = pair
-            found = self._numbered(key, number, IS_RESOLVED)
+            found = self._file.numbered(key, number, IS_RESOLVED)
             if found is not None:
                 return found
             self._resolved.pop()
-        return None
-
-    # -- entries on disk ------------------------------------------------------------------------
-
-    def _hash(self, name: str) -> int:
-        # Zero says that a slot of the table is free.
-        return self._make_hash(name) & _HASH or 1
-
-    def _find(self, name: str, kind: int) -> _Found | None:
-        # The same is asked more than once in a row: of a new event whether its id waits, then
-        # whether it was resolved; of an id to be resolved, what is known of it.
-        if name is self._missing[kind]:
-            return None
-        slots = self._table.find(self._make_hash(name) & _HASH or 1)
-        if not slots:
-            self._missing = [name, name]
-            return None
-        wanted = to_bytes(name)
-        for slot in slots:
-            value = self._table.value(slot)
-            if value & 1 == kind and value not in self._gone:
-                record = self._file.read(value >> 1)
-                if is_of(record, wanted):
-                    return value, slot, record
-        self._missing[kind] = name
-        return None
-
-    def _numbered(self, key: int, number: int, kind: int) -> _Found | None:
-        """What is on disk under a hash and a number: a prediction's offset, or of a resolution."""
-        for slot in self._table.find(key):
-            value = self._table.value(slot)
-            if value & 1 == kind and value not in self._gone:
-                record = self._file.read(value >> 1)
-                if number_in(record) == number:
-                    return value, slot, record
         return None
 
     # -- the end of a batch ---------------------------------------------------------------------
@@ -262,70 +229,58 @@ class DiskStore:
         """Undo what was changed since the last commit; False where that cannot be done."""
         if not self._can_go_back:
             return False
-        for row in self._popped:
-            self._due.push(row)
+        self._due.push(self._popped)
         for queue in (self._arrived, self._resolved):
             queue.rollback()
+        self._file.bring_back()
         self._waiting, self._remembered = self._before
         self._begin()
         return True
 
-    def _write_if_many(self) -> None:
-        """Bound what is in memory: a batch never makes so many changes, a restore may."""
-        if len(self._fresh) + len(self._fresh_resolved) + len(self._gone) > MOST_OPEN:
-            self._write()
-            self._can_go_back = False
+    def _write_early(self) -> None:
+        """Bound what is in memory: a batch never adds so much, a restore may."""
+        self._write()
+        self._can_go_back = False
 
     def _write(self) -> None:
         """Write what has changed, and begin anew."""
-        for value, (_, size) in self._gone.items():
-            self._file.count(value >> 1, -size)
-        if self._gone:
-            self._table.remove([slot for slot, _ in self._gone.values()])
-        keys: list[int] = []
-        values: list[int] = []
-        for name, waiting in self._fresh.items():
-            key = self._hash(name)
-            keys.append(key)
-            values.append(self._file.append(pack(to_bytes(name), waiting)) * 2 + IS_WAITING)
-            self._due.push((waiting.time, waiting.offset, key))
-            self._arrived.push(waiting.offset, key)
-        for name, resolved in self._fresh_resolved.items():
-            self._number += 1
-            key = self._hash(name)
-            record = pack_resolved(to_bytes(name), self._number, resolved)
-            keys.append(key)
-            values.append(self._file.append(record) * 2 + IS_RESOLVED)
-            self._resolved.push(self._number, key)
-        if keys:
-            self._table.add(keys, values)
+        self._file.forget_dropped()
+        self._write_predictions()
+        self._write_resolved()
         for queue in (self._arrived, self._resolved):
             queue.commit()
         self._begin()
         self._tidy_up()
 
+    def _write_predictions(self) -> None:
+        fresh = self._fresh
+        keys = self._file.hashes(fresh)
+        self._file.write(
+            keys, [pack(to_bytes(name), each) for name, each in fresh.items()], IS_WAITING
+        )
+        waiting = list(zip(keys, fresh.values(), strict=True))
+        self._due.push([(each.time, each.offset, key) for key, each in waiting])
+        self._arrived.push([(each.offset, key) for key, each in waiting])
+
+    def _write_resolved(self) -> None:
+        resolved = self._fresh_resolved
+        keys, first = self._file.hashes(resolved), self._number + 1
+        self._number += len(resolved)
+        records = [
+            pack_resolved(to_bytes(name), number, each)
+            for number, (name, each) in enumerate(resolved.items(), first)
+        ]
+        self._file.write(keys, records, IS_RESOLVED)
+        self._resolved.push(list(enumerate(keys, first)))
+
     def _tidy_up(self) -> None:
         """Let go of rows of what waits no longer, and of the disk's, where they are many."""
         most = 2 * self._waiting + MAX_STALE
         if len(self._due) > most:
-            self._due.keep(lambda rows: self._table.holds(rows[:, 2], IS_WAITING))
+            self._due.keep(lambda rows: self._file.holds(rows[:, 2], IS_WAITING))
         if len(self._arrived) > most:
-            self._arrived.keep(lambda pairs: self._table.holds(pairs[:, 1], IS_WAITING))
-        self._file.free_empty()
-        segment = self._file.sparsest()
-        if segment is not None:
-            self._move_out_of(segment)
-
-    def _move_out_of(self, segment: int) -> None:
-        """Copy what still matters to the end of the file, so that the segment can be used again."""
-        for place, record in self._file.records(segment):
-            kind = record[0]
-            key = self._hash(name_in(record).decode("utf-8", "surrogatepass"))
-            for slot in self._table.find(key):
-                if self._table.value(slot) == place * 2 + kind:
-                    self._table.replace(slot, self._file.append(record) * 2 + kind)
-                    self._file.count(place, -len(record))
-        self._file.free_empty()
+            self._arrived.keep(lambda pairs: self._file.holds(pairs[:, 1], IS_WAITING))
+        self._file.tidy_up()
 
     def clear(self) -> None:
         """Forget everything, as if it were new."""

@@ -73,11 +73,8 @@ def name_in(record: bytes) -> bytes:
 
 def is_of(record: bytes, name: bytes) -> bool:
     """Whether the bytes of either are those of an id, given as UTF-8."""
-    size = len(name)
-    return (
-        record[_NAME_AT : _NAME_AT + size] == name
-        and _NAME_SIZE.unpack_from(record, _NAME_SIZE_AT)[0] == size
-    )
+    (size,) = _NAME_SIZE.unpack_from(record, _NAME_SIZE_AT)
+    return size == len(name) and record.startswith(name, _NAME_AT)
 
 
 def to_bytes(name: str) -> bytes:

@@ -1,13 +1,14 @@
 """A queue of millions of pairs of numbers, first in, first out, in 8 bytes a number."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 BLOCK = 8_192
-"""Numbers in an array; an even one."""
+"""An array with so many numbers takes no more."""
 Pair = tuple[int, int]
 Pairs = npt.NDArray[np.int64]
 
@@ -28,15 +29,12 @@ class Fifo:
         """How many pairs there are."""
         return self._pairs
 
-    def push(self, first: int, second: int) -> None:
-        """Add a pair at the end."""
-        block = self._blocks[-1]
-        if len(block) >= BLOCK:
-            block = array("q")
-            self._blocks.append(block)
-        block.append(first)
-        block.append(second)
-        self._pairs += 1
+    def push(self, pairs: Sequence[Pair]) -> None:
+        """Add pairs at the end."""
+        if len(self._blocks[-1]) >= BLOCK:
+            self._blocks.append(array("q"))
+        self._blocks[-1].extend(chain.from_iterable(pairs))
+        self._pairs += len(pairs)
 
     def peek(self) -> Pair | None:
         """The first pair."""

@@ -1,6 +1,6 @@
 """A queue of millions of small rows of numbers, smallest first, in 8 bytes a number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import chain
 
@@ -34,16 +34,17 @@ class RunQueue:
         """How many rows there are."""
         return self._rows
 
-    def push(self, row: Row) -> None:
-        """Add a row."""
-        heappush(self._recent, row)
-        self._rows += 1
-        if len(self._recent) > RUN:
-            self._recent.sort()
-            numbers = np.fromiter(chain.from_iterable(self._recent), np.int64)
-            rows = numbers.reshape(len(self._recent), len(row))
-            self._recent.clear()
-            self._add_run(rows)
+    def push(self, rows: Sequence[Row]) -> None:
+        """Add rows."""
+        recent = self._recent
+        for row in rows:
+            heappush(recent, row)
+        self._rows += len(rows)
+        if len(recent) > RUN:
+            recent.sort()
+            numbers = np.fromiter(chain.from_iterable(recent), np.int64)
+            self._add_run(numbers.reshape(len(recent), -1))
+            recent.clear()
 
     def peek(self) -> Row | None:
         """The smallest row."""

@@ -6,7 +6,7 @@ half-written that anyone could read.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from struct import Struct
 
@@ -49,20 +49,23 @@ class SegmentFile:
         """What was read last, from `_block_at` on; nothing of it has been written since."""
         self._block_at = 0
 
-    def append(self, record: bytes) -> int:
-        """Write a record; returns its place."""
-        size = len(record)
-        if size + LENGTH > self._room:
-            self._begin_segment(size)
-        tail = self._tail
-        place = self._tail_at + len(tail)
-        tail += _LENGTH.pack(size)
-        tail += record
-        self._room -= size + LENGTH
-        self._live[self._active] += size
-        if len(tail) >= BUFFER:
-            self._flush()
-        return place
+    def append(self, records: Iterable[bytes]) -> list[int]:
+        """Write records; returns their places."""
+        places, tail, pack = [], self._tail, _LENGTH.pack
+        for record in records:
+            size = len(record)
+            if size + LENGTH > self._room:
+                self._begin_segment(size)
+                tail = self._tail
+            places.append(self._tail_at + len(tail))
+            tail += pack(size)
+            tail += record
+            self._room -= size + LENGTH
+            self._live[self._active] += size
+            if len(tail) >= BUFFER:
+                self._flush()
+                tail = self._tail
+        return places
 
     def read(self, place: int) -> bytes:
         """The record at a place."""
