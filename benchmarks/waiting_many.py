@@ -26,7 +26,7 @@ from benchmarks.waiting_pairs import Kind
 from benchmarks.workloads import delayed
 
 KINDS: tuple[Kind, ...] = ("disk", "memory")
-FROZEN_SECONDS = 600
+FROZEN_MS = 600_000
 """A worker may be frozen for so long without being put out of its group."""
 ASK_SECONDS = 0.1
 _ENOUGH_STEPS = 4
@@ -66,7 +66,8 @@ class Worker:
             inputs.workload, "bench", inputs_of=inputs.app, processing_guarantee="exactly_once",
             waiting={"store": kind},
         )  # fmt: skip
-        kafka = {**self.app.settings["kafka"], "session.timeout.ms": FROZEN_SECONDS * 1000}
+        may = {"session.timeout.ms": FROZEN_MS, "max.poll.interval.ms": FROZEN_MS}
+        kafka = {**self.app.settings["kafka"], **may}
         self.app.write_settings(kafka=kafka)
         self.process = WorkerProcess(self.app.file, fresh=True)
 
@@ -74,11 +75,8 @@ class Worker:
         """How many events are worked off: their offsets commit with what came of them."""
         return self._kafka.committed(self.app.name, self.app.events) or 0
 
-    def work_off(self, until: int) -> float:
-        """Wait for so many events; how many a second from the first commit to the last but one.
-
-        The last event has no label after it, and waits until none has come for a while.
-        """
+    def work_off(self, until: int) -> list[tuple[float, int]]:
+        """Wait for so many events; when how many of them were committed."""
         steps = [(time.monotonic(), self.taken())]
         give_up = time.monotonic() + 60 + (until - steps[0][1]) / SLOWEST
         while steps[-1][1] < until:
@@ -88,6 +86,14 @@ class Worker:
             taken = self.taken()
             if taken > steps[-1][1]:
                 steps.append((time.monotonic(), taken))
+        return steps
+
+    def rate(self, until: int) -> float:
+        """Wait for so many events; how many a second from the first commit to the last but one.
+
+        The last event has no label after it, and waits until none has come for a while.
+        """
+        steps = self.work_off(until)
         counted = steps[1:-1] if len(steps) > _ENOUGH_STEPS else steps
         (began, first), (ended, last) = counted[0], counted[-1]
         return (last - first) / (ended - began)
@@ -133,9 +139,9 @@ def main(waiting: Count = 10_000_000, pairs: Count = 150_000, rounds: Count = 5)
             with order[1].frozen():
                 with order[0].frozen():
                     inputs.send(number * pairs, pairs)
-                rates[order[0].kind] = order[0].work_off(waiting + (number + 1) * pairs)
+                rates[order[0].kind] = order[0].rate(waiting + (number + 1) * pairs)
             with order[0].frozen():
-                rates[order[1].kind] = order[1].work_off(waiting + (number + 1) * pairs)
+                rates[order[1].kind] = order[1].rate(waiting + (number + 1) * pairs)
             ratios.append(rates["disk"] / rates["memory"])
             say(f"disk {rates['disk']:,.0f}, memory {rates['memory']:,.0f}: {ratios[-1]:.2f}")
         say(f"disk / memory {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
