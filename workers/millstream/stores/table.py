@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 SMALLEST = 1 << 10
+LOT = 1 << 16
+"""Slots that are worked on at once while the table grows."""
 _FEW = 32
 """One at a time is faster for so few."""
 Numbers = npt.NDArray[np.int64]
@@ -114,16 +116,10 @@ class HashTable:
         self._keys, self._values = (memoryview(self._slots[:, i].data) for i in (0, 1))
 
     def _grow(self) -> None:
-        """Twice the room."""
-        entries = self._slots[self._slots[:, 0] != 0]
-        self._allocate(2 * len(self._slots))
-        homes = entries[:, 0] & self._mask
-        order = np.argsort(homes, kind="stable")
-        entries, homes = entries[order], homes[order]
-        # In the order of their own slots, each comes to its own or right behind the one before.
-        steps = np.arange(len(homes))
-        places = np.maximum.accumulate(homes - steps) + steps
-        fits = places <= self._mask
-        self._slots[places[fits]] = entries[fits]
-        self._entries = int(fits.sum())
-        self._insert(*entries[~fits].T)
+        """Twice the room; in lots, or the copies on the way would need as much again."""
+        before, self._entries = self._slots, 0
+        self._allocate(2 * len(before))
+        for start in range(0, len(before), LOT):
+            slots = before[start : start + LOT]
+            entries = slots[slots[:, 0] != 0]
+            self._insert(entries[:, 0], entries[:, 1])
