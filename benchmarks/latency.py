@@ -31,8 +31,11 @@ class Latency:
     """How late the load itself sent; part of the figures above."""
 
 
-def measure(contender: OnKafka, *, rate: float, seconds: float) -> Latency:
-    """Put `rate` events a second on an idle contender for `seconds`, besides the warm-up."""
+def measure(contender: OnKafka, *, rate: float, seconds: float, linger_ms: float = 0) -> Latency:
+    """Put `rate` events a second on an idle contender for `seconds`, besides the warm-up.
+
+    `linger_ms`: of the load, see there; it is part of the latency.
+    """
     stage = contender.stage
     count = int(rate * (seconds + WARM_UP_SECONDS))
     app = stage.app(contender.workload, **contender.settings())
@@ -45,8 +48,9 @@ def measure(contender: OnKafka, *, rate: float, seconds: float) -> Latency:
                 "listen", bootstrap=bootstrap, topic=predictions, count=count, path=str(path)
             )
             sending = child.started(
-                "load", bootstrap=bootstrap, topic=app.events, rate=rate, count=count
-            )
+                "load", bootstrap=bootstrap, topic=app.events, rate=rate, count=count,
+                linger_ms=linger_ms,
+            )  # fmt: skip
             with listening as reader, sending as load:
                 sent = child.result(load)
                 # Fails, with its log, where it ends before its predictions have come.

@@ -20,11 +20,16 @@ TICK_NS = 1_000_000
 """Events that are due within a tick of each other are sent together."""
 
 
-def send(bootstrap: str, topic: str, rate: float, count: int) -> dict[str, Any]:
-    """Send `count` events, `rate` a second; the key is the number of the event."""
+def send(
+    bootstrap: str, topic: str, rate: float, count: int, linger_ms: float = 0
+) -> dict[str, Any]:
+    """Send `count` events, `rate` a second; the key is the number of the event.
+
+    `linger_ms`: how long the client may wait for more events to send with one.
+    """
     events = learning().events(count)
     messages = iter([{"value": raw, "key": str(i).encode()} for i, raw in enumerate(events)])
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": linger_ms})
     producer.list_topics(topic, timeout=10)
     # Nothing made below lasts, and a collection would stop the clockwork.
     gc.collect()

@@ -34,6 +34,9 @@ COMPARISONS = (
 LIMITS = (Limit(ONCE, "p99", 100),)
 LOAD = 0.5
 """Latencies are measured under this share of the exactly-once rate."""
+LINGER_MS = 5
+"""Of that load: the default of Kafka's clients, Java's and librdkafka's. At so many events a second
+a request for each millisecond of them keeps load, broker and worker busier than the events do."""
 
 
 def contenders(stage: Stage, sizes: Sizes) -> list[Contender]:
@@ -58,9 +61,11 @@ def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
     load = LOAD * median(results.rates[ONCE])
     latencies = interleaved(
         sizes.rounds,
-        {ONCE: lambda: latency.measure(worker, rate=load, seconds=sizes.latency_seconds)},
+        {ONCE: lambda: latency.measure(
+            worker, rate=load, seconds=sizes.latency_seconds, linger_ms=LINGER_MS
+        )},
         lambda name, one: say(f"{name}: p50 {one.p50:.1f} ms, p99 {one.p99:.1f} ms"),
-    )
+    )  # fmt: skip
     rows = interleaved(
         sizes.rounds,
         {"rows": lambda: child.run("rows", sizes=sizes.batch_sizes)},
