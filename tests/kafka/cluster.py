@@ -32,7 +32,7 @@ _NO_LEADER_YET = {
     KafkaError._UNKNOWN_PARTITION,
     KafkaError._TIMED_OUT,
 }
-_NO_COORDINATOR_YET = {
+NO_COORDINATOR_YET = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
@@ -273,7 +273,7 @@ class Kafka:
             try:
                 answers = asker.committed(places, timeout=10)
             except KafkaException as error:
-                if error.args[0].code() not in _NO_COORDINATOR_YET:
+                if error.args[0].code() not in NO_COORDINATOR_YET:
                     raise
                 return None  # a broker that has just come back is still reading the group
             wrong = next((answer.error for answer in answers if answer.error is not None), None)

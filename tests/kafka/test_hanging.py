@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from tests.kafka.app import App, event_of, label_of, released_digests
-from tests.kafka.cluster import Kafka
+from tests.kafka.cluster import NO_COORDINATOR_YET, Kafka, wait_until
 from tests.kafka.crashes import SESSION_MS, finish, shorten_session
 from tests.kafka.feed import (
     assert_each_event_has_one_prediction,
@@ -57,15 +57,22 @@ def hangs(app: App) -> bool:
 def offsets_hang(app: App) -> bool:
     """Whether nobody is told the group's offset of events in partition 0, for some seconds."""
     asker = Consumer({**app.kafka.config, "group.id": app.name, "log_level": 0})
+
+    def ask() -> str | None:
+        try:
+            asker.committed([TopicPartition(app.events, 0)], timeout=5)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError._TIMED_OUT:
+                return "nobody is told"
+            if error.args[0].code() in NO_COORDINATOR_YET:  # the broker has just come back
+                return None
+            raise
+        return "told"
+
     try:
-        asker.committed([TopicPartition(app.events, 0)], timeout=5)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError._TIMED_OUT:
-            return True
-        raise
+        return wait_until(ask, message="the broker knows the group") == "nobody is told"
     finally:
         asker.close()
-    return False
 
 
 def leave_a_transaction_open(app: App) -> None:

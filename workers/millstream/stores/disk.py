@@ -1,7 +1,7 @@
 """Predictions that wait on disk, for tens of millions of them.
 
 In memory a waiting prediction is an entry of a hash table (its place in the file, found by the
-hash of its id) and a row in each of two queues (when it is due, when it came): some eighty bytes.
+hash of its id) and a row in each of two queues (when it is due, when it came): some ninety bytes.
 The rest lies in a file that is only appended to. Nothing of it outlives the process, so nothing of
 it can be torn or out of date: another process fills its own from the logs.
 
@@ -64,6 +64,7 @@ class DiskStore:
         """A heap of (time, offset, id); entries that no longer wait are passed over when met."""
         self._fresh_resolved: dict[str, Resolved] = {}
         self._room = MOST_OPEN
+        """How much may be added before it has to be written."""
         self._none_due_before = _ANY_TIME
         """What waits has no earlier time than this; nearly all questions for it end here."""
         self._popped: list[Row] = []
