@@ -5,8 +5,8 @@
 A store is filled with so many waiting predictions; then the worker's own shard works off an event
 and a label at a time, so that as many go on waiting. Labels come for the oldest predictions, or for
 any (the hardest for a disk). The other side of the ratio is the same shard with its predictions in
-memory, of which there are no more than `--in-memory`: its pace hardly depends on it, and ten
-million would take 9 GB. `--all --part waiting` keeps the same for the report.
+memory, of which there are no more than `--in-memory`, since ten million take 8 GB, and are slower
+than a few. `--all --part waiting` keeps the same for the report.
 """
 
 from statistics import median

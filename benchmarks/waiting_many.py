@@ -5,8 +5,8 @@
 Two workers, exactly once, are filled at the same time; then they take turns: while one works off a
 lot of events and labels, each label for the prediction that has waited longest, the other one is
 frozen. So all rounds are of the same two processes, minutes apart at most. Both work off the same
-messages, and have to publish as many. With ten million it takes 20 minutes, 12 GB of memory and
-30 GB of disk.
+messages, and have to publish as many. With ten million it took 13 minutes, and the
+workers 10 GB of memory.
 """
 
 import os

@@ -35,13 +35,18 @@ def assert_holds(made: HashTable, model: list[tuple[int, int]]) -> None:
         assert made.holds(keys, parity).tolist() == expected
 
 
+@pytest.mark.parametrize("few", [0, 3, 32])
 @pytest.mark.parametrize("smallest", [8, 1024])
 @settings(max_examples=200, deadline=None)
 @given(batches=BATCHES)
-def test_a_table_holds_what_was_added_and_not_removed(smallest: int, batches: list[Batch]) -> None:
-    """It grows on the way where it begins small."""
+def test_a_table_holds_what_was_added_and_not_removed(
+    smallest: int, few: int, batches: list[Batch]
+) -> None:
+    """It grows on the way where it begins small; and NumPy does all but a few, or nearly none."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "SMALLEST", smallest)
+        patch.setattr(table, "FEW", few)
+        patch.setattr(table, "LOT", 16)
         made, model = HashTable(), list[tuple[int, int]]()
         for added, removed in batches:
             made.add([key for key, _ in added], [value for _, value in added])

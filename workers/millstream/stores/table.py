@@ -13,7 +13,7 @@ import numpy.typing as npt
 SMALLEST = 1 << 10
 LOT = 1 << 16
 """Slots that are worked on at once while the table grows."""
-_FEW = 32
+FEW = 32
 """One at a time is faster for so few."""
 Numbers = npt.NDArray[np.int64]
 
@@ -94,7 +94,7 @@ class HashTable:
         slots, mask = self._slots, self._mask
         self._entries += len(keys)
         at, left = keys & mask, np.arange(len(keys))
-        while len(left) > _FEW:
+        while len(left) > FEW:
             # Of several that come to the same free slot, the last one stays; others go on.
             free = slots[at, 0] == 0
             slots[at[free], 1] = left[free]
