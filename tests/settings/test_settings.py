@@ -1,5 +1,7 @@
 """Settings come from a file, the environment over it, and files that either names."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from millstream.core.spec import (
     parse_duration,
 )
 from millstream.errors import SettingsError
-from millstream.settings import Settings, load_settings
+from millstream.settings import Settings, load_settings, make_settings
 from tests.settings.wrong import GOOD, LATE, changed, events, late
 
 SECRET = "canary-5e1f"
@@ -73,6 +75,24 @@ def test_what_the_environment_does_not_name_stays_as_the_file_has_it(
     monkeypatch.setenv("MILLSTREAM_EVENTS__TOPIC", "pages")
     assert load(tmp_path).events == load(tmp_path).events.model_copy(update={"topic": "pages"})
     assert load(tmp_path).events.features == ("a", "b")
+
+
+def test_settings_are_made_without_a_look_at_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else making some in a thread fails while another, as pytest itself does, changes it."""
+
+    class Unreadable(dict[str, str]):
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("it was read")
+
+        items = keys = values = __iter__  # type: ignore[assignment]
+
+    document = yaml.safe_load(GOOD)
+    monkeypatch.setattr(os, "environ", Unreadable(MILLSTREAM_APP="another"))
+    assert make_settings(document).app == document["app"]
+    with pytest.raises(AssertionError, match="it was read"):
+        dict(os.environ)
 
 
 def test_underscores_in_properties_of_kafka_stand_for_dots(

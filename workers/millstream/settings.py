@@ -8,12 +8,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 from pydantic_settings import SettingsError as EnvironmentError_
@@ -158,14 +165,12 @@ class LogSettings(Spec):
     format: Literal["text", "json"] = "text"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that a user can set."""
 
-    model_config = SettingsConfigDict(
+    model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
         # An error that quotes what it was given would quote passwords.
         hide_input_in_errors=True,
     )
@@ -192,19 +197,6 @@ class Settings(BaseSettings):
     faust: FaustSettings = FaustSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load_settings` merged: the environment is read there, and once."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     def topic(self, which: Literal["predictions", "examples", "models", "dead_letters"]) -> str:
         """Name of an output topic."""
@@ -294,6 +286,12 @@ def failpoint() -> str | None:
     return os.environ.get(FAILPOINT)
 
 
+class _Variables(Settings, BaseSettings):
+    """What the environment may hold: `MILLSTREAM_A__B`. Only read by, never made."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__")
+
+
 class _Environment(EnvSettingsSource):
     """The environment, with every mistake in its JSON of one kind."""
 
@@ -305,7 +303,7 @@ class _Environment(EnvSettingsSource):
 
 
 def _environment() -> dict[str, Any]:
-    source = _Environment(Settings)
+    source = _Environment(_Variables)
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in map(str.upper, source.env_vars):
         section = name.split("__")[0]
