@@ -162,9 +162,31 @@ class App:
         )
         return len(self.kafka.read(self.topic("predictions"))) + events
 
+    def unhandled(self, sent: int) -> str:
+        """Which of the events 0 to `sent` have come to no prediction, for a failure."""
+        sources = {
+            (record["event"]["partition"], record["event"]["offset"])
+            for record in self.predictions()
+        }
+        lines = [f"of {sent} events {len(sources)} are predicted"]
+        for partition, end in sorted(self.kafka.end_offsets(self.events).items()):
+            missing = [each for each in range(end) if (partition, each) not in sources]
+            committed = self.kafka.committed(self.name, self.events, partition)
+            lines.append(f"partition {partition}: {end=} {committed=} missing={_runs(missing)}")
+        return "\n".join(lines)
+
     def resolved(self) -> int:
         """How many predictions have met their label or expired."""
         return len(self.examples("learned", "expired", "failed"))
+
+
+def _runs(offsets: Sequence[int]) -> str:
+    """Offsets as FROM-TO, the first few."""
+    known = set(offsets)
+    starts = [each for each in offsets if each - 1 not in known]
+    ends = [each for each in offsets if each + 1 not in known]
+    runs = [f"{start}-{end}" for start, end in zip(starts, ends, strict=True)]
+    return f"{len(offsets)}: {', '.join(runs[:5])}"
 
 
 def event_of(number: int, *, label: bool = True) -> tuple[int, dict[str, Any]]:

@@ -82,12 +82,18 @@ def _kept(client: T) -> T:
     return client
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 30, message: str = "") -> T:
-    """Call `condition` until its answer is true and return that; fail after `timeout` seconds."""
+def wait_until(
+    condition: Callable[[], T], timeout: float = 30, message: str | Callable[[], str] = ""
+) -> T:
+    """Call `condition` until its answer is true and return that; fail after `timeout` seconds.
+
+    `message`: what was waited for, or what to ask for it when it did not come.
+    """
     deadline = time.monotonic() + timeout
     while not (answer := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout:g} s: {message or condition}")
+            said = message() if callable(message) else message or condition
+            raise AssertionError(f"not within {timeout:g} s: {said}")
         time.sleep(0.05)
     return answer
 

@@ -6,6 +6,7 @@ first own line on. Nothing else is imported up here: the process imports this fi
 """
 
 import atexit
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -70,6 +71,7 @@ def _work(arguments: list[str], env: dict[str, str], log: str, folder: str) -> N
     written = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     for descriptor, stands_for in ((nothing, 0), (written, 1), (written, 2)):
         os.dup2(descriptor, stands_for)
+    faulthandler.enable(2)
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     os.environ.clear()
     os.environ.update(env)

@@ -88,7 +88,9 @@ def test_two_workers_share_the_partitions_and_outlive_a_kill_of_one(
         assert restarts in ask(where, "/metrics")[1]
         assert [each["worker"] for each in json.loads(ask(where, "/livez")[1])["workers"]] == [0, 1]
         feed.end()
-        supervisor.wait_until(lambda: app.handled() >= feed.sent, PATIENCE_S)
+        supervisor.wait_until(
+            lambda: app.handled() >= feed.sent, PATIENCE_S, lambda: app.unhandled(feed.sent)
+        )
         assert supervisor.stop(PATIENCE_S) == 0
         assert "Traceback" not in supervisor.log_text()
     assert_each_event_has_one_prediction(app, feed.sent, repeats=False)

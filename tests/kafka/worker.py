@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ from tests.kafka.cluster import T, wait_until
 from tests.kafka.forked import Forked
 
 _LOG_TAIL = 4000
+_STACKS = 8000
 
 
 class WorkerProcess:
@@ -39,7 +41,9 @@ class WorkerProcess:
         self.log = log or settings.with_suffix(".log")
         # A log that is there is another worker's: what it says proves nothing of this one.
         self._log_begins = self.log.stat().st_size if self.log.exists() else 0
-        self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._env = {
+            **os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **(env or {})
+        }  # fmt: skip
         self._process: subprocess.Popen[bytes] | Forked | None = None
         self.leaving = False
         """Whether it was told to end since its last start."""
@@ -113,14 +117,20 @@ class WorkerProcess:
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"did not end within {timeout:g} s; {self._tail()}") from None
+            said = f"did not end within {timeout:g} s; {self._tail()}"
+            raise AssertionError(f"{said}\n{self._stacks()}") from None
 
     def stop(self, timeout: float = 30) -> int:
         """SIGTERM, then the exit code."""
         self.sigterm()
         return self.wait(timeout)
 
-    def wait_until(self, condition: Callable[[], T], timeout: float = 120, message: str = "") -> T:
+    def wait_until(
+        self,
+        condition: Callable[[], T],
+        timeout: float = 120,
+        message: str | Callable[[], str] = "",
+    ) -> T:
         """Like `cluster.wait_until`, but fails at once, with its log, when the worker ends."""
 
         def condition_while_running() -> T:
@@ -134,7 +144,7 @@ class WorkerProcess:
             return wait_until(condition_while_running, timeout, message)
         except AssertionError as error:
             if self.running:
-                raise AssertionError(f"{error}; {self._tail()}") from None
+                raise AssertionError(f"{error}; {self._tail()}\n{self._stacks()}") from None
             raise
 
     def wait_for_log(self, text: str, timeout: float = 120) -> None:
@@ -153,6 +163,15 @@ class WorkerProcess:
         """Make sure that the process is gone."""
         if self.running:
             self.sigkill()
+
+    def _stacks(self) -> str:
+        """Where each of its threads stands, for a failure: it does not survive the question."""
+        before = len(self.log_text())
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGABRT)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(30)
+        return f"its threads stood at:\n{self.log_text()[before:][:_STACKS]}"
 
     def _tail(self) -> str:
         return f"its log ends:\n{self.log_text()[-_LOG_TAIL:]}"
