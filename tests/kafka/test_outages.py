@@ -141,6 +141,31 @@ def test_a_broker_away_for_longer_than_the_limit_ends_the_worker_with_one_senten
             assert_each_event_has_one_prediction(app, feed.sent, repeats=repeats)
 
 
+@pytest.mark.parametrize("asked", [True, False], ids=["to-stop", "by-the-limit"])
+def test_a_worker_ends_in_the_middle_of_a_commit_that_no_broker_answers(
+    own_cluster: LocalKafka, tmp_path: Path, asked: bool
+) -> None:
+    """The one call of a transaction that has no time-out unless it is given one."""
+    kafka = Kafka(own_cluster.env["KAFKA_BOOTSTRAP_SERVERS"])
+    app = App(kafka, tmp_path, recovery={} if asked else {"max_outage": "15s"})
+    worker = WorkerProcess(app.file, env={"MILLSTREAM_FAILPOINT": "before_commit:1:3"})
+    with worker:
+        app.send(app.events, [event_of(0)])
+        worker.wait_for_log("sleeping at a failpoint")
+        with away(own_cluster, kafka):
+            if asked:
+                worker.wait_for_log("no broker answers")
+                worker.sigterm()
+            assert worker.wait(60) == 1
+        reason = "stopped while Kafka did not answer" if asked else "no broker has answered for"
+        assert reason in worker.log_text().splitlines()[-1]
+        assert "Traceback" not in worker.log_text()
+    with app.worker(1) as again:
+        again.wait_until(lambda: kafka.committed(app.name, app.events, 0) == 1)
+        assert again.stop() == 0
+    assert_each_event_has_one_prediction(app, 1, repeats=False)
+
+
 def test_an_idle_worker_that_is_to_stop_ends_well_while_no_broker_answers(
     own_cluster: LocalKafka, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from millstream.errors import MillstreamError, Stop
 from millstream.runners import failpoints
 from millstream.runners.bounded import within
 from millstream.runners.publish import (
+    COMMIT_SECONDS,
     Aborted,
     Names,
     Patience,
@@ -25,6 +26,11 @@ INIT_SECONDS: Final = 5.0
 """So that a worker that is to stop need not wait for a broker to come back."""
 
 CLOSE_SECONDS: Final = 2.0
+
+COMMIT_CALL_SECONDS: Final = 1.0
+"""How long a call to commit may last. Made again, it goes on with the same commit; in between, the
+worker heeds signals and the limit of an outage. Without a time-out librdkafka (2.16) waits for as
+long as brokers are silent: `transaction.timeout.ms` bounds every call but this and the abort."""
 
 SMALL_RECORDS: Final = 256
 """Of a batch whose transaction is opened as it is committed; a larger one's is opened while most of
@@ -48,6 +54,8 @@ class ExactlyOnce:
         self._seconds_of_a_transaction = config["transaction.timeout.ms"] / 1000
         self._open = False
         """Whether a transaction is open."""
+        self._given_up = False
+        """Whether the producer is of no more use; calls left behind in a thread then end, too."""
         self._began = time.monotonic()
         """When the latest one was begun."""
         self._records = 0
@@ -89,7 +97,7 @@ class ExactlyOnce:
             check_member(consumer, member)
             self._send_offsets(list(offsets), consumer.consumer_group_metadata())
             failpoints.reach("before_commit", self._producer.flush)
-            self._retrying(self._producer.commit_transaction)
+            self._commit_transaction()
             self._open, self._records = False, 0
             failpoints.reach("after_commit")
         except Aborted as aborted:
@@ -167,8 +175,30 @@ class ExactlyOnce:
         if not done:
             raise self._lost("the offsets were not taken within the time of a transaction")
 
+    def _commit_transaction(self) -> None:
+        """Commit, however long brokers are silent; where they are not, within a minute."""
+        since = time.monotonic()
+
+        def commit() -> None:
+            nonlocal since
+            while True:
+                try:
+                    self._producer.commit_transaction(COMMIT_CALL_SECONDS)
+                except KafkaException as raised:
+                    error: KafkaError = raised.args[0]
+                    timed_out = error.code() == KafkaError._TIMED_OUT  # noqa: SLF001 - its public name
+                    if not timed_out or not error.retriable():
+                        raise
+                else:
+                    return
+                since = self._patience.keep(since, "a commit")
+                if time.monotonic() - since > COMMIT_SECONDS:
+                    raise self._lost("a commit has had no answer though brokers answer")
+
+        self._retrying(commit)
+
     def _retrying(self, call: Callable[[], object]) -> None:
-        """Call until it is done: no time-out of ours cuts a commit or an abort short."""
+        """Call until it is done: no time-out of ours cuts a commit short."""
         while True:
             try:
                 call()
@@ -176,7 +206,7 @@ class ExactlyOnce:
                 error: KafkaError = raised.args[0]
                 if error.txn_requires_abort():
                     raise Aborted(error.str()) from raised
-                if error.retriable():
+                if error.retriable() and not self._given_up:
                     self._patience.wait(self._producer, error.str())
                     continue
                 raise self._give_up(raised) from raised
@@ -202,4 +232,5 @@ class ExactlyOnce:
 
     def _lost(self, why: str) -> ProducerLost:
         self._open = False  # whatever is open, this producer cannot end it
+        self._given_up = True
         return ProducerLost(why, time.monotonic() - self._began)

@@ -127,19 +127,27 @@ class Patience:
         Raises what it raises; `Stop` where the worker is to end, or the outage lasts too long, or
         it does not come back though brokers answer.
         """
-        pending, began = Call(call), time.monotonic()
+        pending, since = Call(call), time.monotonic()
         while not pending.returned(0.5):
-            if self._silence() > 0:
-                self._heed(f"{what} is not answered")
-                began = time.monotonic()
-            elif time.monotonic() - began > COMMIT_SECONDS:
+            since = self.keep(since, what)
+            if time.monotonic() - since > COMMIT_SECONDS:
                 raise Stop(
                     f"{what} has had no answer for {COMMIT_SECONDS:g} s though brokers answer, and "
                     "the client cannot be asked anything else: start the worker again; it goes on "
                     "where it was"
                 )
-            else:
-                self._beat()
+
+    def keep(self, since: float, what: str) -> float:
+        """While an answer is awaited: a sign of life, and from when on brokers owe that answer.
+
+        `since`: what it gave before, on the monotonic clock. Raises `Stop` where brokers are silent
+        and the worker is to end, or they are for too long.
+        """
+        if self._silence() > 0:
+            self._heed(f"{what} is not answered")
+            return time.monotonic()
+        self._beat()
+        return since
 
     def _heed(self, reason: str) -> None:
         if self._stopping.is_set():

@@ -22,6 +22,8 @@ BATCH_RECORDS: Final = 500
 BATCH_BYTES: Final = 5_000_000
 """Small enough to be written within a transaction's time, which is the session's."""
 RETRY_SECONDS: Final = 30.0
+CALL_SECONDS: Final = 1.0
+"""How long a call to commit may last before it is made again, and Ctrl-C is heeded in between."""
 # What a topic takes, its broker decides; the client must not be the one who refuses the original.
 _LARGEST_BYTES: Final = 1_000_000_000
 _FENCED: Final = {
@@ -63,7 +65,7 @@ class Replayer:
         """Commit the open batch."""
         if not self._open:
             return
-        self._calling(self._producer.commit_transaction)
+        self._calling(lambda: self._producer.commit_transaction(CALL_SECONDS))
         self.written += len(self._open)
         self._open.clear()
         self._bytes = 0
