@@ -90,12 +90,15 @@ def wait_until(
     `message`: what was waited for, or what to ask for it when it did not come.
     """
     deadline = time.monotonic() + timeout
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
+    while True:
+        # One that takes long may answer for a moment long past: the last one begins after the end.
+        last = time.monotonic() > deadline
+        if answer := condition():
+            return answer
+        if last:
             said = message() if callable(message) else message or condition
             raise AssertionError(f"not within {timeout:g} s: {said}")
         time.sleep(0.05)
-    return answer
 
 
 class Kafka:

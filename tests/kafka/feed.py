@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import orjson
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from millstream.core.digest import digest
 from tests.kafka.app import (
@@ -40,8 +40,10 @@ class Feed:
         self._ending = threading.Event()
         self._producer = Producer(
             {**kafka.config, "partitioner": "murmur2_random", "enable.idempotence": True,
-             "linger.ms": 1}
+             "linger.ms": 1, "on_delivery": self._delivered}
         )  # fmt: skip
+        self._refused: list[KafkaError] = []
+        self._raised: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self.sent = 0
 
@@ -58,11 +60,26 @@ class Feed:
         self.end()
 
     def end(self) -> None:
-        """Stop; every event that was sent gets its label first."""
+        """Stop; every event that was sent gets its label first. Fails where not all arrived."""
         self._ending.set()
         self._thread.join()
+        if self._raised:
+            raise self._raised[0]
+        assert not self._refused, (
+            f"{len(self._refused)} messages were not taken: {self._refused[0]}"
+        )
+
+    def _delivered(self, error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            self._refused.append(error)
 
     def _run(self) -> None:
+        try:
+            self._feed()
+        except BaseException as error:  # noqa: BLE001 - raised again, by whoever ends it
+            self._raised.append(error)
+
+    def _feed(self) -> None:
         while not self._ending.is_set():
             self._send(self._app.events, event_of(self.sent, label=not self._app.late))
             self.sent += 1
