@@ -96,6 +96,8 @@ class Worker:
         """
         self._slot = slot
         self._new_consumer = new_consumer or self._own_consumer
+        self._watches_flow = new_consumer is None
+        """Faust's fetching is watched otherwise; see `stalls`."""
         self._settings = settings
         self._build_learner = build_learner
         self._metrics = metrics
@@ -240,6 +242,8 @@ class Worker:
         self._publishing.rest()
         fetching = time.monotonic()
         messages = membership.fetch(limit, self._wait(restoring=restoring))
+        if not messages and self._watches_flow and not self._outage.seconds:
+            membership.flow.look(membership.partitions)
         if self._tracing is not None:
             self._tracing.begin(messages)
         batch = Batch(self._consumer.memberid())
@@ -289,7 +293,7 @@ class Worker:
                 if outcome and not self._publishing.write(batch, partition, outcome):
                     self._abandon(batch, messages)
                     return False
-                self._membership.hold_back(partition, 2 * limit)
+                self._membership.flow.hold_back(partition, 2 * limit)
         return True
 
     def _pieces(self, messages: list[Any]) -> Iterator[list[Any]]:

@@ -22,6 +22,7 @@ from millstream.metrics import Metrics
 from millstream.runners import failpoints
 from millstream.runners.committed import OWNER, committed_offsets
 from millstream.runners.ends import InputEnds
+from millstream.runners.flow import Flow
 from millstream.runners.logs_reader import HOPELESS, to_record
 from millstream.runners.partition import Partition, Skips
 from millstream.runners.publish import Aborted, Patience, commit_offsets
@@ -54,6 +55,7 @@ class Membership:
         if restorer.late:
             self.topics["labels"] = str(restorer.settings.labels.topic)
         self.ends = InputEnds(consumer, self.topics)
+        self.flow = Flow(consumer, self.topics)
         self._queue: deque[Partition] = deque()
         self._retry_at = 0.0
         self._failing_since = 0.0
@@ -87,10 +89,10 @@ class Membership:
             [TopicPartition(t, each.partition) for each in assigned for t in self.topics.values()],
         )
         consumer.incremental_assign(places)
-        consumer.pause(places)
         for each in assigned:
             partition = self.partitions[each.partition] = Partition(each.partition)
             self._queue.append(partition)
+        self.flow.say_again(self.partitions.values())
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         self._metrics.count_rebalance("revoked")
@@ -115,6 +117,7 @@ class Membership:
             if partition is not None:
                 self._release(partition)
             self._metrics.remove_partition(each.partition)
+        self.flow.say_again(self.partitions.values())
         failpoints.reach("in_revoke")
 
     def _release(self, partition: Partition) -> None:
@@ -146,7 +149,7 @@ class Membership:
         partition.restore = None
         partition.skips |= skips or {}
         if self.partitions.get(partition.number) is partition:
-            self._consumer.pause(self._places(partition))
+            self.flow.stop(partition)
             if partition not in self._queue:
                 self._queue.append(partition)
 
@@ -230,22 +233,16 @@ class Membership:
                 raise
         places = self.offsets(partition)
         try:
-            for place in places:
-                self._consumer.seek(place)
+            self.flow.begin(partition, places)
         except KafkaException:
             partition.shard = None
             raise
         partition.restore = None
         partition.fetched = dict(restore.positions)
         partition.ends = dict.fromkeys(restore.positions, -1)
-        partition.paused = set()
         # Where it began without an offset, that is committed at once: else an app that is to begin
         # at the latest event would begin somewhere else after each restart.
         partition.committed_at = time.monotonic() if restore.all_committed() else -math.inf
-        self._consumer.resume(places)
-
-    def _places(self, partition: Partition) -> list[TopicPartition]:
-        return [TopicPartition(topic, partition.number) for topic in self.topics.values()]
 
     # -- fetching -----------------------------------------------------------------------------
 
@@ -312,21 +309,6 @@ class Membership:
         if error.fatal() or error.code() in HOPELESS:
             raise Stop(f"{where}: {error.str()} ({error.name()})")
         log.warning("Kafka client", extra={"where": where, "reason": error.str()})
-
-    def hold_back(self, partition: Partition, limit: int) -> None:
-        """Stop fetching a side that runs ahead of the other by more than `limit` records."""
-        shard = partition.shard
-        if shard is None:
-            return
-        for side, topic in self.topics.items():
-            place = [TopicPartition(topic, partition.number)]
-            backlog = shard.backlog(side)
-            if backlog > limit and side not in partition.paused:
-                self._consumer.pause(place)
-                partition.paused.add(side)
-            elif backlog <= limit // 2 and side in partition.paused:
-                self._consumer.resume(place)
-                partition.paused.discard(side)
 
     def offsets(self, partition: Partition) -> list[TopicPartition]:
         """What the group is to commit for a partition: both sides, moved or not."""
