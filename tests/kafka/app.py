@@ -165,7 +165,7 @@ class App:
     def unhandled(self, sent: int) -> str:
         """Which of the events 0 to `sent` have come to no prediction, for a failure."""
         sources = {
-            (record["event"]["partition"], record["event"]["offset"])
+            (record["source"]["partition"], record["source"]["offset"])
             for record in self.predictions()
         }
         lines = [f"of {sent} events {len(sources)} are predicted"]
