@@ -1,9 +1,8 @@
 """Settings come from a file, the environment over it, and files that either names."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 import pytest
@@ -82,17 +81,16 @@ def test_settings_are_made_without_a_look_at_the_environment(
 ) -> None:
     """Else making some in a thread fails while another, as pytest itself does, changes it."""
 
-    class Unreadable(dict[str, str]):
-        def __iter__(self) -> Iterator[str]:
-            raise AssertionError("it was read")
+    def read(*_: object) -> NoReturn:
+        raise AssertionError("it was read")
 
-        items = keys = values = __iter__  # type: ignore[assignment]
-
+    kinds = ("__getitem__", "__iter__", "get", "items", "keys", "values")
+    unreadable = type("Unreadable", (dict,), dict.fromkeys(kinds, read))
     document = yaml.safe_load(GOOD)
-    monkeypatch.setattr(os, "environ", Unreadable(MILLSTREAM_APP="another"))
+    monkeypatch.setattr(os, "environ", unreadable(MILLSTREAM_APP="another"))
     assert make_settings(document).app == document["app"]
     with pytest.raises(AssertionError, match="it was read"):
-        dict(os.environ)
+        list(os.environ)
 
 
 def test_underscores_in_properties_of_kafka_stand_for_dots(
