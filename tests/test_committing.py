@@ -30,7 +30,7 @@ class Silent:
 
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr(publish, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(publish, "COMMIT_SECONDS", 0.1)
     monkeypatch.setattr(publish, "LEAVE_SECONDS", 0.05)
     silent = Silent()
     yield silent
