@@ -8,8 +8,16 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from millstream.errors import Stop
-from millstream.runners import publish
-from millstream.runners.publish import Aborted, Patience, commit_offsets, leave_group
+from millstream.runners import exactly_once, publish
+from millstream.runners.exactly_once import ExactlyOnce
+from millstream.runners.publish import (
+    Aborted,
+    Names,
+    Patience,
+    ProducerLost,
+    commit_offsets,
+    leave_group,
+)
 
 
 class Silent:
@@ -27,10 +35,14 @@ class Silent:
     def close(self) -> None:
         self.answered.wait(60)  # librdkafka waits for what it has asked
 
+    def consumer_group_metadata(self) -> object:
+        return object()
+
 
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(publish, "COMMIT_SECONDS", 0.1)
+    monkeypatch.setattr(exactly_once, "COMMIT_SECONDS", 0.1)
     monkeypatch.setattr(publish, "LEAVE_SECONDS", 0.05)
     silent = Silent()
     yield silent
@@ -65,6 +77,49 @@ def test_a_worker_that_is_to_stop_waits_for_no_commit_while_brokers_are_silent(
     stopping.set()
     with pytest.raises(Stop, match="a commit of offsets is not answered"):
         commit_offsets(consumer, OFFSETS, Patience(stopping, lambda: None, lambda: 1.0))
+
+
+class Unanswered:
+    """A transactional producer whose commit nobody answers."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def begin_transaction(self) -> None: ...
+
+    def send_offsets_to_transaction(self, *_: object) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def commit_transaction(self, timeout: float) -> None:
+        assert timeout > 0, "without a time-out it would wait for ever"
+        self.asked += 1
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer", retriable=True))
+
+
+def commit_transaction(consumer: Any, producer: Any, patience: Patience) -> None:
+    config = {"transaction.timeout.ms": 10_000}
+    publisher = ExactlyOnce(config, Names("p", "e", "m", "d"), patience, producer)
+    publisher.commit(OFFSETS, "somebody", consumer)
+
+
+def test_a_transaction_without_an_answer_from_brokers_that_answer_costs_its_producer(
+    consumer: Any,
+) -> None:
+    with pytest.raises(ProducerLost, match="a commit has had no answer though brokers answer"):
+        commit_transaction(consumer, Unanswered(), Patience(threading.Event(), lambda: None))
+
+
+def test_a_transaction_is_committed_for_as_long_as_brokers_are_silent(consumer: Any) -> None:
+    producer = Unanswered()
+
+    def beat() -> None:
+        if producer.asked == 1000:
+            raise Stop("brokers were silent for too long")
+
+    patience = Patience(threading.Event(), beat, lambda: 9.0)
+    with pytest.raises(Stop, match="silent for too long"):
+        commit_transaction(consumer, producer, patience)
 
 
 def test_a_refused_commit_aborts_the_batch(consumer: Any) -> None:
