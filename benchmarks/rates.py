@@ -30,6 +30,10 @@ from tests.kafka.worker import WorkerProcess
 from benchmarks.child import BenchmarkError
 
 POLL_SECONDS = 0.02
+POLL_SHARE = 0.01
+MOST_POLL_SECONDS = 0.1
+"""How often is looked: each hundredth of the time so far, within bounds. Fifty looks a second cost
+a model that needs a whole core 5 to 8 % of its rate, on two cores (measured)."""
 TIMEOUT_SECONDS = 300.0
 
 CHECKPOINT = 500
@@ -125,7 +129,8 @@ def _watch(
                 f"{total} of {measure.events} after {TIMEOUT_SECONDS:.0f} s; "
                 f"{program.log_text()[-2000:]}"
             )
-        time.sleep(POLL_SECONDS)
+        watched = now - steps[0][0] if steps else 0.0
+        time.sleep(min(MOST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * watched)))
 
 
 def _readable_ends(kafka: Kafka, topic: str, partitions: int) -> Ends:
