@@ -13,9 +13,15 @@ ROOT = Path(__file__).parents[1]
 CONFTEST = """
 from tests.standing_still import StandingStill
 
+class FromTheFirstTestOn(StandingStill):
+    # Before it, pytest-xdist starts its processes, which may take longer than that.
+    def pytest_runtest_logstart(self, nodeid):
+        self._patience = 3
+        super().pytest_runtest_logstart(nodeid)
+
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(StandingStill(config, 3))
+        config.pluginmanager.register(FromTheFirstTestOn(config, 60))
 """
 TESTS = """
 import threading
