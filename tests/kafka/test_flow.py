@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from millstream.errors import Stop
 from millstream.health import Health
 from millstream.loading import learner_factory
 from millstream.metrics import Metrics
@@ -109,6 +110,17 @@ def test_what_does_not_flow_though_there_is_more_is_assigned_anew_and_goes_on_wh
     wait_until(lambda: scene.fetched_up_to(15))
     assert scene.offsets == list(range(2, 15))
     assert caplog.text.count("nothing comes of a partition though there is more") == 1
+
+
+def test_what_cannot_be_assigned_anew_ends_the_worker_with_a_sentence(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "STUCK_SECONDS", 0.0)
+    wait_until(lambda: scene.fetched_up_to(10))
+    scene.consumer.incremental_unassign([TopicPartition(scene.events, 0)])
+    scene.send(5)
+    with pytest.raises(Stop, match=r"partition 0 stands still and cannot be assigned anew \("):
+        wait_until(lambda: scene.fetched_up_to(15))
 
 
 def test_calls_are_made_again_after_a_rebalance_as_one_may_have_been_lost(scene: Scene) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, TopicPartition
 
 from millstream.core.records import Side
+from millstream.errors import Stop
 from millstream.runners.partition import Partition
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ class Flow:
     def look(self, partitions: Mapping[int, Partition]) -> None:
         """For a loop that has nothing to do: assign anew what does not flow though there is more.
 
-        Asks the brokers about one side of one partition at a time.
+        Asks the brokers about one side of one partition at a time. Raises `Stop` where the client
+        refuses.
         """
         now = time.monotonic()
         if now < self._look_at:
@@ -112,8 +114,15 @@ class Flow:
             TopicPartition(self._topics[side], partition.number, offset)
             for side, offset in partition.fetched.items()
         ]
-        self._consumer.incremental_unassign(places)
-        self._consumer.incremental_assign(places)
+        try:
+            self._consumer.incremental_unassign(places)
+            self._consumer.incremental_assign(places)
+        except KafkaException as raised:
+            raise Stop(
+                f"{places[0].topic} partition {partition.number} stands still and cannot be "
+                f"assigned anew ({raised.args[0].str()}): start the worker again; it goes on where "
+                "it was"
+            ) from raised
         self.say_again([partition])
 
     def _flowing(self, partition: Partition) -> list[Side]:
