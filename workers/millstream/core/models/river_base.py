@@ -19,6 +19,7 @@ from millstream.core.digest import digest
 from millstream.core.models.answers import plain
 from millstream.core.models.learner import Answer, Features, Kind, Label
 from millstream.core.models.river_calls import answering, learning, usual_steps
+from millstream.core.models.river_forest import AskedOnce, asked_once
 from millstream.core.models.river_kind import first_steps
 from millstream.core.models.river_scaled_linear import ScaledLinear, scaled_linear
 
@@ -66,7 +67,9 @@ class RiverLearner:
 
     def _learn_by(self, model: Any) -> None:
         """Bind the method that learns to that of `model`."""
-        self._quick: ScaledLinear | None = scaled_linear(usual_steps(model))
+        self._quick: ScaledLinear | AskedOnce | None = scaled_linear(
+            usual_steps(model)
+        ) or asked_once(model)
         self._learn_one = learning(model) if self._quick is None else self._quick.learn
 
     def _predict_by(self, model: Any) -> None:
