@@ -69,7 +69,8 @@ class BatchSettings(Spec):
     """Upper bounds of a transaction; below them it ends as soon as no message is at hand."""
 
     max_records: int = Field(default=16384, ge=1, le=1_000_000)
-    max_age: Milliseconds = 300
+    max_age: Milliseconds = 1000
+    """Of a batch where there is a backlog; see `runners.pace` for how long it is without one."""
 
 
 class WaitingSettings(Spec):
