@@ -31,6 +31,14 @@ OWN, PUBLISHED = HERE / ".results", HERE / "results"
 Rounds = Annotated[
     int | None, typer.Option(min=1, help=f"Default: {SELECTION.rounds}; with --all {ALL.rounds}.")
 ]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        help="What each is given to do, in seconds of two cores of a cloud machine; more on a "
+        f"faster one. Default: {SELECTION.seconds}; with --all {ALL.seconds}.",
+    ),
+]
 Chosen = Annotated[
     list[str] | None,
     typer.Option(
@@ -52,6 +60,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program."
 def main(
     *,
     rounds: Rounds = None,
+    seconds: Seconds = None,
     part: Chosen = None,
     everything: All = False,
     quick: Quick = False,
@@ -65,7 +74,7 @@ def main(
     """
     progress = Console(stderr=True, highlight=False)
     sizes = QUICK if quick else ALL if everything else SELECTION
-    sizes = replace(sizes, rounds=rounds or sizes.rounds)
+    sizes = replace(sizes, rounds=rounds or sizes.rounds, seconds=seconds or sizes.seconds)
     folder = into or (PUBLISHED if everything and not quick else OWN)
     try:
         chosen = _chosen(part, everything=everything)
