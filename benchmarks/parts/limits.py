@@ -26,7 +26,7 @@ LOOPS = {
     EVERY_300: ("bytes", 300),
     FLOOR: ("predictions", 300),
 }
-"""What they write, and the age of a transaction; 300 ms is the worker's own, under load."""
+"""What they write, and the age of a transaction; 300 ms is the worker's own, without a backlog."""
 RATE = 300_000
 """Events a second that are about to be expected of them."""
 LEAST_SECONDS = 1.0
