@@ -18,7 +18,7 @@ Example = tuple[dict[str, float], Any]
 FORESTS: dict[str, Callable[[], Any]] = {
     "classifier": lambda: forest.ARFClassifier(n_models=4, seed=7),
     "classifier by probabilities": lambda: forest.ARFClassifier(
-        n_models=3, seed=7, metric=metrics.LogLoss()  # type: ignore[arg-type]  # River takes it
+        n_models=3, seed=7, metric=metrics.LogLoss()  # type: ignore[arg-type] # River takes it
     ),
     "classifier without detectors": lambda: forest.ARFClassifier(
         n_models=3, seed=7, drift_detector=drift.NoDrift(), warning_detector=drift.NoDrift(),
@@ -112,7 +112,7 @@ def test_each_tree_is_asked_once_for_an_event_that_is_learned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What it is for: without that, all of the above holds as well."""
-    tree = forest.adaptive_random_forest.BaseTreeClassifier  # type: ignore[attr-defined]
+    tree: Any = forest.adaptive_random_forest.BaseTreeClassifier  # type: ignore[attr-defined] # a module
     asked, ask = [], tree.predict_proba_one
 
     def count(self: Any, features: Any) -> Any:

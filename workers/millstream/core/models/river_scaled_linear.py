@@ -135,7 +135,7 @@ class ScaledLinear:
             return None
         raw = 0.0
         # Of one length, since names are the same: having that checked costs a tenth of the loop.
-        rows = zip(features.values(), self._rows, self._weights)  # noqa: B905
+        rows = zip(features.values(), self._rows, self._weights)  # noqa: B905 - see above
         for value, (_, mean, _, root), weight in rows:
             raw += weight * ((value - mean) / root if root else 0.0)
         return raw + self._linear.intercept
