@@ -1,7 +1,7 @@
 """The rate of a program that turns a topic of events into a topic of predictions.
 
 What counts is what a read_committed reader can see. So the last stable offset of the predictions
-topic is asked for, some fifty times a second: that tells the same as reading would, and costs
+topic is asked for, each hundredth of the time so far: that tells the same as reading, and costs
 next to nothing on a machine whose cores are what is measured. The rate is that between the first
 predictions seen and the last; start-up, joining the group and the first batch are left out, and so
 is the last step: who commits by a clock waits for it in the end with nothing to do.

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -112,7 +111,7 @@ def test_each_tree_is_asked_once_for_an_event_that_is_learned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What it is for: without that, all of the above holds as well."""
-    tree: Any = forest.adaptive_random_forest.BaseTreeClassifier  # type: ignore[attr-defined] # a module
+    tree: Any = vars(forest)["adaptive_random_forest"].BaseTreeClassifier
     asked, ask = [], tree.predict_proba_one
 
     def count(self: Any, features: Any) -> Any:
@@ -129,17 +128,27 @@ def test_each_tree_is_asked_once_for_an_event_that_is_learned(
     assert len(asked) == 4 * len(rows)
 
 
-def test_trees_stand_in_the_forest_again_where_one_of_them_raises() -> None:
+@pytest.mark.parametrize("broken", ["predict_proba_one", "learn_one"])
+def test_trees_stand_in_the_forest_again_where_one_of_them_raises(broken: str) -> None:
     """A model that broke is thrown away by a worker, but not by everybody."""
     learner = river_learner(FORESTS["classifier"]())
     (features, label), *_ = examples(1, labels=True)
     learner.learn(features, label)
     trees = list(learner.model.data)
-    for broken in ({"a": "text", "b": 1.0, "c": 1.0, "d": 1.0}, {"a": None}):
-        for call in (learner.predict, lambda it: learner.learn(it, label)):
-            with suppress(TypeError):
-                call(broken)
-            assert list(learner.model.data) == trees
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ArithmeticError(broken)
+
+    setattr(trees[2], broken, fail)
+
+    def work() -> None:
+        for _ in range(20):  # a forest has a tree learn an example some times, or not at all
+            learner.predict(features)
+            learner.learn(features, label)
+
+    with pytest.raises(ArithmeticError, match=broken):
+        work()
+    assert all(now is tree for now, tree in zip(learner.model.data, trees, strict=True))
 
 
 def test_only_rivers_own_forests_are() -> None:
