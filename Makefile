@@ -1,5 +1,5 @@
 # Everything a newcomer or CI runs. Needs Python 3.11 or newer; `make test` also wants Java 17 and
-# Maven for its Kafka tests (tests/kafka/README.md says what it does without them).
+# Maven for its Kafka tests (tests/integration/README.md says what it does without them).
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,7 +22,7 @@ lint: setup-dev ## ruff and mypy
 	@echo "lint: ruff check"; $(BIN)/ruff check --quiet .
 	@echo "lint: ruff format"; $(BIN)/ruff format --check --quiet . \
 		|| { echo "lint: some files are not formatted; run: make format" >&2; exit 1; }
-	@echo "lint: mypy"; $(BIN)/mypy --no-error-summary && $(BIN)/mypy --no-error-summary -p tests.kafka -p tests.schemas -p tests.faults -p tests.conformance -p tests.deploy -p tests.containers -p benchmarks
+	@echo "lint: mypy"; $(BIN)/mypy --no-error-summary && $(BIN)/mypy --no-error-summary -p tests.support -p tests.integration -p tests.faults -p tests.conformance -p tests.deploy -p tests.containers -p benchmarks
 
 format: setup-dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.worker import WorkerProcess
 
 _TIMEOUT_S = 600
 

@@ -6,9 +6,9 @@ To add one: a program in `peers/` that reads events and writes predictions, and 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from tests.kafka.app import App
-from tests.kafka.cluster import wait_until
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.app import App
+from tests.support.kafka.cluster import wait_until
+from tests.support.kafka.worker import WorkerProcess
 
 from benchmarks import child, environments
 from benchmarks.rates import Measure, Run, rate_of

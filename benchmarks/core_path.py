@@ -31,10 +31,10 @@ from benchmarks.core_steps import (
     timed,
 )
 from benchmarks.workloads import Workload, learning, static
-from millstream.cli.working import GC_THRESHOLDS
-from millstream.core.records import Record
-from millstream.core.shard import Shard
-from millstream.loading import learner_factory, load_model
+from millstream.artifacts.loader import learner_factory, load_model
+from millstream.cli.worker_process import GC_THRESHOLDS
+from millstream.core.processing.partition_processor import Shard
+from millstream.core.records.record import Record
 
 Costs = dict[str, float]
 """Stage to microseconds an event."""

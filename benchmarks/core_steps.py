@@ -8,11 +8,11 @@ import numpy as np
 import orjson
 
 from benchmarks.workloads import Workload
-from millstream.core.models.learner import Learner
-from millstream.core.outputs import Source, prediction
-from millstream.core.records import Record
-from millstream.core.shard import Era, Plan, Shard
-from millstream.settings import Settings
+from millstream.config.settings import Settings
+from millstream.core.models.interface.learner import Learner
+from millstream.core.processing.partition_processor import Era, Plan, Shard
+from millstream.core.records.outputs import Source, prediction
+from millstream.core.records.record import Record
 
 NOW = 1_700_000_000_000
 Batch = Sequence[Record]

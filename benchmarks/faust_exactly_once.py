@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any
 
 import orjson
-from tests.kafka.cluster import Kafka, wait_until
+from tests.support.kafka.cluster import Kafka, wait_until
 
 from benchmarks import child
 from benchmarks.stage import open_stage

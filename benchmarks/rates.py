@@ -24,8 +24,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import OffsetSpec
-from tests.kafka.cluster import Kafka
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.worker import WorkerProcess
 
 from benchmarks.child import BenchmarkError
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import confluent_kafka
 import orjson
-from tests.kafka.fixture import SCRIPT
+from tests.support.kafka.fixture import SCRIPT
 
 from benchmarks.latency import Latency
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tests.kafka.app import FEATURES, PHISHING
+from tests.support.kafka.app import FEATURES, PHISHING
 
 from benchmarks.child import answer
 from benchmarks.workloads import fitted_forest, fitted_logistic
-from millstream.core.models.sklearn_learner import StaticSklearn
+from millstream.core.models.scikit_learn.static import StaticSklearn
 
 SECONDS_EACH = 0.5
 

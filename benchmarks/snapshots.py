@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 from river import forest
 
-from millstream.core.models.build import wrap
-from millstream.core.models.codecs import capture
-from millstream.core.models.expression import build
-from millstream.core.models.learner import Learner
-from millstream.core.snapshot import About, finish
+from millstream.config.settings import SnapshotSettings
+from millstream.core.models.factory import wrap
+from millstream.core.models.interface.learner import Learner
+from millstream.core.models.river.expression import build
+from millstream.core.models.state_codec import capture
+from millstream.core.snapshots.snapshot import About, finish
 from millstream.core.spec import ModelSpec
-from millstream.settings import SnapshotSettings
 
 CAPTURES = 5
 EVENTS = 3_000

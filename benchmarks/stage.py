@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.kafka.app import App
-from tests.kafka.cluster import Kafka
-from tests.kafka.fixture import local_kafka, missing_for_local_kafka
+from tests.support.kafka.app import App
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.fixture import local_kafka, missing_for_local_kafka
 
 from benchmarks.child import BenchmarkError
 from benchmarks.workloads import Workload

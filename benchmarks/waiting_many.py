@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.worker import WorkerProcess
 
 from benchmarks.stage import Stage, open_stage
 from benchmarks.waiting_pairs import Kind

@@ -17,19 +17,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import orjson
-from tests.kafka.app import FEATURES, SCALED_LOGISTIC
+from tests.support.kafka.app import FEATURES, SCALED_LOGISTIC
 
 from benchmarks.child import answer
 from benchmarks.workloads import event
-from millstream.cli.working import GC_THRESHOLDS
-from millstream.core.late import LateShard
-from millstream.core.outputs import Source
-from millstream.core.records import Record
-from millstream.core.shard import Era, Plan
-from millstream.core.waiting import MemoryStore, Waiting, compact
-from millstream.loading import learner_factory
-from millstream.settings import Settings
-from millstream.stores.disk import DiskStore
+from millstream.artifacts.loader import learner_factory
+from millstream.cli.worker_process import GC_THRESHOLDS
+from millstream.config.settings import Settings
+from millstream.core.join.pending_store import MemoryStore, Waiting, compact
+from millstream.core.processing.delayed_labels import LateShard
+from millstream.core.processing.partition_processor import Era, Plan
+from millstream.core.records.outputs import Source
+from millstream.core.records.record import Record
+from millstream.disk_store.store import DiskStore
 
 NOW = 1_800_000_000_000
 LATER = NOW + 1_000_000_000

@@ -14,7 +14,7 @@ from river import anomaly, forest, preprocessing, tree
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from tests.kafka.app import PHISHING, SCALED_LOGISTIC, scaled_logistic
+from tests.support.kafka.app import PHISHING, SCALED_LOGISTIC, scaled_logistic
 
 FOREST_TREES = 100
 FEATURES = len(PHISHING[0][0])

@@ -8,11 +8,16 @@ from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from millstream.cli import main
-from tests.kafka.cluster import Kafka
-from tests.kafka.fixture import running_in_ci, session_kafka
-from tests.standing_still import StandingStill, explain_long
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.fixture import running_in_ci, session_kafka
+from tests.support.standing_still import StandingStill, explain_long
+
+# How long a busy machine takes says nothing of the code: no test may fail by it.
+settings.register_profile("millstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("millstream")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,7 +79,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
-    """Give a real Kafka: see tests/kafka/README.md."""
+    """Give a real Kafka: see tests/integration/README.md."""
     yield from session_kafka()
 
 

@@ -3,7 +3,7 @@
 import re
 import time
 
-from tests.kafka.cluster import wait_until
+from tests.support.kafka.cluster import wait_until
 
 from benchmarks.child import BenchmarkError
 from benchmarks.contenders import Bare, Contender, Millstream

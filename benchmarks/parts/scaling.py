@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from confluent_kafka import Producer
-from tests.kafka.app import App
-from tests.kafka.cluster import wait_until
+from tests.support.kafka.app import App
+from tests.support.kafka.cluster import wait_until
 
 from benchmarks.child import BenchmarkError
 from benchmarks.contenders import Millstream

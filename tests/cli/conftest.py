@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from millstream.settings import Settings
+from millstream.config.settings import Settings
 
 RIVER = "preprocessing.StandardScaler() | linear_model.LogisticRegression()"
 UNREACHABLE = "127.0.0.1:1"

@@ -11,19 +11,19 @@ import orjson
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from millstream.cli import dead_letters
-from millstream.core import outputs
-from millstream.core.letters import Place, read_letter, replay_of
-from millstream.core.outputs import Source
-from millstream.core.records import Headers, Output, Record
+from millstream.cli.commands import dead_letters
+from millstream.config.settings import load_settings
+from millstream.core.records import outputs
+from millstream.core.records.dead_letters import Place, read_letter, replay_of
+from millstream.core.records.outputs import Source
+from millstream.core.records.record import Headers, Output, Record
 from millstream.errors import DeadLetter, Stop
-from millstream.runners.replay import BATCH_RECORDS, Replayer
-from millstream.settings import load_settings
+from millstream.operations.dead_letter_replay import BATCH_RECORDS, Replayer
 from tests.cli.conftest import delayed, inline
 from tests.cli.test_main import Write
 from tests.conftest import Millstream
-from tests.kafka.cluster import Kafka, Message
-from tests.schemas.validators import validate, validate_dead_letter
+from tests.support.kafka.cluster import Kafka, Message
+from tests.support.validators import validate, validate_dead_letter
 
 AT = 1_790_000_000_000
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from tests.cli.conftest import UNREACHABLE
-from tests.kafka.cluster import Kafka
+from tests.support.kafka.cluster import Kafka
 
 ACCURACY = "88.7200%"
 TIMEOUT_S = 120

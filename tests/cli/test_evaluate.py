@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from tests.conftest import Millstream
-from tests.kafka.app import FEATURES, PHISHING
-from tests.kafka.cluster import Kafka
-from tests.memory.apps import inline, late
+from tests.support.apps import inline, late
+from tests.support.kafka.app import FEATURES, PHISHING
+from tests.support.kafka.cluster import Kafka
 
 Write = Callable[[dict[str, Any]], Path]
 KAFKA = {"bootstrap.servers": "127.0.0.1:1"}

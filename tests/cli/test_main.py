@@ -78,7 +78,7 @@ def test_an_error_of_kafka_that_nobody_expected_is_one_line_without_secrets(
     def fail(_: object) -> None:
         raise KafkaException(KafkaError(KafkaError._FAIL, "it quotes canary-5e1f"))
 
-    monkeypatch.setattr("millstream.cli.topics.connect", fail)
+    monkeypatch.setattr("millstream.cli.commands.topics.connect", fail)
     settings = inline("a")
     settings["kafka"]["sasl.password"] = "canary-5e1f"
     result = millstream("topics", "create", write(settings))
@@ -89,7 +89,7 @@ def test_an_error_of_kafka_that_nobody_expected_is_one_line_without_secrets(
 def test_an_unreachable_broker_is_one_line_that_says_why(
     millstream: Millstream, write: Write, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.runners.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
     more = ["river:Phishing"] if command == "send" else []
     result = millstream(*command.split(), write(inline("a")), *more)
     assert result.exit_code == 1
@@ -102,7 +102,7 @@ def test_an_unreachable_broker_is_one_line_that_says_why(
 def test_a_password_is_never_printed(
     millstream: Millstream, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.runners.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
     settings = inline("a")
     settings["log"] = {"level": "debug"}
     settings["kafka"] |= {
@@ -135,11 +135,11 @@ def test_a_worker_of_a_river_model_starts_without_what_others_need() -> None:
     """A worker that was killed is silent until its next process has imported everything."""
     program = (
         "import sys; from millstream.cli import app; from typer.main import get_command;"
-        'get_command(app).commands["run"]; import millstream.cli.working;'
+        'get_command(app).commands["run"]; import millstream.cli.worker_process;'
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     imported = set(done.stdout.decode().split())
-    assert "millstream.runners.confluent" in imported
-    needless = {"millstream.cli.audit", "millstream.evaluation", "millstream.faust"}
+    assert "millstream.runners.confluent.worker" in imported
+    needless = {"millstream.cli.commands.audit", "millstream.evaluation", "millstream.faust"}
     assert not imported & (needless | {"sklearn.ensemble", "sklearn.calibration", "rich.markdown"})

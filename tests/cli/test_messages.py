@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from millstream.errors import Stop
-from millstream.label_messages import LabelMapper, LabelMessage
-from millstream.messages import Mapper, encode
-from millstream.sources import Row
+from millstream.sources.event_mapping import Mapper, encode
+from millstream.sources.label_mapping import LabelMapper, LabelMessage
+from millstream.sources.readers import Row
 from tests.cli.conftest import build, delayed, inline
 
 

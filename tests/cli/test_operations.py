@@ -9,8 +9,8 @@ import yaml
 
 from tests.conftest import Millstream
 from tests.deploy.operations import COMMANDS, words
-from tests.kafka.cluster import Kafka
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.worker import WorkerProcess
 
 GOOD = {"payment_id": 1, "amount": 12.5, "is_fraud": False}
 BAD = {"payment_id": 2, "amount": 12.5}

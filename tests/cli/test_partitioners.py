@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from millstream.runners.partitioners import (
+from millstream.kafka.partitioners import (
     KeyPlace,
     crc32_partition,
     murmur2,
     murmur2_partition,
     partitioners_of,
 )
-from tests.kafka.cluster import Kafka
+from tests.support.kafka.cluster import Kafka
 
 
 @pytest.mark.parametrize(

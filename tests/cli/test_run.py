@@ -7,8 +7,8 @@ from urllib.request import urlopen
 from tests.cli.conftest import inline
 from tests.cli.test_main import Write
 from tests.conftest import Millstream
-from tests.kafka.cluster import Kafka
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.worker import WorkerProcess
 
 
 def test_a_worker_without_topics_names_the_command_that_creates_them(

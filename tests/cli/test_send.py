@@ -4,11 +4,11 @@ from pathlib import Path
 
 import orjson
 
-from millstream.runners.partitioners import murmur2_partition
+from millstream.kafka.partitioners import murmur2_partition
 from tests.cli.conftest import delayed, inline
 from tests.cli.test_main import Write
 from tests.conftest import Millstream
-from tests.kafka.cluster import Kafka
+from tests.support.kafka.cluster import Kafka
 
 
 def test_a_river_data_set_becomes_events_with_labels_inside(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import inline
 from tests.cli.test_main import Write
-from tests.kafka.cluster import Kafka, wait_until
+from tests.support.kafka.cluster import Kafka, wait_until
 
 TIMEOUT_S = 60
 SLOW_IMPORT = """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from millstream.errors import Stop
-from millstream.sources import Row, open_source
+from millstream.sources.readers import Row, open_source
 
 
 def rows(name: object) -> list[Row]:

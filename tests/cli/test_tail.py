@@ -4,12 +4,12 @@ import orjson
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from millstream.cli import tail
-from millstream.cli.tail import describe_prediction
+from millstream.cli.commands import tail
+from millstream.cli.commands.tail import describe_prediction
 from tests.cli.conftest import inline
 from tests.cli.test_main import Write
 from tests.conftest import Millstream
-from tests.kafka.cluster import Kafka
+from tests.support.kafka.cluster import Kafka
 
 
 def test_tail_shows_committed_predictions_only(

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource
 from river import linear_model
 
-from millstream.runners.topics import (
+from millstream.kafka.topics import (
     MODELS_CONFIG,
     TopicInfo,
     TopicsNotReady,
@@ -22,7 +22,7 @@ from millstream.runners.topics import (
 from tests.cli.conftest import build, delayed, inline
 from tests.cli.test_main import Write
 from tests.conftest import Millstream
-from tests.kafka.cluster import Kafka, wait_until
+from tests.support.kafka.cluster import Kafka, wait_until
 
 
 def config_of(kafka: Kafka, topic: str) -> dict[str, str]:
@@ -93,7 +93,7 @@ def test_topics_are_created_when_the_brokers_show_them(
         looks += 1
         return {} if looks < 4 else list_topics(admin)
 
-    monkeypatch.setattr("millstream.cli.topics.list_topics", late)
+    monkeypatch.setattr("millstream.cli.commands.topics.list_topics", late)
     assert millstream("topics", "create", write(inline(app, kafka.bootstrap))).exit_code == 0
     assert looks >= 4
 
@@ -102,8 +102,8 @@ def test_topics_that_the_brokers_never_show_are_named(
     millstream: Millstream, write: Write, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = kafka.unique("cli")
-    monkeypatch.setattr("millstream.cli.topics.list_topics", lambda _: {})
-    monkeypatch.setattr("millstream.cli.topics._SHOWN_SECONDS", 0.2)
+    monkeypatch.setattr("millstream.cli.commands.topics.list_topics", lambda _: {})
+    monkeypatch.setattr("millstream.cli.commands.topics._SHOWN_SECONDS", 0.2)
     result = millstream("topics", "create", write(inline(app, kafka.bootstrap)))
     assert result.exit_code == 1
     assert f"{app}.sites: created, but after 0.2 s the brokers do not show them yet" in result.err

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
-from millstream.core.records import Headers
+from millstream.core.records.record import Headers
 from tests.conformance.scenario import BEGIN_MS, Message, Moment
 
 Role = Literal["predictions", "examples", "dead_letters"]
@@ -46,7 +46,7 @@ class Stage(NamedTuple):
     folder: Path
     """For files of its own."""
     kafka: Any
-    """A `tests.kafka.cluster.Kafka`; None where `needs_kafka` is False."""
+    """A `tests.support.kafka.cluster.Kafka`; None where `needs_kafka` is False."""
 
 
 class Adapter(Protocol):

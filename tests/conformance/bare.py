@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from river import base, compose, linear_model, optim, preprocessing
 
-from millstream.core.digest import digest
+from millstream.core.models.interface.state_digest import digest
 from tests.conformance.scenario import FEATURES, Message, Scenario
 
 

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from millstream.core.letters import our_headers, own_headers
+from millstream.core.records.dead_letters import our_headers, own_headers
 from tests.conformance.adapter import Seen
 from tests.conformance.bare import Bare, Predicted, tell
 from tests.conformance.play import Played
 from tests.conformance.scenario import BEGIN_MS, Message, Scenario
-from tests.schemas.validators import validate
+from tests.support.validators import validate
 
 COUNTED = ("skipped", "expired", "repeated_id", "unlabelled", "unknown_fields", "held")
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from millstream.core.records import Headers, Side
+from millstream.core.records.record import Headers, Side
 
 BEGIN_MS = 1_704_067_200_000
 """2024: when the first message of every scenario is sent, by Kafka's timestamps."""

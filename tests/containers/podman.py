@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.kafka.cluster import T, wait_until
+from tests.support.kafka.cluster import T, wait_until
 
 ROOT: Final = Path(__file__).parents[2]
 IMAGE: Final = "localhost/millstream-test"

@@ -9,8 +9,8 @@ import yaml
 
 from millstream import __version__
 from tests.containers.podman import IMAGE, ROOT, Container, Podman
-from tests.kafka.app import App, event_of
-from tests.kafka.cluster import Kafka, wait_until
+from tests.support.kafka.app import App, event_of
+from tests.support.kafka.cluster import Kafka, wait_until
 
 LOCKED_UP = (
     "--network=host", "--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL",

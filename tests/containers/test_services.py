@@ -20,7 +20,7 @@ import yaml
 from tests.containers.podman import IMAGE, Container, Podman
 from tests.deploy.files import DEPLOY, SERVICES, inside
 from tests.deploy.manifests import build, one
-from tests.kafka.cluster import Kafka
+from tests.support.kafka.cluster import Kafka
 
 PROMETHEUS = "http://127.0.0.1:19464"
 

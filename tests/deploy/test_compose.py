@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from millstream.settings import HttpSettings, load_settings
+from millstream.config.settings import HttpSettings, load_settings
 from tests.deploy.files import (
     COMPOSE,
     DEPLOY,
@@ -22,7 +22,7 @@ from tests.deploy.files import (
     image_environment,
     inside,
 )
-from tests.kafka.fixture import SCRIPT
+from tests.support.kafka.fixture import SCRIPT
 
 FILE = ROOT / "docker-compose.yml"
 

@@ -11,9 +11,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from millstream import __version__
-from millstream.health import Health, HealthServer
-from millstream.metrics import Metrics
-from millstream.settings import HttpSettings
+from millstream.config.settings import HttpSettings
+from millstream.observability.health import Health, HealthServer
+from millstream.observability.metrics import Metrics
 from tests.deploy.files import (
     DEPLOY,
     DOCKERFILE,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from river import datasets
 
-from millstream.settings import Settings, load_settings
+from millstream.config.settings import Settings, load_settings
 from tests.deploy.files import EXAMPLES, ROOT
 
 

@@ -11,16 +11,16 @@ import pytest
 import yaml
 
 from deploy import rules
-from millstream.health import Health, HealthServer
-from millstream.metrics import Metrics
-from millstream.runners.clients import session_timeout_ms
-from millstream.runners.slot import Slot
-from millstream.runners.snapshot_topic import FLUSH_SECONDS
-from millstream.runners.snapshots import RELEASE_SECONDS
-from millstream.settings import HttpSettings, Settings, load_settings
+from millstream.config.settings import HttpSettings, Settings, load_settings
+from millstream.kafka.client_config import session_timeout_ms
+from millstream.kafka.confirmed_writer import FLUSH_SECONDS
+from millstream.kafka.transactional_id import Slot
+from millstream.observability.health import Health, HealthServer
+from millstream.observability.metrics import Metrics
+from millstream.state.snapshot_scheduler import RELEASE_SECONDS
 from tests.deploy.files import ROOT, assert_the_program_takes, image_environment, instructions
 from tests.deploy.manifests import BUILDS, KUBERNETES, OLDEST, Document, build, one, problems
-from tests.monitoring import exported, used
+from tests.support.monitoring import exported, used
 
 PRODUCTION = "overlays/production"
 SECRETS = "/run/secrets/millstream"

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Literal, Self
 
 from tests.faults.proxy import Proxy
-from tests.kafka.cluster import Kafka
-from tests.kafka.fixture import LocalKafka, local_kafka
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.fixture import LocalKafka, local_kafka
 
 Needs = Literal["any", "one", "three"]
 """`any` cluster, which stays whole; `one` broker or `three`, to be killed and to be cut off."""

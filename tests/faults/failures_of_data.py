@@ -8,8 +8,8 @@ from confluent_kafka import TopicPartition
 
 from tests.faults.fault import Fault
 from tests.faults.scene import KEYS, Scene
-from tests.kafka.app import event_of, label_of
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.app import event_of, label_of
+from tests.support.kafka.worker import WorkerProcess
 
 BAD = [b"no json", b"", b"[1]", b'{"id": null}', b'{"id": 1, "https": "NaN"}', b"\xff\xfe"]
 WAIT_SECONDS = 3.0

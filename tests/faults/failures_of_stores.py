@@ -1,7 +1,7 @@
 """Snapshots that are damaged or forged, and a store of them that is full or cannot be written.
 
 What a disk without room leaves of a file, and every single bit of a snapshot, is tested nearer to
-the code: `tests/stores`, `tests/core/test_snapshot.py`.
+the code: `tests/unit/disk_store`, `tests/unit/core/snapshots/test_snapshot.py`.
 """
 
 import os
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from tests.faults.fault import Fault
 from tests.faults.scene import OFTEN, Scene
-from tests.kafka.app import App
-from tests.kafka.damage import Pointer, cut, flipped, forged, other_format
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.app import App
+from tests.support.kafka.damage import Pointer, cut, flipped, forged, other_format
+from tests.support.kafka.worker import WorkerProcess
 
 Damage = Callable[[App, Pointer], None]
 KEY = "a key that nobody has guessed yet"

@@ -4,13 +4,13 @@ from typing import Any
 
 import orjson
 
-from millstream.core.models.build import wrap
-from millstream.core.models.learner import Learner
-from millstream.core.models.river_probe import probe
+from millstream.core.models.factory import wrap
+from millstream.core.models.interface.learner import Learner
+from millstream.core.models.river.traits import probe
 from millstream.core.spec import ModelSpec
 from tests.faults.history import Committed, History, Partition
-from tests.kafka.app import FEATURES, SCALED_LOGISTIC, event_of, label_of, scaled_logistic
-from tests.kafka.cluster import Message
+from tests.support.kafka.app import FEATURES, SCALED_LOGISTIC, event_of, label_of, scaled_logistic
+from tests.support.kafka.cluster import Message
 
 EVENTS, LABELS = "events", "labels"
 COUNT = 30

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from tests.kafka.app import App
-from tests.kafka.cluster import Kafka, Message
+from tests.support.kafka.app import App
+from tests.support.kafka.cluster import Kafka, Message
 
 OWNER = "owner="
 """Begins the metadata of offsets committed at least once; names whose examples count."""

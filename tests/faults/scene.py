@@ -10,16 +10,16 @@ from typing import Any, Literal, NamedTuple, Self
 
 from confluent_kafka import KafkaException
 
-from millstream.core.models.learner import Learner
-from millstream.loading import learner_factory
-from millstream.settings import load_settings
+from millstream.artifacts.loader import learner_factory
+from millstream.config.settings import load_settings
+from millstream.core.models.interface.learner import Learner
 from tests.faults.clusters import Cluster
 from tests.faults.history import Group, History, Violation, read_history
 from tests.faults.verify import verify
-from tests.kafka.app import App, event_of
-from tests.kafka.cluster import wait_until
-from tests.kafka.feed import Feed
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.app import App, event_of
+from tests.support.kafka.cluster import wait_until
+from tests.support.kafka.feed import Feed
+from tests.support.kafka.worker import WorkerProcess
 
 _COMINGS_AND_GOINGS = re.compile(
     r"restored \(partition=(\d+)|partitions revoked \(partitions=\[([^]]*)\]"

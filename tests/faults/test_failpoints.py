@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from millstream import _failpoints as failpoints
 from millstream.errors import SettingsError
-from millstream.runners import failpoints
 
 PACKAGE = Path(failpoints.__file__).parents[1]
 
 
 def run(source: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", f"from millstream.runners.failpoints import arm, reach\n{source}"],
+        [sys.executable, "-c", f"from millstream._failpoints import arm, reach\n{source}"],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from tests.faults.fault import Fault
 from tests.faults.matrix import FAULTS, choose
 from tests.faults.run import run_cell
 from tests.faults.scene import Variant
-from tests.kafka.cluster import Kafka
+from tests.support.kafka.cluster import Kafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 

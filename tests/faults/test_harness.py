@@ -18,7 +18,7 @@ from tests.faults.run import Result
 from tests.faults.scene import Recovery, Variant
 from tests.faults.soak import Sample, growth
 from tests.faults.table import BEGIN, END, table, write
-from tests.kafka.cluster import wait_until
+from tests.support.kafka.cluster import wait_until
 
 KEY = b"\x00\x1a"
 """Of an `EndTxn` request."""

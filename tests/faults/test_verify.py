@@ -18,7 +18,7 @@ from tests.faults.histories import (
 )
 from tests.faults.history import Committed, History, Partition
 from tests.faults.verify import verify
-from tests.kafka.cluster import Message
+from tests.support.kafka.cluster import Message
 
 Breaking = Callable[[Partition], object]
 Make = Callable[[], tuple[History, dict[int, str]]]

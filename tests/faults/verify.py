@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from millstream.core.models.learner import Learner
+from millstream.core.models.interface.learner import Learner
 from tests.faults.history import (
     RESOLVED,
     History,
@@ -28,7 +28,7 @@ from tests.faults.history import (
     some,
 )
 from tests.faults.weights import weights
-from tests.kafka.cluster import Message
+from tests.support.kafka.cluster import Message
 
 
 def verify(

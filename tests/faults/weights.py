@@ -8,7 +8,7 @@ where it says, hold what was sent, and each prediction has to be that of the wei
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from millstream.core.models.learner import Learner
+from millstream.core.models.interface.learner import Learner
 from tests.faults.history import (
     RESOLVED,
     History,

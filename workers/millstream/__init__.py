@@ -8,18 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from millstream.arrivals import Source
-    from millstream.core.decoding import Codec
+    from millstream._versions import __version__
+    from millstream.config.settings import Settings, load_settings, make_settings
+    from millstream.core.formats.codec import Codec
     from millstream.core.models.base_learner import BaseLearner
-    from millstream.core.models.learner import Answer, Features, Kind, Label, Learner
-    from millstream.core.records import REASONS
+    from millstream.core.models.interface.learner import Answer, Features, Kind, Label, Learner
+    from millstream.core.records.record import REASONS
     from millstream.errors import DeadLetter, MillstreamError, SettingsError, Stop
     from millstream.evaluation import Report, evaluate
     from millstream.memory import Buried, Memory, Prediction
-    from millstream.settings import Settings, load_settings, make_settings
+    from millstream.sources.arrivals import Source
     from millstream.worker import Worker
 
-__version__ = "0.1.0"
 
 __all__ = [
     "REASONS",
@@ -48,28 +48,29 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "core.models.learner",
+    "Answer": "core.models.interface.learner",
     "BaseLearner": "core.models.base_learner",
     "Buried": "memory",
-    "Codec": "core.decoding",
+    "Codec": "core.formats.codec",
     "DeadLetter": "errors",
-    "Features": "core.models.learner",
-    "Kind": "core.models.learner",
-    "Label": "core.models.learner",
-    "Learner": "core.models.learner",
+    "Features": "core.models.interface.learner",
+    "Kind": "core.models.interface.learner",
+    "Label": "core.models.interface.learner",
+    "Learner": "core.models.interface.learner",
     "Memory": "memory",
     "MillstreamError": "errors",
     "Prediction": "memory",
     "Report": "evaluation",
-    "REASONS": "core.records",
-    "Settings": "settings",
+    "REASONS": "core.records.record",
+    "Settings": "config.settings",
     "SettingsError": "errors",
-    "Source": "arrivals",
+    "Source": "sources.arrivals",
     "Stop": "errors",
     "Worker": "worker",
     "evaluate": "evaluation",
-    "load_settings": "settings",
-    "make_settings": "settings",
+    "load_settings": "config.settings",
+    "__version__": "_versions",
+    "make_settings": "config.settings",
 }
 
 

@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from millstream.arrivals import Clock, Source, delayed, merged, refuse_both
-from millstream.core.decoding import decoder
-from millstream.core.fields import MISSING, getter
-from millstream.core.labels import LabelRule
-from millstream.core.models.learner import Label
-from millstream.core.records import Outcome, Record, Side
+from millstream.artifacts.loader import learner_factory, load_codec
+from millstream.config.settings import Settings
+from millstream.core.circuit_breaker import Breaker
+from millstream.core.formats.codec import decoder
+from millstream.core.formats.json_fields import MISSING, getter
+from millstream.core.formats.labels import LabelRule
+from millstream.core.models.interface.learner import Label
+from millstream.core.records.record import Outcome, Record, Side
 from millstream.errors import DeadLetter, SettingsError, Stop
-from millstream.loading import learner_factory, load_codec
+from millstream.kafka.partitioners import murmur2_partition
 from millstream.memory import Duration, SettingsLike, milliseconds, to_settings
-from millstream.runners.breaker import Breaker
-from millstream.runners.memory import MemoryWorker
-from millstream.runners.memory_logs import MemoryLogs
-from millstream.runners.partitioners import murmur2_partition
-from millstream.scoring import Scores
-from millstream.settings import Settings
+from millstream.monitoring.scores import Scores
+from millstream.runners.memory.broker import MemoryLogs
+from millstream.runners.memory.worker import MemoryWorker
+from millstream.sources.arrivals import Clock, Source, delayed, merged, refuse_both
 
 PROGRESS_RECORDS = 4_096
 

@@ -13,15 +13,15 @@ its start and stop, its web server. See docs/faust.md.
 from pathlib import Path
 from typing import Any
 
+from millstream.artifacts.loader import learner_factory
+from millstream.config.settings import Settings, load_settings
 from millstream.errors import SettingsError
-from millstream.loading import learner_factory
-from millstream.settings import Settings, load_settings
 
 try:
-    from millstream.runners.faust_attach import attach_worker, refuse_unfit
-    from millstream.runners.faust_kafka import kafka_of
-    from millstream.runners.faust_run import Faust
-    from millstream.runners.faust_service import FaustWorker
+    from millstream.runners.faust.attach import attach_worker, refuse_unfit
+    from millstream.runners.faust.program import Faust
+    from millstream.runners.faust.security import kafka_of
+    from millstream.runners.faust.service import FaustWorker
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition(".")[0] not in {"faust", "mode", "aiokafka"}:
         raise
@@ -36,7 +36,7 @@ def attach(app: Any, settings: Settings | Path | str) -> FaustWorker:
     """Let a worker run inside a Faust app, from the app's start to its stop.
 
     `app`: a `faust.App` that has not started yet. `settings`: a settings file, or what
-    `millstream.settings.load_settings` returned. `app` in it has to be the Faust app's id; brokers
+    `millstream.load_settings` returned. `app` in it has to be the Faust app's id; brokers
     and security are the Faust app's, whatever `kafka` says. Returns the worker, whose `health` and
     `metrics` the app may look at.
 

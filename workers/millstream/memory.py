@@ -15,7 +15,18 @@ from typing import Any, Final, Literal, NamedTuple, SupportsIndex
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from millstream.arrivals import (
+from millstream.artifacts.loader import learner_factory, load_codec
+from millstream.config.settings import Settings, load_settings, make_settings
+from millstream.core.formats.codec import decoder
+from millstream.core.formats.json_fields import MAX_TIME_MS
+from millstream.core.records.dead_letters import our_headers
+from millstream.core.records.record import Record, Side
+from millstream.core.spec import Milliseconds
+from millstream.errors import DeadLetter, SettingsError
+from millstream.kafka.partitioners import murmur2_partition
+from millstream.runners.memory.broker import MemoryLogs
+from millstream.runners.memory.worker import MemoryWorker
+from millstream.sources.arrivals import (
     BEGIN_MS,
     Arrival,
     Clock,
@@ -26,19 +37,8 @@ from millstream.arrivals import (
     refuse_both,
     require_json,
 )
-from millstream.core.decoding import decoder
-from millstream.core.fields import MAX_TIME_MS
-from millstream.core.letters import our_headers
-from millstream.core.records import Record, Side
-from millstream.core.spec import Milliseconds
-from millstream.errors import DeadLetter, SettingsError
-from millstream.loading import learner_factory, load_codec
-from millstream.messages import Mapper, encode, get, key_of, put
-from millstream.runners.memory import MemoryWorker
-from millstream.runners.memory_logs import MemoryLogs
-from millstream.runners.partitioners import murmur2_partition
-from millstream.settings import Settings, load_settings, make_settings
-from millstream.sources import INTEGERS
+from millstream.sources.event_mapping import Mapper, encode, get, key_of, put
+from millstream.sources.readers import INTEGERS
 
 BATCH: Final = 4_096
 """Events that a model which answers many at once is asked at a time."""

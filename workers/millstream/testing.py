@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from millstream.config.settings import make_settings
+from millstream.config.yaml_file import merge, read_file
 from millstream.memory import NOWHERE, Memory
-from millstream.settings import make_settings
-from millstream.settings_file import merge, read_file
 
 MillstreamApp = Callable[..., Memory]
 

@@ -4,12 +4,12 @@ from os import PathLike
 
 from prometheus_client import CollectorRegistry
 
+from millstream.artifacts.loader import learner_factory
+from millstream.config.settings import Settings, load_settings
 from millstream.errors import SettingsError
-from millstream.health import Health, HealthServer
-from millstream.loading import learner_factory
-from millstream.metrics import metrics_of
-from millstream.runners import confluent
-from millstream.settings import Settings, load_settings
+from millstream.observability.health import Health, HealthServer
+from millstream.observability.metrics import metrics_of
+from millstream.runners.confluent.worker import Worker as ConfluentWorker
 
 
 class Worker:
@@ -36,7 +36,7 @@ class Worker:
         self.settings = given
         self._health = Health()
         metrics = metrics_of(given, self._health)
-        self._worker = confluent.Worker(given, learner_factory(given), metrics, self._health)
+        self._worker = ConfluentWorker(given, learner_factory(given), metrics, self._health)
         self.registry: CollectorRegistry = metrics.registry
 
     def run(self) -> None:

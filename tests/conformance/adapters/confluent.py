@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Protocol, Self
 import yaml
 from confluent_kafka import Producer
 
+from millstream.config.settings import make_settings
 from millstream.errors import MillstreamError
-from millstream.settings import make_settings
 from millstream.worker import Worker
 from tests.conformance.adapter import Ended, Role, Seen, Stage
 from tests.conformance.logbook import Logbook
 from tests.conformance.scenario import BEGIN_MS, Message, Moment
-from tests.kafka.cluster import Kafka, wait_until
-from tests.kafka.worker import WorkerProcess
+from tests.support.kafka.cluster import Kafka, wait_until
+from tests.support.kafka.worker import WorkerProcess
 
 SECONDS = 120
 """How long anything may take on a slow machine."""

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from millstream.artifacts.loader import learner_factory
+from millstream.config.settings import make_settings
 from millstream.errors import MillstreamError
-from millstream.loading import learner_factory
-from millstream.settings import make_settings
 from tests.conformance.adapter import Ended
 from tests.conformance.adapters import confluent
 from tests.conformance.logbook import Logbook
@@ -77,8 +77,8 @@ class AppThread:
 
     async def _work(self) -> None:
         faust = importlib.import_module("faust")
-        attach = importlib.import_module("millstream.runners.faust_attach").attach_worker
-        options = importlib.import_module("millstream.runners.faust_kafka").app_options
+        attach = importlib.import_module("millstream.runners.faust.attach").attach_worker
+        options = importlib.import_module("millstream.runners.faust.security").app_options
         settings = self._settings
         app = faust.App(
             settings.app, datadir=str(self._folder), loop=self._loop, **options(settings)

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self
 
-from millstream.core.shard import Shard
+from millstream.artifacts.loader import learner_factory
+from millstream.config.settings import make_settings
+from millstream.core.processing.partition_processor import Shard
 from millstream.errors import Stop
-from millstream.loading import learner_factory
 from millstream.memory import NOWHERE
-from millstream.runners.memory import MemoryWorker
-from millstream.runners.memory_logs import MemoryLogs
-from millstream.settings import make_settings
+from millstream.runners.memory.broker import MemoryLogs
+from millstream.runners.memory.worker import MemoryWorker
 from tests.conformance.adapter import CLOCK_MS, Ended, Role, Seen, Stage
 from tests.conformance.scenario import BEGIN_MS, Message, Moment
 

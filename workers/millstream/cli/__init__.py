@@ -10,9 +10,10 @@ import typer
 from confluent_kafka import KafkaException
 from typer.core import TyperGroup
 
-from millstream import __version__, logs
+from millstream._versions import __version__
 from millstream.errors import EXIT_FAILURE, Stop
-from millstream.runners.topics import reason
+from millstream.kafka.topics import reason
+from millstream.observability import logs
 
 _COMMANDS: Final = {
     "demo": "demo:demo",
@@ -38,7 +39,7 @@ class _WhenAsked(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = _COMMANDS[name].partition(":")
-        found = getattr(importlib.import_module(f"millstream.cli.{module}"), attribute)
+        found = getattr(importlib.import_module(f"millstream.cli.commands.{module}"), attribute)
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False)
             alone.command(name)(found)

@@ -1,1 +1,1 @@
-"""What moves bytes between brokers and the core."""
+"""Runners: what moves bytes between a transport and the core."""

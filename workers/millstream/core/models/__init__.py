@@ -1,1 +1,1 @@
-"""Models of every kind behind one protocol, `learner.Learner`."""
+"""Models: one protocol, and what meets it."""

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
-from millstream.core.digest import digest
-from millstream.core.models.learner import Answer, Features, Kind, Label
+from millstream.core.models.interface.learner import Answer, Features, Kind, Label
+from millstream.core.models.interface.state_digest import digest
 
 
 class BaseLearner(ABC):

@@ -1,0 +1,1 @@
+"""Model files and factories that the settings name."""

@@ -1,0 +1,1 @@
+"""What `millstream check` looks at."""

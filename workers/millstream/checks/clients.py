@@ -1,0 +1,34 @@
+"""Makes each kind of client once, as librdkafka judges most properties only then."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from millstream.config.settings import Settings
+from millstream.errors import SettingsError
+from millstream.kafka.client_config import consumer_config, producer_config, reader_config
+from millstream.kafka.topics import reason
+
+
+def check_clients(settings: Settings) -> None:
+    """Raise SettingsError where the properties under `kafka` suit one of the worker's clients not.
+
+    Some are only refused together with those of the guarantee, or by one kind of client. None of
+    the clients made here joins a group or begins a transaction.
+    """
+    # A transaction of this id is never begun, so it fences nobody.
+    transactional = (
+        f"{settings.app}-check" if settings.processing_guarantee == "exactly_once" else None
+    )
+    _make(lambda: Producer(producer_config(settings, transactional))).purge()
+    for config in (consumer_config(settings), reader_config(settings)):
+        _make(partial(Consumer, config)).close()
+
+
+def _make(client: Callable[[], Any]) -> Any:
+    try:
+        return client()
+    except KafkaException as error:
+        raise SettingsError(f"kafka: {reason(error)}") from error

@@ -1,0 +1,27 @@
+"""Checks of where snapshots are to be stored."""
+
+from millstream.checks.finding import Finding
+from millstream.config.settings import Settings
+from millstream.state.snapshot_files import NotStored, SnapshotFiles
+
+
+def check_snapshot_store(settings: Settings, *, learns: bool) -> list[Finding]:
+    """Write to the store, read it and delete it again; the models topic is checked as a topic.
+
+    Raises SettingsError where nothing knows what the store's URL means.
+    """
+    store = settings.snapshots.store
+    if store is None or not (learns and settings.snapshots.enabled):
+        return []
+    try:
+        SnapshotFiles(store, settings.app).try_out()
+    except NotStored as error:
+        return [
+            Finding(
+                "error",
+                "snapshots",
+                f"{error}, so none would be stored and a restart would replay the whole log: mend "
+                "snapshots.store, or leave it out to keep them in the models topic",
+            )
+        ]
+    return [Finding("ok", "snapshots", f"{store} can be written and read")]

@@ -1,0 +1,139 @@
+"""`millstream state`: how far each shard is, and what it has learned."""
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from millstream.cli.console import (
+    Json,
+    SettingsFile,
+    console,
+    duration,
+    load_for_command,
+    size,
+)
+from millstream.cli.read_only import looking
+from millstream.errors import Stop
+from millstream.kafka.topics import connect
+from millstream.operations.partition_state import ShardState, SideState, StateReader
+from millstream.state.restore_context import Restorer
+
+Partitions = Annotated[
+    list[int] | None, typer.Option("--partition", min=0, help="This one only; may be repeated.")
+]
+
+
+def state(
+    settings_file: SettingsFile,
+    partition: Partitions = None,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay",
+            help="Restore each shard as a worker would, for the digest of its weights, and how "
+            "many predictions wait and labels are held.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show each shard: offsets and lag, examples learned, the newest snapshot.
+
+    It works beside the workers and without any: it joins no group and writes nothing.
+    """
+    settings = load_for_command(settings_file)
+    admin = connect(settings)
+    restorer = looking(settings_file, settings, admin)
+    reader = StateReader(restorer)
+    try:
+        shards = [
+            reader.read(number, replay=replay) for number in chosen_partitions(restorer, partition)
+        ]
+    finally:
+        reader.close()
+        restorer.close()
+    if as_json:
+        for shard in shards:
+            typer.echo(orjson.dumps(as_object(shard)).decode())
+        return
+    console.print(_table(shards, late=restorer.late, replay=replay))
+    if any(shard.replayed is not None and shard.replayed.moved for shard in shards):
+        console.print(
+            "a worker is at work: what it committed meanwhile may be in the figures", soft_wrap=True
+        )
+
+
+def chosen_partitions(restorer: Restorer, wanted: list[int] | None) -> list[int]:
+    """The partitions to look at, all where none is named; raises `Stop` for one that is not."""
+    count = restorer.told.partitions
+    chosen = sorted(set(wanted or range(count)))
+    if chosen[-1] >= count:
+        raise Stop(
+            f"{restorer.settings.events.topic} has no partition {chosen[-1]}: its partitions are "
+            f"0 to {count - 1}"
+        )
+    return chosen
+
+
+def as_object(shard: ShardState) -> dict[str, Any]:
+    """A shard for JSON; what only a replay tells is null without one."""
+    replayed, snapshot = shard.replayed, shard.snapshot
+    return {
+        "partition": shard.partition,
+        **{side: _side(each) for side, each in shard.sides.items()},
+        "model_version": shard.model_version,
+        "learned": None if replayed is None else replayed.learned,
+        "digest": None if replayed is None else replayed.digest,
+        "waiting": None if replayed is None else replayed.waiting,
+        "held": None if replayed is None else replayed.held,
+        "moved": None if replayed is None else replayed.moved,
+        "snapshot": None if snapshot is None else {
+            **snapshot.model_dump(exclude={"kind", "partition", "chunks"}), "age": shard.age,
+        },
+    }  # fmt: skip
+
+
+def _side(side: SideState) -> dict[str, int | None]:
+    return {"committed": side.committed, "end": side.end, "lag": side.lag}
+
+
+def _table(shards: list[ShardState], *, late: bool, replay: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    titles = ["partition", "events", "lag", *(["labels", "labels' lag"] if late else [])]
+    titles += ["learned", "digest", "snapshot", "size"]
+    for title in [*titles, *(["waiting", "held"] if late and replay else [])]:
+        table.add_column(title, justify="left" if title in {"digest", "snapshot"} else "right")
+    for shard in shards:
+        cells = [str(shard.partition)]
+        for each in shard.sides.values():
+            cells += [_number(each.committed), _number(each.lag)]
+        cells += [*_learned(shard), _snapshot(shard), _size(shard)]
+        if late and shard.replayed is not None:
+            cells += [_number(shard.replayed.waiting), _number(shard.replayed.held)]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _learned(shard: ShardState) -> tuple[str, str]:
+    """Examples and digest: as replayed, else as the snapshot has them."""
+    if shard.replayed is not None:
+        return _number(shard.replayed.learned), (shard.replayed.digest or "-")[:12]
+    if shard.snapshot is not None:
+        return f"{shard.snapshot.learned:,} then", shard.snapshot.digest[:12]
+    return "-", "-"
+
+
+def _snapshot(shard: ShardState) -> str:
+    if shard.snapshot is None or shard.age is None:
+        return "none"
+    return f"{duration(shard.age)} ago"
+
+
+def _size(shard: ShardState) -> str:
+    return "-" if shard.snapshot is None else size(shard.snapshot.bytes)
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

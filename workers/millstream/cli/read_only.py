@@ -1,0 +1,19 @@
+"""What commands that only look at an app have in common."""
+
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+
+from millstream.artifacts.loader import learner_factory
+from millstream.config.settings import Settings
+from millstream.kafka.topics import TopicsNotReady
+from millstream.operations.read_only import looking_restorer
+from millstream.state.restore_context import Restorer
+
+
+def looking(path: Path, settings: Settings, admin: AdminClient) -> Restorer:
+    """What a command restores with that only looks; `path` is that of the settings."""
+    try:
+        return looking_restorer(settings, learner_factory(settings), admin)
+    except TopicsNotReady as error:
+        raise TopicsNotReady(error.found, str(path)) from error

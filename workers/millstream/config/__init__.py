@@ -1,0 +1,1 @@
+"""Settings: read, validated, and the facts that derive from them."""

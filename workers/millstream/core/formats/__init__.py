@@ -1,0 +1,1 @@
+"""The messages that users write: bytes to events and labels."""

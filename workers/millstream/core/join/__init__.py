@@ -1,0 +1,1 @@
+"""The join of predictions with labels that come later."""

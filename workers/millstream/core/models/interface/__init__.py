@@ -1,0 +1,1 @@
+"""What every model offers to the worker."""

@@ -1,0 +1,1 @@
+"""River's arithmetic with fewer calls, bit for bit."""

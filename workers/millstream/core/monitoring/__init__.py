@@ -1,0 +1,1 @@
+"""Quality of predictions, as a pure fold."""

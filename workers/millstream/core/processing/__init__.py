@@ -1,0 +1,1 @@
+"""A partition's processor, and the replay that rebuilds it."""

@@ -1,0 +1,1 @@
+"""The records that a worker writes, as schemas/ describes them."""

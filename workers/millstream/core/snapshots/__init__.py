@@ -1,0 +1,1 @@
+"""Snapshots: envelope, chunks, manifest, verification."""

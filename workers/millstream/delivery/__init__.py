@@ -1,0 +1,1 @@
+"""Publishing a batch under the chosen guarantee."""

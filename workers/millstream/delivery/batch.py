@@ -1,0 +1,88 @@
+"""The open batch: what was worked off since the last commit, and counts together or not at all."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from millstream.core.records.record import Outcome
+from millstream.state.partition import Partition
+
+
+@dataclass(slots=True)
+class Share:
+    """What one partition has of a batch."""
+
+    partition: Partition
+    taken: int = 0
+    counts: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """As in `Outcome`."""
+    times: list[int] = field(default_factory=list)
+    """As in `Outcome`."""
+    scored: list[tuple[Any, Any]] = field(default_factory=list)
+    """As in `Outcome`."""
+    delays: list[int] = field(default_factory=list)
+    """As in `Outcome`."""
+
+
+class Batch:
+    """Shares of the partitions that a batch has records of."""
+
+    def __init__(self, member: str) -> None:
+        """`member`: the consumer's member id when the records were fetched.
+
+        What was fetched belongs to that membership, and may only be committed by it.
+        """
+        self.member = member
+        self.taken = 0
+        self.write_seconds = 0.0
+        """What it took to hand the outputs over."""
+        self._shares: dict[int, Share] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._shares)
+
+    def add(self, partition: Partition, outcome: Outcome) -> None:
+        """Take in a piece, once its outputs are handed over."""
+        share = self._shares.get(partition.number)
+        if share is None:
+            share = self._shares[partition.number] = Share(partition)
+        share.taken += outcome.taken
+        share.times += outcome.times
+        share.scored += outcome.scored
+        share.delays += outcome.delays
+        for key, amount in outcome.counts.items():
+            share.counts[key] = share.counts.get(key, 0) + amount
+        self.taken += outcome.taken
+        partition.positions.update(outcome.positions)
+
+    def clear(self) -> None:
+        """Nothing of it counts."""
+        self._shares.clear()
+        self.taken = 0
+
+    def taken_of(self, partition: Partition) -> int:
+        """How many records of a partition are in it."""
+        share = self._shares.get(partition.number)
+        return 0 if share is None else share.taken
+
+    def shares(self) -> list[Share]:
+        """The shares, in the order of their first records."""
+        return list(self._shares.values())
+
+    def partitions(self) -> list[Partition]:
+        """The partitions that have a share."""
+        return [share.partition for share in self._shares.values()]
+
+    def dead_letters(self) -> tuple[int, dict[str, int]]:
+        """How many records were consumed, and how many of these are bad, by reason.
+
+        A label that finds no prediction is not counted: that is no fault of the record.
+        """
+        records, reasons = 0, dict[str, int]()
+        for share in self._shares.values():
+            for key, amount in share.counts.items():
+                if key[0] == "consumed":
+                    records += amount
+                elif key[0] == "dead_lettered" and key[2] not in {"unmatched", "late"}:
+                    reasons[key[2]] = reasons.get(key[2], 0) + amount
+        return records, reasons

@@ -1,0 +1,15 @@
+"""Where snapshots live, and predictions that wait, when memory and the models topic are not it."""
+
+from pathlib import Path
+from typing import Literal
+
+from millstream.core.join.pending_store import MemoryStore, WaitingStore
+from millstream.disk_store.store import DiskStore
+
+
+def new_store(kind: Literal["memory", "disk"], folder: Path | None) -> WaitingStore:
+    """An empty store; on disk in `folder` (None: where the system keeps temporary files).
+
+    Raises `Stop` where the folder cannot be written to.
+    """
+    return MemoryStore() if kind == "memory" else DiskStore(folder)

@@ -1,0 +1,85 @@
+"""A waiting prediction, or an id that was resolved, as bytes."""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+from millstream.core.join.pending_store import Oldest, Resolved, Waiting
+
+_HEAD = Struct("<BBqqqII")
+"""Kind; flag; for a prediction its offset, time, predicted_at, for a resolved id its number, time,
+at; bytes of the id; bytes of the key and one more (0: there is none)."""
+_NAME_AT = _HEAD.size
+_NAME_SIZE, _NAME_SIZE_AT = Struct("<I"), _NAME_AT - 8
+IS_WAITING, IS_RESOLVED = 0, 1
+# The constructor of a named tuple costs three times as much, for each label.
+_new_tuple: Callable[..., Any] = tuple.__new__
+
+
+def pack(name: bytes, waiting: Waiting) -> bytes:
+    """The bytes of a prediction that waits."""
+    identity, offset, time, predicted_at, key, example = waiting
+    number, size = isinstance(identity, int), 0 if key is None else len(key) + 1
+    head = _HEAD.pack(IS_WAITING, number, offset, time, predicted_at, len(name), size)
+    return b"".join((head, name, key or b"", example))
+
+
+def unpack(record: bytes) -> Waiting:
+    """The prediction in its bytes."""
+    _, number, offset, time, predicted_at, name_size, key_size = _HEAD.unpack_from(record)
+    at = _NAME_AT + name_size
+    name = record[_NAME_AT:at].decode("utf-8", "surrogatepass")
+    key = None
+    if key_size:
+        key = record[at : at + key_size - 1]
+        at += key_size - 1
+    identity = int(name) if number else name
+    fields = (identity, offset, time, predicted_at, key, record[at:])
+    waiting: Waiting = _new_tuple(Waiting, fields)
+    return waiting
+
+
+def unpack_head(record: bytes) -> Oldest:
+    """What is known of a prediction without its features."""
+    _, number, offset, time, predicted_at, _, _ = _HEAD.unpack_from(record)
+    name = name_in(record).decode("utf-8", "surrogatepass")
+    return Oldest(int(name) if number else name, offset, max(time, predicted_at))
+
+
+def pack_resolved(name: bytes, number: int, resolved: Resolved) -> bytes:
+    """The bytes of an id that was resolved as the `number`th."""
+    head = _HEAD.pack(
+        IS_RESOLVED, resolved.expired, number, resolved.time, resolved.at, len(name), 0
+    )
+    return head + name
+
+
+def unpack_resolved(record: bytes) -> Resolved:
+    """What is remembered, in its bytes."""
+    _, expired, _, time, at, _, _ = _HEAD.unpack_from(record)
+    return Resolved(time, at, bool(expired))
+
+
+def number_in(record: bytes) -> int:
+    """Offset of a prediction, number of a resolved id."""
+    number: int = _HEAD.unpack_from(record)[2]
+    return number
+
+
+def name_in(record: bytes) -> bytes:
+    """The id in the bytes of either, as UTF-8."""
+    return record[_NAME_AT : _NAME_AT + _HEAD.unpack_from(record)[5]]
+
+
+def is_of(record: bytes, name: bytes) -> bool:
+    """Whether the bytes of either are those of an id, given as UTF-8."""
+    (size,) = _NAME_SIZE.unpack_from(record, _NAME_SIZE_AT)
+    return size == len(name) and record.startswith(name, _NAME_AT)
+
+
+def to_bytes(name: str) -> bytes:
+    """An id as UTF-8; what JSON lets through that is none, too."""
+    try:
+        return name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogatepass")

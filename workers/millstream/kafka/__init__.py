@@ -1,0 +1,1 @@
+"""Reading, admin and producing: what speaks to brokers."""

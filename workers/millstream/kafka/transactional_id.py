@@ -1,0 +1,62 @@
+"""A stable name for this worker, so that a restart fences its own corpse and nobody else.
+
+The transactional id is app + host + the first free slot on this host. A slot is a lock file that
+the kernel frees when its holder dies, however it dies; the file itself stays and means nothing.
+"""
+
+import fcntl
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from millstream.errors import Stop
+from millstream.kafka.producer_warmup import EarlyProducer
+
+MAX_SLOTS = 1_000
+
+
+def host_folder() -> Path:
+    """The folder that all workers of this user on this host share; made by whoever needs it."""
+    return Path(tempfile.gettempdir()) / f"millstream-{os.getuid()}"
+
+
+class Slot:
+    """A worker's place on its host, held until `release` or death."""
+
+    def __init__(self, app: str, instance: str | None, folder: Path | None = None) -> None:
+        """`instance`: a name that the user vouches for; no lock is needed then."""
+        self._lock: IO[str] | None = None
+        self.early: EarlyProducer | None = None
+        """The first producer of this name, where it was begun before the worker."""
+        if instance is not None:
+            self.name = f"{app}-{instance}"
+            return
+        self.name = f"{app}-{socket.gethostname()}-{self._take(app, folder)}"
+
+    def _take(self, app: str, folder: Path | None) -> int:
+        folder = folder or host_folder()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for slot in range(MAX_SLOTS):
+                lock = (folder / f"{app}.{slot}.lock").open("w")
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    lock.close()
+                    continue
+                self._lock = lock
+                return slot
+        except OSError as error:
+            raise Stop(
+                f"no lock file can be made in {folder} ({error.strerror}): make the folder "
+                "writable, set TMPDIR, or name this worker with the setting instance"
+            ) from error
+        raise Stop(f"{MAX_SLOTS} workers of app {app} run on this host already")
+
+    def release(self) -> None:
+        """Give the slot back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

@@ -1,0 +1,1 @@
+"""What the commands do with an app: look, audit, rebuild, replay."""

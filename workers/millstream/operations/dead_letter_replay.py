@@ -1,0 +1,122 @@
+"""Writes dead letters back to where their messages came from.
+
+A transaction holds a batch of messages and, for each, a note in the dead letters; so a replay that
+was cut short goes on where it ended, and repeats nothing. The transactional id is one for the app:
+a second replay of the same app fences the first, rather than write the same messages.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from millstream.config.settings import Settings
+from millstream.core.records.dead_letters import Letter, note_of
+from millstream.core.records.record import Output
+from millstream.errors import Stop
+from millstream.kafka.client_config import producer_config
+
+BATCH_RECORDS: Final = 500
+BATCH_BYTES: Final = 5_000_000
+"""Small enough to be written within a transaction's time, which is the session's."""
+RETRY_SECONDS: Final = 30.0
+CALL_SECONDS: Final = 1.0
+"""How long a call to commit may last before it is made again, and Ctrl-C is heeded in between."""
+# What a topic takes, its broker decides; the client must not be the one who refuses the original.
+_LARGEST_BYTES: Final = 1_000_000_000
+_FENCED: Final = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+}
+
+
+class Replayer:
+    """Counts in `written` what is committed."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Fences any other replay of this app; raises `Stop` where Kafka refuses that."""
+        config = {
+            **producer_config(settings, f"{settings.app}-dead-letters-replay"),
+            "message.max.bytes": _LARGEST_BYTES,
+        }
+        self._producer = Producer(config)
+        self._dead_letters = settings.topic("dead_letters")
+        self._open: list[Letter] = []
+        self._bytes = 0
+        self.written = 0
+        self._calling(lambda: self._producer.init_transactions(RETRY_SECONDS))
+
+    def add(self, letter: Letter, message: Output) -> None:
+        """Write a message back to its partition; it counts when its batch is full or finished."""
+        if not self._open:
+            self._calling(self._producer.begin_transaction)
+        self._open.append(letter)
+        source, place = letter.source, letter.place
+        self._produce(source.topic, source.partition, message)
+        self._produce(self._dead_letters, place.partition, note_of(letter))
+        self._bytes += len(message.value or b"") + len(message.key or b"")
+        if len(self._open) >= BATCH_RECORDS or self._bytes >= BATCH_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Commit the open batch."""
+        if not self._open:
+            return
+        self._calling(lambda: self._producer.commit_transaction(CALL_SECONDS))
+        self.written += len(self._open)
+        self._open.clear()
+        self._bytes = 0
+
+    def give_up(self) -> None:
+        """Leave the open batch as if it had never been written."""
+        if self._open:
+            self._open.clear()
+            self._bytes = 0
+            # A producer that was fenced cannot, and what it left open was aborted by who fenced it.
+            with suppress(KafkaException):
+                self._producer.abort_transaction(RETRY_SECONDS)
+
+    def _produce(self, topic: str, partition: int, message: Output) -> None:
+        headers: list[Any] = message.headers or []
+        while True:
+            try:
+                self._producer.produce(
+                    topic, message.value, message.key, partition, headers=headers
+                )
+            except BufferError:  # the local queue is full: wait for acknowledgements
+                self._producer.poll(0.1)
+            except KafkaException as raised:
+                raise self._refused(raised) from raised
+            else:
+                return
+
+    def _calling(self, call: Callable[[], object]) -> None:
+        """Call until it is done, or Kafka's answer is final."""
+        deadline = time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                call()
+            except KafkaException as raised:
+                error: KafkaError = raised.args[0]
+                if error.retriable() and time.monotonic() < deadline:
+                    self._producer.poll(0.1)
+                    continue
+                raise self._refused(raised) from raised
+            return
+
+    def _refused(self, raised: KafkaException) -> Stop:
+        self.give_up()
+        error: KafkaError = raised.args[0]
+        before = f"messages replayed before that: {self.written:,}"
+        if error.code() in _FENCED:
+            return Stop(
+                "another replay of this app began meanwhile, or Kafka did not answer within the "
+                f"time of a transaction: {before}; run it again, it knows which"
+            )
+        return Stop(
+            f"Kafka refuses the replay ({error.str()}): {before}; run it again once that is "
+            "mended, it knows which"
+        )

@@ -1,0 +1,99 @@
+"""Finds predictions in their topic, the newest first."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from millstream.config.settings import Settings
+from millstream.core.records.audit import Recorded
+from millstream.kafka.client_config import reader_config
+from millstream.kafka.log_scan import read_stretch
+from millstream.kafka.watermarks import LogBounds
+
+WINDOW: Final = 50_000
+"""Offsets that are read at a time, from the end of the log backwards."""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """Which predictions are meant."""
+
+    ids: set[str] = field(default_factory=set)
+    """As text, since that is how ids are compared."""
+    sources: Mapping[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """Partition to stretches of its events, whose second offset is not part of them."""
+    every: bool = False
+    """All predictions of an id, rather than the newest."""
+
+
+class Finder:
+    """Reads the predictions topic of an app."""
+
+    def __init__(self, settings: Settings, partitions: int) -> None:
+        self._settings = settings
+        self._topic = settings.topic("predictions")
+        bounds = LogBounds(reader_config(settings))
+        self._bounds = {p: bounds.patiently(self._topic, p) for p in range(partitions)}
+
+    def find(self, wanted: Wanted) -> list[Recorded]:
+        """The predictions that are meant, by partition and offset."""
+        found: dict[tuple[int, int], Recorded] = {}
+        for partition, stretches in wanted.sources.items():
+            for each in self._of_events(partition, stretches):
+                found[each.partition, each.offset] = each
+        for each in self._of_ids(wanted) if wanted.ids else ():
+            found[each.partition, each.offset] = each
+        return [found[place] for place in sorted(found)]
+
+    def _of_events(self, partition: int, stretches: list[tuple[int, int]]) -> list[Recorded]:
+        """The newest prediction on each event (at least once, there may be several)."""
+        lowest = min(start for start, _ in stretches)
+        newest: dict[int, Recorded] = {}
+        for window in self._windows(partition):
+            for each in window:
+                if any(start <= each.source < end for start, end in stretches):
+                    known = newest.get(each.source)
+                    if known is None or known.offset < each.offset:
+                        newest[each.source] = each
+            # Predictions lie in the order of their events, but for what was begun again after a
+            # crash: and what came of that lies behind, so it has been seen.
+            if any(each.source < lowest for each in window):
+                break
+        return list(newest.values())
+
+    def _of_ids(self, wanted: Wanted) -> list[Recorded]:
+        found: list[Recorded] = []
+        missing = set(wanted.ids)
+        readers = [self._windows(partition) for partition in self._bounds]
+        while readers and (missing or wanted.every):
+            for reader in list(readers):
+                window = next(reader, None)
+                if window is None:
+                    readers.remove(reader)
+                    continue
+                hits = [each for each in window if str(each.id) in wanted.ids]
+                found += hits
+                missing -= {str(each.id) for each in hits}
+        if wanted.every:
+            return found
+        newest: dict[str, Recorded] = {}
+        for each in found:
+            known = newest.get(str(each.id))
+            if known is None or (known.predicted_at, known.offset) < (
+                each.predicted_at, each.offset,
+            ):  # fmt: skip
+                newest[str(each.id)] = each
+        return list(newest.values())
+
+    def _windows(self, partition: int) -> Iterator[list[Recorded]]:
+        low, end = self._bounds[partition]
+        while end > low:
+            start = max(low, end - WINDOW)
+            window = []
+            for records in read_stretch(self._settings, self._topic, partition, start, end):
+                for record in records:
+                    each = Recorded.read(partition, record)
+                    if each is not None:
+                        window.append(each)
+            yield window
+            end = start

@@ -1,0 +1,268 @@
+"""Makes the model of each partition anew from its training log, while no worker runs.
+
+The training log is `events` where labels are inside the events, and `examples` where they come
+later. What was made is stored as a snapshot, and a note says of what it was made; from then on the
+workers of the app go on with it. Until the note stands, nothing has changed. The note alone will
+do: where there can be no snapshot, a worker makes the model again from the log.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from confluent_kafka import Consumer, TopicPartition
+
+from millstream.artifacts.loader import load_codec
+from millstream.core.join.replay_points import START
+from millstream.core.models.factory import described
+from millstream.core.models.state_codec import capture
+from millstream.core.processing.delayed_labels import LateShard
+from millstream.core.processing.partition_processor import Era, Plan, Shard
+from millstream.core.processing.replay import Claims, LateFold
+from millstream.core.processing.settings_history import Notes, Rebuilt
+from millstream.core.records.outputs import rebuilt_note, topics_note
+from millstream.core.records.record import Record, Side
+from millstream.core.snapshots.manifest import SnapshotLog, is_snapshot
+from millstream.core.snapshots.snapshot import About
+from millstream.core.spec import deciding
+from millstream.errors import Restore, Stop
+from millstream.kafka.committed_offsets import committed_offsets
+from millstream.kafka.confirmed_writer import ModelsTopic
+from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS
+from millstream.kafka.log_scan import read_log
+from millstream.state.restore_context import Restorer
+from millstream.state.snapshot_scheduler import FAILURES
+from millstream.state.snapshot_writer import Kept, SnapshotWriter
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, int], None]
+"""Partition, records read, records in all."""
+
+
+class Point(NamedTuple):
+    """A place in a training log: its start or end, an offset, or a time."""
+
+    at: Literal["start", "end"] | int | datetime
+
+    @classmethod
+    def parse(cls, text: str) -> "Point":
+        """Read `start`, `end`, `1200` or `2026-01-31T12:00` (UTC). Raises ValueError."""
+        if text in {"start", "end"}:
+            return cls("start" if text == "start" else "end")
+        if text.isdecimal():
+            return cls(int(text))
+        time = datetime.fromisoformat(text)
+        return cls(time if time.tzinfo else time.replace(tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class Made:
+    """The new model of one partition."""
+
+    partition: int
+    version: str
+    learned: int
+    digest: str | None
+    log_from: int
+    log_to: int
+    skipped: tuple[tuple[int, int], ...]
+
+
+class Rebuild:
+    """A rebuild of an app's partitions, one after the other."""
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        consumer: Consumer,
+        topic: ModelsTopic,
+        writer: SnapshotWriter,
+        now: Callable[[], int],
+    ) -> None:
+        """`consumer` has the app's group, and never joins it; `now`: the time in ms."""
+        self._restorer = restorer
+        self._settings = restorer.settings
+        self._consumer = consumer
+        self._topic = topic
+        self._writer = writer
+        self._now = now
+        self._log = (
+            self._settings.topic("examples") if restorer.late else self._settings.events.topic
+        )
+
+    def check_idle(self) -> None:
+        """Raise `Stop` where a worker of the app is running."""
+        app = self._settings.app
+        group = self._restorer.admin.describe_consumer_groups([app])[app].result()
+        if group.members:
+            raise Stop(
+                f"{len(group.members)} workers of app {app} are running: stop them first, as they "
+                "would go on with the model that they have"
+            )
+
+    def partition(
+        self, number: int, since: Point, skips: Sequence[tuple[Point, Point]], progress: Progress
+    ) -> Made | None:
+        """Make one partition's model anew; None where nothing was worked off yet."""
+        notes, snapshots = self._read_notes(number)
+        committed, owner = self._committed(number)
+        position = committed.get("events")
+        if position is None:
+            return None
+        low, end = self._restorer.bounds.of(self._log, number)
+        end = end if self._restorer.late else position
+        begin = 0 if self._restorer.late else notes.began or 0
+        start = min(end, max(self._offset(since, number, begin, end), 0))
+        if low > start:
+            if since.at != "start":
+                raise Stop(
+                    f"{self._log} partition {number} begins at offset {low}, and {start} is gone: "
+                    "name a later point with --from"
+                )
+            start = min(low, end)
+        stretches = [
+            (self._offset(a, number, start, end), self._offset(b, number, start, end))
+            for a, b in skips
+        ]
+        plan = Rebuilt(
+            lineage=1 + (notes.rebuilt.lineage if notes.rebuilt else 0),
+            log_from=start,
+            log_to=end,
+            learned=0,
+            skipped=tuple(
+                (max(a, start), min(b, end)) for a, b in stretches if b > start and a < end
+            ),
+        )
+        shard, claims = self._replay(number, plan, notes, committed, owner, progress)
+        plan = plan.model_copy(update={"learned": shard.learned})
+        self._write(number, plan, shard, claims, committed, Kept.of(snapshots))
+        version = f"{self._restorer.version}-{plan.lineage}"
+        digest = shard.learner.digest() if shard.learner.learns else None
+        return Made(number, version, shard.learned, digest, start, end, plan.skipped)
+
+    # -- what there is ----------------------------------------------------------------------------
+
+    def _read_notes(self, number: int) -> tuple[Notes, SnapshotLog]:
+        notes, snapshots = Notes(), SnapshotLog(number)
+
+        def take(records: Sequence[Record]) -> None:
+            for record in records:
+                (snapshots if is_snapshot(record) else notes).add(record)
+
+        bounds = self._restorer.bounds
+        read_log(self._settings, bounds, self._settings.topic("models"), number, take)
+        return notes, snapshots
+
+    def _committed(self, number: int) -> tuple[dict[Side, int | None], int | None]:
+        topics: dict[Side, str] = {"events": self._settings.events.topic}
+        if self._restorer.late:
+            topics["labels"] = str(self._settings.labels.topic)
+        return committed_offsets(self._consumer, topics, number)
+
+    def _offset(self, point: Point, number: int, start: int, end: int) -> int:
+        at = point.at
+        if isinstance(at, datetime):
+            place = TopicPartition(self._log, number, int(at.timestamp() * 1000))
+            found = self._consumer.offsets_for_times([place], timeout=BROKER_TIMEOUT_SECONDS)[0]
+            return end if found.offset < 0 else int(found.offset)
+        return {"start": start, "end": end}[at] if isinstance(at, str) else at
+
+    # -- the replay -------------------------------------------------------------------------------
+
+    def _replay(
+        self, number: int, plan: Rebuilt, notes: Notes, committed: dict[Side, int | None],
+        owner: int | None, progress: Progress,
+    ) -> tuple[Shard, Claims]:  # fmt: skip
+        settings, restorer = self._settings, self._restorer
+        source = replace(restorer.source(number), max_bytes=sys.maxsize)
+        today = Era(plan.log_from, settings.events, settings.labels)
+        shard_plan = Plan(
+            source, settings.model, restorer.build_learner, (today,), notes.skips, load_codec
+        )
+        claims = Claims()
+        if not restorer.learns:
+            return Shard(shard_plan), claims
+        if not restorer.late:
+            shard = Shard(shard_plan)
+
+            def learn(records: Sequence[Record]) -> None:
+                shard.process({"events": plan.left_in(records)}, {}, 0)
+
+            self._read(number, plan.log_from, plan.log_to, learn, progress)
+            return shard, claims
+        late = LateShard(shard_plan)
+        owners: set[int] | None = None
+        if settings.processing_guarantee == "at_least_once":
+            self._read(number, 0, plan.log_to, claims.add_all, progress)
+            owners = claims.owners(owner)
+        fold = LateFold(late, committed, owners, None, plan)
+        self._read(number, 0, plan.log_to, fold.examples, progress)
+        late.owner = fold.owner
+        return late, claims
+
+    def _read(
+        self, number: int, start: int, end: int, take: Callable[[Sequence[Record]], object],
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        def sink(records: Sequence[Record]) -> None:
+            inside = [record for record in records if start <= record.offset < end]
+            if not inside:
+                return
+            try:
+                take(inside)
+            except Restore as broken:
+                raise Stop(
+                    f"the new model raises {broken.skip.detail} on offset {broken.offset} of "
+                    f"{self._log}, partition {number}: leave it out with "
+                    f"--skip {broken.offset}..{broken.offset + 1}"
+                ) from broken
+            progress(number, inside[-1].offset + 1 - start, end - start)
+
+        read_log(self._settings, self._restorer.bounds, self._log, number, sink, start=start)
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def _write(
+        self, number: int, plan: Rebuilt, shard: Shard, claims: Claims,
+        committed: dict[Side, int | None], kept: Kept,
+    ) -> None:  # fmt: skip
+        restorer, settings = self._restorer, self._settings
+        late = isinstance(shard, LateShard)
+        if shard.learner.learns:
+            about = About(
+                app=settings.app,
+                partition=number,
+                positions={side: offset or 0 for side, offset in committed.items()},
+                logs={"predictions": 0, "examples": 0} if late else {},
+                topic_ids=restorer.told.topic_ids,
+                learned=shard.learned,
+                model_version=f"{restorer.version}-{plan.lineage}",
+                model=described(settings.model),
+                versions=restorer.versions,
+                created_at=self._now(),
+                marks=[list(START)] if late else [],
+                claims=claims.chain(shard.owner) if isinstance(shard, LateShard) else {},
+            )
+            try:
+                self._writer.write(capture(shard.learner), about, shard.latest, kept)
+            except FAILURES as error:
+                log.warning(
+                    "the new model is written down without a snapshot, so the next start of a "
+                    "worker learns it from the log again",
+                    extra={"partition": number, "reason": f"{error}"},
+                )
+        self.check_idle()
+        decides = deciding(settings.events, settings.labels, settings.model)
+        told = restorer.told
+        ids = {t: told.topic_ids[t] for t in restorer.logs() if t in told.topic_ids}
+        notes = [
+            rebuilt_note(
+                number, committed["events"] or 0, restorer.version, decides, plan.model_dump()
+            ),
+            *([topics_note(number, told.partitions, ids)] if ids else []),
+        ]
+        self._topic.write(number, notes)

@@ -1,0 +1,119 @@
+"""The stored snapshots of an app, for commands: which there are, whether they are good, away."""
+
+from typing import NamedTuple
+
+from millstream.core.models.interface.learner import Learner
+from millstream.core.snapshots.manifest import Pointer, deletions
+from millstream.core.snapshots.snapshot import BadSnapshot, unseal
+from millstream.errors import Stop
+from millstream.kafka.client_config import producer_config
+from millstream.kafka.confirmed_writer import ModelsTopic, NotWritten
+from millstream.operations.read_only import Models, read_models
+from millstream.state.restore_context import Restorer
+from millstream.state.snapshot_files import SnapshotFiles
+from millstream.state.snapshot_writer import TOPIC
+
+
+class Stored(NamedTuple):
+    """A snapshot, as its pointer has it."""
+
+    pointer: Pointer
+    current: bool
+    """Whether it is of the model that the settings define, as its partition has it now."""
+
+
+class Shelf:
+    """Every snapshot that the models topic points to."""
+
+    def __init__(self, restorer: Restorer) -> None:
+        self._restorer = restorer
+        self._settings = restorer.settings
+        # Of one partition at a time: the models topic may hold all of the snapshots' bytes.
+        self._open: tuple[int, Models] | None = None
+        self._stored: list[Stored] | None = None
+
+    def _models(self, partition: int) -> Models:
+        if self._open is None or self._open[0] != partition:
+            self._open = partition, read_models(self._restorer, partition)
+        return self._open[1]
+
+    def _version(self, partition: int) -> str:
+        """Version of the model in the settings, with its lineage in this partition."""
+        return self._models(partition).notes.version(self._restorer.version)
+
+    def stored(self) -> list[Stored]:
+        """By partition, the newest first."""
+        if self._stored is None:
+            self._stored = [
+                Stored(pointer, pointer.model_version == self._version(partition))
+                for partition in range(self._restorer.told.partitions)
+                for pointer in self._models(partition).snapshots.pointers()
+            ]
+        return self._stored
+
+    def named(self, name: str) -> Stored:
+        """The snapshot of a name. Raises `Stop` where there is none."""
+        for stored in self.stored():
+            if stored.pointer.name == name:
+                return stored
+        raise Stop(
+            f"there is no snapshot {name} of app {self._settings.app}: millstream snapshots list "
+            "shows their names"
+        )
+
+    def still_there(self, stored: Stored) -> bool:
+        """Whether the models topic still points to a snapshot; a worker may have let go of it."""
+        self._open = None
+        pointers = self._models(stored.pointer.partition).snapshots.pointers()
+        return any(pointer.name == stored.pointer.name for pointer in pointers)
+
+    def check(self, stored: Stored) -> None:
+        """Prove a snapshot as a restore would. Raises BadSnapshot.
+
+        One of another model can only be looked at from outside: whether its bytes are what was
+        written, and signed where there is a key.
+        """
+        pointer = stored.pointer
+        snapshot = self._restorer.opener.open(pointer, self._models(pointer.partition).snapshots)
+        if snapshot.proof.digest != pointer.digest or snapshot.about.learned != pointer.learned:
+            raise BadSnapshot("it is not the one that the models topic points to")
+        if stored.current:
+            self._restorer.opener.load(snapshot, pointer.model_version)
+
+    def learner(self, stored: Stored) -> Learner:
+        """The learner that a snapshot of today's model holds, proved. Raises BadSnapshot."""
+        pointer = stored.pointer
+        opener = self._restorer.opener
+        snapshot = opener.open(pointer, self._models(pointer.partition).snapshots)
+        return opener.load(snapshot, self._version(pointer.partition))
+
+    def blob(self, stored: Stored) -> bytes:
+        """A snapshot's sealed bytes. Raises BadSnapshot where they are damaged."""
+        pointer = stored.pointer
+        blob = self._restorer.opener.read(pointer, self._models(pointer.partition).snapshots)
+        unseal(blob)
+        return blob
+
+    def delete(self, chosen: list[Stored]) -> None:
+        """Remove snapshots, the pointer of each first. Raises `Stop` where that fails."""
+        topic = ModelsTopic(producer_config(self._settings, None), self._settings.topic("models"))
+        try:
+            for each in chosen:
+                self._delete(each.pointer, topic)
+        finally:
+            topic.close()
+
+    def _delete(self, pointer: Pointer, topic: ModelsTopic) -> None:
+        try:
+            topic.write(
+                pointer.partition,
+                deletions(pointer.partition, pointer.name, range(pointer.chunks)),
+            )
+            if pointer.store != TOPIC:
+                files = SnapshotFiles(pointer.store, self._settings.app)
+                files.delete(pointer.partition, pointer.name)
+        except (NotWritten, OSError) as error:
+            raise Stop(
+                f"snapshot {pointer.name} could not be deleted ({error}); those before it in the "
+                "list are gone"
+            ) from error

@@ -1,0 +1,51 @@
+"""What topics hold at this moment of events and labels: read, and left as it is."""
+
+from collections.abc import Iterator
+
+from confluent_kafka.admin import AdminClient
+
+from millstream.config.settings import Settings
+from millstream.core.records.record import Record, Side
+from millstream.errors import SettingsError
+from millstream.kafka.client_config import reader_config
+from millstream.kafka.log_scan import read_stretch
+from millstream.kafka.topics import describe
+from millstream.kafka.watermarks import LogBounds
+
+
+class Recorded:
+    """Topics of events and of labels, with the same number of partitions."""
+
+    def __init__(
+        self, settings: Settings, admin: AdminClient, events: str, labels: str | None
+    ) -> None:
+        """`events`, `labels`: names of topics. Raises `SettingsError` where they are not there."""
+        self._settings = settings
+        self._bounds = LogBounds(reader_config(settings))
+        self._topics: dict[Side, str] = {"events": events}
+        if labels is not None:
+            self._topics["labels"] = labels
+        known = describe(admin, self._topics.values(), configs=False)
+        for topic in self._topics.values():
+            if topic not in known:
+                raise SettingsError(
+                    f"there is no topic {topic}, and no file either: files end in .csv or .jsonl"
+                )
+        counts = {known[topic].partitions for topic in self._topics.values()}
+        if len(counts) > 1:
+            raise SettingsError(
+                f"{events} has {known[events].partitions} partitions, and {labels} another number: "
+                "events and labels belong together partition by partition"
+            )
+        (self.partitions,) = counts
+
+    def read(self, side: Side, partition: int) -> Iterator[Record]:
+        """The committed records of a partition, up to its present end. Raises `Stop`."""
+        topic = self._topics[side]
+        start, end = self._bounds.patiently(topic, partition)
+        for records in read_stretch(self._settings, topic, partition, start, end):
+            yield from records
+
+    def sides(self) -> list[Side]:
+        """Which there are."""
+        return list(self._topics)

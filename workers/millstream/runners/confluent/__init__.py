@@ -1,0 +1,1 @@
+"""The main runner, on confluent-kafka."""

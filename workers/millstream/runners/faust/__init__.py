@@ -1,0 +1,1 @@
+"""The runner inside of a Faust app."""

@@ -1,0 +1,118 @@
+"""Topics in memory: what a broker holds of an app, and what outlives a worker that works on it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from millstream.core.records.outputs import owner_record
+from millstream.core.records.record import Output, Record, Side
+from millstream.errors import SettingsError
+from millstream.kafka.log_reader import Stretch
+
+
+class Committed(NamedTuple):
+    """What the group has committed of a partition."""
+
+    positions: Mapping[Side, int]
+    """Per side, the offset after the last record that was worked off."""
+    owner: int | None
+    """At least once, late labels: in whose name; see `core.fold.Claims`."""
+
+
+class MemoryLogs:
+    """Topics of one app, all with the same number of partitions, and the group's offsets."""
+
+    def __init__(self, partitions: int = 1) -> None:
+        """Empty topics; they come to be as they are written to. Raises `SettingsError`."""
+        if type(partitions) is not int or partitions < 1:
+            raise SettingsError(f"partitions is {partitions!r}: it has to be a number from 1 on")
+        self.partitions = partitions
+        self.committed: dict[int, Committed] = {}
+        """By partition; what has none was never worked on."""
+        self._topics: dict[str, list[list[Record]]] = {}
+
+    def append(self, topic: str, partition: int, output: Output, timestamp: int) -> int:
+        """Write a record; returns its offset. `timestamp`: Kafka's, ms."""
+        records = self.records(topic, partition)
+        records.append(Record(len(records), timestamp, *output))
+        return len(records) - 1
+
+    def extend(self, topic: str, partition: int, outputs: Iterable[Output], timestamp: int) -> None:
+        """Write some."""
+        for output in outputs:
+            self.append(topic, partition, output, timestamp)
+
+    def records(self, topic: str, partition: int) -> list[Record]:
+        """All records of a partition; the offset of each is its place in the list."""
+        if topic not in self._topics:
+            self._topics[topic] = [[] for _ in range(self.partitions)]
+        return self._topics[topic][partition]
+
+    def forget(self, topic: str, partition: int) -> None:
+        """Let go of what was written, where nobody is to read it, not even a restore."""
+        self.records(topic, partition).clear()
+
+
+class MemoryReader:
+    """Reads stretches of `MemoryLogs`, as `restorer.Logs` wants it."""
+
+    def __init__(self, logs: MemoryLogs) -> None:
+        self._logs = logs
+        self._stretch: Stretch | None = None
+        self.records_read = 0
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset, and the offset after the last record."""
+        return 0, len(self._logs.records(topic, partition))
+
+    def open(self, stretch: Stretch) -> None:
+        """Begin with a stretch."""
+        self._stretch = stretch
+
+    def done(self) -> bool:
+        """Whether it is read to its end."""
+        return self._stretch is None
+
+    def step(self, timeout: float) -> None:  # noqa: ARG002 - nothing to wait for
+        """Read all of it."""
+        if self._stretch is None:
+            return
+        stretch, self._stretch = self._stretch, None
+        records = self._logs.records(stretch.topic, stretch.partition)[stretch.start : stretch.end]
+        self.records_read += len(records)
+        if records:
+            stretch.sink(records)
+
+    def close(self) -> None:
+        """Let go of the stretch."""
+        self._stretch = None
+
+
+class MemoryModels:
+    """The models topic, for snapshots; see `snapshot_writer.Models`."""
+
+    def __init__(self, logs: MemoryLogs, topic: str, clock: Callable[[], int]) -> None:
+        self._logs = logs
+        self._topic = topic
+        self._clock = clock
+
+    def write(self, partition: int, outputs: Iterable[Output]) -> None:
+        """Write records."""
+        self._logs.extend(self._topic, partition, outputs, self._clock())
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MemoryClaims:
+    """How a new owner announces itself at least once; see `restorer.OwnerLog`."""
+
+    def __init__(self, logs: MemoryLogs, examples: str, clock: Callable[[], int]) -> None:
+        """`examples`: the name of that topic."""
+        self._logs = logs
+        self._examples = examples
+        self._clock = clock
+
+    def claim(self, partition: int, owner: int, after: int) -> None:
+        """Append an owner record to `examples`."""
+        now = self._clock()
+        self._logs.append(self._examples, partition, owner_record(owner, after, now), now)

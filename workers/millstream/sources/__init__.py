@@ -1,0 +1,1 @@
+"""Recorded data: files, River data sets, and their order in time."""

@@ -1,0 +1,1 @@
+"""A partition's state: restore, snapshots, life cycle."""

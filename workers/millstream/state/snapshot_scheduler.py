@@ -1,0 +1,254 @@
+"""When snapshots are taken, and what the loop waits for: a copy of the model's state.
+
+All else happens in a thread. A snapshot only shortens a restore, so one that fails is reported, and
+tried again when the next is due.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from millstream.config.settings import SnapshotSettings
+from millstream.core.models.factory import described
+from millstream.core.models.state_codec import CannotCaptureError, capture
+from millstream.core.processing.delayed_labels import LateShard
+from millstream.core.processing.partition_processor import Shard
+from millstream.core.snapshots.manifest import Pointer
+from millstream.core.snapshots.snapshot import About, BadSnapshot
+from millstream.kafka.confirmed_writer import NotWritten
+from millstream.observability.metrics import Metrics
+from millstream.state.partition import Partition
+from millstream.state.restore_context import RestoreParts, Restorer, wall_clock
+from millstream.state.snapshot_writer import Kept, SnapshotWriter
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 0.1
+RELEASE_SECONDS: Final = 5.0
+"""How long a revoke or a stop waits for its last snapshots."""
+RETRY_SECONDS: Final = 30.0
+REST: Final = 30
+"""After one that took a second to copy and seal, at least so many seconds pass without another:
+Python runs one thread at a time, so it is the loop's time that a dear model takes."""
+FAILURES: Final = (BadSnapshot, NotWritten, OSError, KafkaException, CannotCaptureError)
+"""Why there may be no snapshot; whoever wanted one goes on without."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is known of one partition's snapshots."""
+
+    partition: Partition
+    shard: Shard
+    learned: int
+    """How many examples the last one holds; likewise `positions`."""
+    positions: Mapping[str, int]
+    kept: Kept = field(default_factory=Kept)
+    due_at: float = 0.0
+    """By age, on the monotonic clock."""
+    pause: float = 0.0
+    """Seconds that the loop stood still for the last one."""
+    rest_until: float = 0.0
+    """Not before, on the monotonic clock: see `REST`."""
+    ends: "Future[tuple[int, int]] | None" = None
+    """Ends of predictions and examples, asked for a new mark."""
+    job: "Future[tuple[Pointer, float]] | None" = None
+
+
+class Snapshots:
+    """Takes the snapshots of a worker's shards."""
+
+    def __init__(
+        self,
+        settings: SnapshotSettings,
+        restorer: Restorer,
+        writer: SnapshotWriter,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._restorer = restorer
+        self._writer = writer
+        self._metrics = metrics
+        self._pool = ThreadPoolExecutor(1, "snapshots")
+        self._takes_any = settings.enabled and restorer.learns
+        self._tracks: dict[int, _Track] = {}
+        self._look_at = 0.0
+
+    def turn(self, partitions: list[Partition]) -> None:
+        """Take what is due; for the loop, between two batches, when nothing is open."""
+        now = time.monotonic()
+        if now < self._look_at or not self._takes_any:
+            return
+        self._look_at = now + LOOK_SECONDS
+        for partition in partitions:
+            shard = partition.shard
+            if shard is None:
+                continue
+            track = self._track(partition, shard)
+            self._collect(partition.number, track)
+            if track.job is None and self._due(track, partition, now):
+                self._go_on(partition, track)
+
+    def release(self, partitions: list[Partition]) -> None:
+        """Last snapshots of shards that this worker is about to give away, within a bound."""
+        if not self._takes_any:
+            return
+        until = time.monotonic() + RELEASE_SECONDS
+        tracks = {each.number: self._track(each, each.shard) for each in partitions if each.shard}
+        wait([track.job for track in tracks.values() if track.job], RELEASE_SECONDS)
+        for partition in partitions:
+            track = tracks.get(partition.number)
+            if track is None:
+                continue
+            self._collect(partition.number, track)
+            if track.job is None and track.learned != track.shard.learned:
+                self._take(partition, track)
+        wait([t.job for t in tracks.values() if t.job], max(0.0, until - time.monotonic()))
+        for number, track in tracks.items():
+            self._collect(number, track)
+            self._tracks.pop(number, None)
+
+    def close(self) -> None:
+        """Let go of the thread and the broker; what is not stored by now is not needed."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._writer.close()
+
+    # -- when -----------------------------------------------------------------------------------
+
+    def _track(self, partition: Partition, shard: Shard) -> _Track:
+        track = self._tracks.get(partition.number)
+        if track is None or track.shard is not shard:
+            before = partition.restored
+            # After an abort: the same partition, whose last snapshot may still be on its way.
+            same = track if track is not None and track.partition is partition else None
+            track = self._tracks[partition.number] = _Track(
+                partition,
+                shard,
+                before.learned,
+                before.positions,
+                before.kept if same is None else same.kept,
+                time.monotonic() + self._settings.every / 1000,
+                job=None if same is None else same.job,
+            )
+            if same is None:
+                self._report_age(partition)
+        return track
+
+    def _report_age(self, partition: Partition) -> None:
+        """Of the last snapshot there is; without one, of the shard as this worker has it."""
+        stored = partition.restored.kept.pointers
+        size, taken_at = (stored[-1].bytes, stored[-1].created_at) if stored else (0, wall_clock())
+        self._metrics.set_snapshot(partition.number, size, taken_at)
+
+    def _due(self, track: _Track, partition: Partition, now: float) -> bool:
+        if track.ends is not None:
+            return True
+        if now < track.rest_until:
+            return False
+        if track.shard.learned - track.learned >= self._settings.examples:
+            return True
+        return now >= track.due_at and partition.positions != track.positions
+
+    def _go_on(self, partition: Partition, track: _Track) -> None:
+        """One step towards a snapshot: late shards need to know where their logs end first."""
+        shard = track.shard
+        if isinstance(shard, LateShard):
+            if track.ends is None:
+                track.ends = self._pool.submit(self._log_ends, partition.number)
+                return
+            if not track.ends.done():
+                return
+            asked, track.ends = track.ends, None
+            try:
+                # Asked for a moment ago: what is written from now on is not below them.
+                shard.mark(partition.positions, *asked.result())
+            except KafkaException as error:
+                self._failed(partition.number, track, error)
+                return
+        self._take(partition, track)
+
+    def _log_ends(self, partition: int) -> tuple[int, int]:
+        settings, bounds = self._restorer.settings, self._restorer.bounds
+        _, predictions = bounds.of(settings.topic("predictions"), partition)
+        _, examples = bounds.of(settings.topic("examples"), partition)
+        return predictions, examples
+
+    # -- one snapshot -----------------------------------------------------------------------------
+
+    def _take(self, partition: Partition, track: _Track) -> None:
+        began = time.monotonic()
+        shard = track.shard
+        try:
+            captured = capture(shard.learner)
+        except CannotCaptureError as error:
+            self._failed(partition.number, track, error)
+            return
+        about = about_now(self._restorer, partition, shard, wall_clock())
+        probe = None if shard.latest is None else dict(shard.latest)
+        track.pause = time.monotonic() - began
+        self._metrics.observe_stage("snapshot", track.pause)
+        track.learned = shard.learned
+        track.positions = dict(about.positions)
+        track.due_at = began + self._settings.every / 1000
+        track.job = self._pool.submit(self._writer.write, captured, about, probe, track.kept)
+
+    def _collect(self, number: int, track: _Track) -> None:
+        """Report a snapshot that is done."""
+        if track.job is None or not track.job.done():
+            return
+        job, track.job = track.job, None
+        try:
+            pointer, seconds = job.result()
+        except FAILURES as error:
+            self._failed(number, track, error)
+            return
+        track.rest_until = time.monotonic() + REST * (track.pause + seconds)
+        self._metrics.set_snapshot(number, pointer.bytes, pointer.created_at)
+        self._metrics.count_snapshot("written")
+        log.info(
+            "snapshot",
+            extra={"partition": number, "positions": pointer.positions, "learned": pointer.learned,
+                   "bytes": pointer.bytes, "seconds": round(seconds, 3),
+                   "pause": round(track.pause, 4)},
+        )  # fmt: skip
+
+    def _failed(self, number: int, track: _Track, error: Exception) -> None:
+        self._metrics.count_snapshot("failed")
+        track.due_at = time.monotonic() + min(RETRY_SECONDS, self._settings.every / 1000)
+        track.positions = {}
+        track.learned = track.shard.learned
+        log.warning(
+            "snapshot failed; the worker goes on, and a restore would read more of the logs",
+            extra={"partition": number, "reason": str(error)},
+        )
+
+
+def about_now(restorer: RestoreParts, partition: Partition, shard: Shard, created_at: int) -> About:
+    """What a snapshot of a shard says of itself; `created_at` in ms."""
+    logs: dict[str, int] = {}
+    marks: list[list[int]] = []
+    claims: dict[str, int] = {}
+    if isinstance(shard, LateShard):
+        needed = shard.marks.needed(shard.join)
+        marks = [list(mark) for mark in needed]
+        logs = {"predictions": needed[0].predictions, "examples": needed[0].examples}
+        claims = partition.restored.claims
+    return About(
+        app=restorer.settings.app,
+        partition=partition.number,
+        positions={side: offset for side, offset in partition.positions.items()},  # noqa: C416 - to str
+        logs=logs,
+        topic_ids=restorer.told.topic_ids,
+        learned=shard.learned,
+        model_version=partition.restored.version,
+        model=described(restorer.settings.model),
+        versions=restorer.versions,
+        created_at=created_at,
+        marks=marks,
+        claims=claims,
+    )

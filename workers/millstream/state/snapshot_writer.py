@@ -1,0 +1,148 @@
+"""Seals and stores one snapshot; runs in a thread beside the loop."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Final, Protocol
+
+from millstream import _failpoints as failpoints
+from millstream.config.settings import SnapshotSettings
+from millstream.core.models.interface.learner import Features, Learner
+from millstream.core.models.state_codec import Captured
+from millstream.core.records.record import Output
+from millstream.core.snapshots.manifest import (
+    Pointer,
+    SnapshotLog,
+    chunk_records,
+    deletions,
+    taken_at,
+)
+from millstream.core.snapshots.snapshot import About, finish, unseal
+from millstream.kafka.confirmed_writer import NotWritten
+from millstream.state.snapshot_files import SnapshotFiles
+
+TOPIC = "topic"
+ORPHAN_MS: Final = 60_000
+"""So old a snapshot without a pointer will never have one."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Kept:
+    """The snapshots of one partition that are stored, oldest first."""
+
+    pointers: list[Pointer] = field(default_factory=list)
+    orphans: dict[str, list[int]] = field(default_factory=dict)
+    """What a crash left without a pointer: names, and the numbers of their chunks."""
+
+    @classmethod
+    def of(cls, log: SnapshotLog) -> "Kept":
+        """What a restore has read."""
+        return cls(log.pointers()[::-1], log.orphans())
+
+
+class Models(Protocol):
+    """The models topic, as far as it takes snapshots; see `snapshot_topic.ModelsTopic`."""
+
+    def write(self, partition: int, outputs: Iterable[Output]) -> None:
+        """Write records and wait until they are there. Raises NotWritten."""
+
+    def close(self) -> None:
+        """Let go of the broker."""
+
+
+class SnapshotWriter:
+    """Where the settings say that snapshots go."""
+
+    def __init__(
+        self,
+        settings: SnapshotSettings,
+        topic: Models,
+        files: SnapshotFiles | None,
+        build_learner: Callable[[], Learner],
+    ) -> None:
+        """`files`: None where the models topic itself holds them."""
+        self._settings = settings
+        self._topic = topic
+        self._files = files
+        self._build_learner = build_learner
+
+    def write(
+        self, captured: Captured, about: About, probe: Features | None, kept: Kept
+    ) -> tuple[Pointer, float]:
+        """Store a snapshot, then its pointer, then let go of the oldest.
+
+        Returns the pointer and the seconds it took. Raises BadSnapshot, NotWritten, OSError.
+        """
+        began = time.monotonic()
+        blob = finish(
+            captured, about, self._build_learner(), probe,
+            self._settings.key_bytes, self._settings.trust,
+        )  # fmt: skip
+        name = f"{about.created_at}-{token_hex(4)}"
+        chunks = self._store(about.partition, name, blob)
+        failpoints.reach("before_pointer")
+        pointer = Pointer(
+            partition=about.partition,
+            name=name,
+            store=TOPIC if self._files is None else self._files.url,
+            bytes=len(blob),
+            chunks=chunks,
+            positions=about.positions,
+            learned=about.learned,
+            digest=unseal(blob).proof.digest,
+            model_version=about.model_version,
+            created_at=about.created_at,
+        )
+        self._topic.write(about.partition, [pointer.record()])
+        kept.pointers.append(pointer)
+        try:
+            self._prune(about.partition, kept)
+        except (NotWritten, OSError) as error:
+            # This one is stored all the same; what is too old is tried again with the next.
+            log.warning(
+                "old snapshots could not be deleted",
+                extra={"partition": about.partition, "reason": str(error)},
+            )
+        return pointer, time.monotonic() - began
+
+    def _store(self, partition: int, name: str, blob: bytes) -> int:
+        """Write the bytes; returns how many chunks there are in the topic."""
+        if self._files is not None:
+            # A chunk that only says so, that what a crash leaves in the store is known of.
+            self._topic.write(partition, chunk_records(partition, name, b""))
+            failpoints.reach("mid_snapshot")
+            self._files.write(partition, name, blob)
+            return 1
+        records = chunk_records(partition, name, blob)
+        self._topic.write(partition, records[: len(records) // 2])
+        failpoints.reach("mid_snapshot")
+        self._topic.write(partition, records[len(records) // 2 :])
+        return len(records)
+
+    def _prune(self, partition: int, kept: Kept) -> None:
+        newest = kept.pointers[-1]
+        for name, chunks in list(kept.orphans.items()):
+            # A younger one may be on its way still, from the worker that had the partition before.
+            if newest.created_at - taken_at(name) > ORPHAN_MS:
+                self._topic.write(partition, deletions(partition, name, chunks))
+                if self._files is not None:
+                    self._files.delete(partition, name)
+                del kept.orphans[name]
+        while len(kept.pointers) > self._settings.keep:
+            self.delete(kept.pointers[0])
+            del kept.pointers[0]
+
+    def delete(self, pointer: Pointer) -> None:
+        """Remove a snapshot, its pointer first. Raises NotWritten, OSError."""
+        gone = deletions(pointer.partition, pointer.name, range(pointer.chunks))
+        self._topic.write(pointer.partition, gone)
+        if self._files is not None and pointer.store == self._files.url:
+            self._files.delete(pointer.partition, pointer.name)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._topic.close()
