@@ -33,7 +33,7 @@ from benchmarks.core_steps import (
 from benchmarks.workloads import Workload, learning, static
 from millstream.artifacts.loader import learner_factory, load_model
 from millstream.cli.worker_process import GC_THRESHOLDS
-from millstream.core.processing.partition_processor import Shard
+from millstream.core.processing.partition_processor import PartitionProcessor
 from millstream.core.records.record import Record
 
 Costs = dict[str, float]
@@ -42,13 +42,13 @@ Costs = dict[str, float]
 Count = Annotated[int, typer.Option(min=1)]
 
 
-def whole(shard: Shard, records: Sequence[Record], size: int) -> float:
+def whole(processor: PartitionProcessor, records: Sequence[Record], size: int) -> float:
     """Seconds for all records in batches of `size`; outputs are dropped, as after a commit."""
     began = time.perf_counter()
     for first in range(0, len(records), size):
         batch = records[first : first + size]
-        outcome = shard.process({"events": batch}, {"events": True}, NOW)
-        assert len(outcome.predictions) == len(batch)
+        result = processor.process({"events": batch}, {"events": True}, NOW)
+        assert len(result.predictions) == len(batch)
     return time.perf_counter() - began
 
 

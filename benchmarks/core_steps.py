@@ -10,8 +10,12 @@ import orjson
 from benchmarks.workloads import Workload
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.partition_processor import Era, Plan, Shard
-from millstream.core.records.outputs import Source, prediction
+from millstream.core.processing.partition_processor import (
+    PartitionProcessor,
+    ProcessorConfig,
+    SettingsVersion,
+)
+from millstream.core.records.outputs import PartitionSource, prediction
 from millstream.core.records.record import Record
 
 NOW = 1_700_000_000_000
@@ -68,9 +72,9 @@ def settings_of(workload: Workload) -> Settings:
     )
 
 
-def new_shard(settings: Settings, build_learner: Callable[[], Learner]) -> Shard:
+def new_shard(settings: Settings, build_learner: Callable[[], Learner]) -> PartitionProcessor:
     """A shard before its first record, as a restore of empty logs gives it."""
-    source = Source(
+    source = PartitionSource(
         partition=0,
         events=settings.events.topic,
         labels=None,
@@ -79,15 +83,17 @@ def new_shard(settings: Settings, build_learner: Callable[[], Learner]) -> Shard
         max_bytes=1_000_000,
         features=True,
     )
-    eras = (Era(0, settings.events, settings.labels),)
-    return Shard(Plan(source, settings.model, build_learner, eras, {}))
+    settings_versions = (SettingsVersion(0, settings.events, settings.labels),)
+    return PartitionProcessor(
+        ProcessorConfig(source, settings.model, build_learner, settings_versions, {})
+    )
 
 
 class ShardSteps:
-    """The methods that `Shard.process` is made of."""
+    """The methods that `PartitionProcessor.process` is made of."""
 
-    def __init__(self, shard: Shard) -> None:
-        self._shard = shard
+    def __init__(self, processor: PartitionProcessor) -> None:
+        self._shard = processor
 
     def read(self, batch: Batch) -> list[Any]:
         """Decode, map, check."""

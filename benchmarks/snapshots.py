@@ -23,7 +23,7 @@ from millstream.core.models.factory import wrap
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.river.expression import build
 from millstream.core.models.state_codec import capture
-from millstream.core.snapshots.snapshot import About, finish
+from millstream.core.snapshots.snapshot import SnapshotMetadata, finish
 from millstream.core.spec import ModelSpec
 
 CAPTURES = 5
@@ -32,7 +32,7 @@ EVENTS = 3_000
 DEFAULT_EXAMPLES = SnapshotSettings().examples
 LINEAR = "preprocessing.StandardScaler() | linear_model.LogisticRegression()"
 TREE = "tree.HoeffdingTreeClassifier()"
-ABOUT = About(
+ABOUT = SnapshotMetadata(
     app="app", partition=0, positions={"events": 0}, logs={}, topic_ids={}, learned=0,
     model_version="0123456789ab", model="", versions={}, created_at=0,
 )  # fmt: skip

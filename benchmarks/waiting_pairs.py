@@ -24,10 +24,10 @@ from benchmarks.workloads import event
 from millstream.artifacts.loader import learner_factory
 from millstream.cli.worker_process import GC_THRESHOLDS
 from millstream.config.settings import Settings
-from millstream.core.join.pending_store import MemoryStore, Waiting, compact
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Era, Plan
-from millstream.core.records.outputs import Source
+from millstream.core.join.pending_store import MemoryPendingStore, PendingPrediction, compact
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import ProcessorConfig, SettingsVersion
+from millstream.core.records.outputs import PartitionSource
 from millstream.core.records.record import Record
 from millstream.disk_store.store import DiskStore
 
@@ -55,7 +55,7 @@ class Figures:
     """Milliseconds of the slowest batch, by the clock on the wall."""
 
 
-def new_shard(store: MemoryStore | DiskStore) -> LateShard:
+def new_shard(store: MemoryPendingStore | DiskStore) -> DelayedLabelProcessor:
     """A shard on a store that is filled already."""
     settings = Settings.model_validate(
         {
@@ -66,13 +66,15 @@ def new_shard(store: MemoryStore | DiskStore) -> LateShard:
             "model": {"river": SCALED_LOGISTIC},
         }
     )
-    source = Source(0, "events", "labels", "waiting", "0123456789ab", 1_000_000, features=True)
-    eras = (Era(0, settings.events, settings.labels),)
-    plan = Plan(source, settings.model, learner_factory(settings), eras, {})
-    return LateShard(plan, store=store)
+    source = PartitionSource(
+        0, "events", "labels", "waiting", "0123456789ab", 1_000_000, features=True
+    )
+    settings_versions = (SettingsVersion(0, settings.events, settings.labels),)
+    plan = ProcessorConfig(source, settings.model, learner_factory(settings), settings_versions, {})
+    return DelayedLabelProcessor(plan, store=store)
 
 
-def fill(store: MemoryStore | DiskStore, count: int) -> None:
+def fill(store: MemoryPendingStore | DiskStore, count: int) -> None:
     """Let predictions wait, as a restore does."""
     probabilities = {"false": 0.4816573, "true": 0.5183427}
     for number in range(count):
@@ -81,7 +83,7 @@ def fill(store: MemoryStore | DiskStore, count: int) -> None:
         answer = {"prediction": True, "probabilities": probabilities}
         example = compact(orjson.dumps({"features": made, **answer}))
         key = str(number).encode()
-        store.add(Waiting(identity, number, NOW + number, NOW + number, key, example))
+        store.add(PendingPrediction(identity, number, NOW + number, NOW + number, key, example))
     store.commit()
 
 
@@ -113,20 +115,22 @@ def measure(kind: Kind, waiting: int, pairs: int, order: Order) -> dict[str, Any
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     before = peak_mb()
-    store = MemoryStore() if kind == "memory" else DiskStore()
+    store = MemoryPendingStore() if kind == "memory" else DiskStore()
     began = time.process_time()
     fill(store, waiting)
     filled = time.process_time() - began
     memory = peak_mb() - before
-    shard, work = new_shard(store), list(batches(waiting, pairs, order))
+    processor, work = new_shard(store), list(batches(waiting, pairs, order))
     slowest, began = 0.0, time.process_time()
     for events, labels in work:
         clock = time.perf_counter()
-        shard.process({"events": events, "labels": labels}, {"events": True, "labels": True}, LATER)
-        shard.committed()
+        processor.process(
+            {"events": events, "labels": labels}, {"events": True, "labels": True}, LATER
+        )
+        processor.committed()
         slowest = max(slowest, time.perf_counter() - clock)
     pair = (time.process_time() - began) / pairs
-    assert (shard.learned, shard.waiting()) == (pairs, waiting)
+    assert (processor.learned, processor.waiting()) == (pairs, waiting)
     disk = store.disk_bytes() / 1e6 if isinstance(store, DiskStore) else 0.0
     return asdict(Figures(pair * 1e6, filled / waiting * 1e6, memory, disk, slowest * 1e3))
 

@@ -14,8 +14,8 @@ from confluent_kafka import Producer, TopicPartition
 from millstream.cli.commands import dead_letters
 from millstream.config.settings import load_settings
 from millstream.core.records import outputs
-from millstream.core.records.dead_letters import Place, read_letter, replay_of
-from millstream.core.records.outputs import Source
+from millstream.core.records.dead_letters import RecordPosition, read_letter, replay_of
+from millstream.core.records.outputs import PartitionSource
 from millstream.core.records.record import Headers, Output, Record
 from millstream.errors import DeadLetter, Stop
 from millstream.operations.dead_letter_replay import BATCH_RECORDS, Replayer
@@ -42,7 +42,7 @@ def letter_of(
     max_bytes: int = 1_000_000,
 ) -> Output:
     """A dead letter as the worker writes it."""
-    source = Source(partition, topic, None, "m", "0123456789ab", max_bytes, features=True)
+    source = PartitionSource(partition, topic, None, "m", "0123456789ab", max_bytes, features=True)
     record = Record(offset, timestamp, key, value, headers)
     return outputs.dead_letter(source, topic, record, DeadLetter(reason, detail))
 
@@ -473,5 +473,5 @@ def test_a_letter_says_where_it_began_whatever_else_its_message_claims(tmp_path:
     output = letter_of("t", 3, headers=forged)
     letter = read_letter("d", 0, Record(1, AT, output.key, output.value, output.headers))
     assert letter is not None
-    assert (letter.source, letter.origin, letter.replays) == (Place("t", 0, 3),) * 2 + (0,)
+    assert (letter.source, letter.origin, letter.replays) == (RecordPosition("t", 0, 3),) * 2 + (0,)
     validate_dead_letter([h for h in output.headers or () if h not in forged])

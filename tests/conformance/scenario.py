@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from millstream.core.records.record import Headers, Side
+from millstream.core.records.record import Headers, InputName
 
 BEGIN_MS = 1_704_067_200_000
 """2024: when the first message of every scenario is sent, by Kafka's timestamps."""
@@ -25,7 +25,7 @@ Moment = Literal["after_learning", "mid_produce", "before_commit", "after_commit
 class Message(NamedTuple):
     """A message that somebody sends to the events or to the labels."""
 
-    side: Side
+    side: InputName
     name: str
     """What stories call it; not part of the message."""
     document: Mapping[str, Any] | None
@@ -67,7 +67,7 @@ def label(
 
 
 def raw(
-    value: bytes | None, *, side: Side = "events", at: int | None = None,
+    value: bytes | None, *, side: InputName = "events", at: int | None = None,
     key: bytes | None = b"raw", headers: Headers | None = None,
 ) -> Message:  # fmt: skip
     """A message as it is; None is a tombstone."""

@@ -14,7 +14,7 @@ from deploy import rules
 from millstream.config.settings import HttpSettings, Settings, load_settings
 from millstream.kafka.client_config import session_timeout_ms
 from millstream.kafka.confirmed_writer import FLUSH_SECONDS
-from millstream.kafka.transactional_id import Slot
+from millstream.kafka.transactional_id import TransactionalIdLease
 from millstream.observability.health import Health, HealthServer
 from millstream.observability.metrics import Metrics
 from millstream.state.snapshot_scheduler import RELEASE_SECONDS
@@ -99,7 +99,7 @@ def test_the_pods_ordinal_is_the_instance_and_so_the_transactional_id(
     source = variables["MILLSTREAM_INSTANCE"]["valueFrom"]
     assert source == {"fieldRef": {"fieldPath": "metadata.name"}}
     settings = settings_of("base", tmp_path, monkeypatch)
-    assert Slot(settings.app, settings.instance).name == "phishing-millstream-0"
+    assert TransactionalIdLease(settings.app, settings.instance).name == "phishing-millstream-0"
 
 
 def test_secrets_are_files_of_the_secret_that_the_comment_says_how_to_make(

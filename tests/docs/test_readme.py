@@ -296,9 +296,9 @@ def test_a_model_is_made_anew_from_the_log(app_of_two: ReadmeApp) -> None:
 
 @pytest.mark.kafka
 def test_an_app_is_looked_into(app_of_two: ReadmeApp) -> None:
-    state, names, verify, one, stretch = lines_with("millstream audit")
+    state, names, verify, one, offset_range = lines_with("millstream audit")
     assert "digest" in app_of_two.run(state)
     assert "topic" in app_of_two.run(names)
     assert app_of_two.run(verify).endswith("1 snapshot, 0 bad\n")
     assert app_of_two.run(one).endswith("1 prediction: 1 identical\n")
-    assert app_of_two.run(stretch).endswith("2 predictions: 2 identical\n")
+    assert app_of_two.run(offset_range).endswith("2 predictions: 2 identical\n")

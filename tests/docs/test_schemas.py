@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from millstream.core.records.record import REASONS
-from millstream.core.snapshots.manifest import Pointer
+from millstream.core.snapshots.manifest import ManifestEntry
 from tests.support.validators import KINDS, SCHEMAS, errors_of, load, validate, validate_dead_letter
 
 VALID = sorted((SCHEMAS / "examples" / "valid").glob("*.json"))
@@ -99,15 +99,15 @@ def test_schema_and_program_know_the_same_reasons_and_stages_of_dead_letters() -
 
 def test_schema_and_program_know_the_same_fields_of_a_snapshots_pointer() -> None:
     schema = load(SCHEMAS / "snapshot.json")
-    assert set(schema["required"]) == set(schema["properties"]) == set(Pointer.model_fields)
+    assert set(schema["required"]) == set(schema["properties"]) == set(ManifestEntry.model_fields)
     for path in VALID:
         if kind_of(path) == "snapshot":
-            assert Pointer.model_validate(load(path)).model_dump() == load(path)
+            assert ManifestEntry.model_validate(load(path)).model_dump() == load(path)
 
 
 def test_what_the_program_writes_of_a_snapshot_is_a_pointer_of_the_contract() -> None:
     example = load(SCHEMAS / "examples" / "valid" / "snapshot-in-the-topic.json")
-    written = orjson.loads(Pointer.model_validate(example).record().value or b"")
+    written = orjson.loads(ManifestEntry.model_validate(example).record().value or b"")
     validate("snapshot", written)
 
 
@@ -115,7 +115,7 @@ def test_what_the_program_writes_of_a_snapshot_is_a_pointer_of_the_contract() ->
 def test_a_pointer_that_breaks_the_contract_is_none_to_the_program(example: Path) -> None:
     if kind_of(example) == "snapshot":
         with pytest.raises(ValidationError):
-            Pointer.model_validate(load(example))
+            ManifestEntry.model_validate(load(example))
 
 
 def test_headers_are_checked_as_bytes() -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 from tests.faults.fault import Fault
 from tests.faults.scene import OFTEN, Scene
 from tests.support.kafka.app import App
-from tests.support.kafka.damage import Pointer, cut, flipped, forged, other_format
+from tests.support.kafka.damage import ManifestEntry, cut, flipped, forged, other_format
 from tests.support.kafka.worker import WorkerProcess
 
-Damage = Callable[[App, Pointer], None]
+Damage = Callable[[App, ManifestEntry], None]
 KEY = "a key that nobody has guessed yet"
 STORE = "snaps"
 STORE_SIZE = "256k"
@@ -52,7 +52,7 @@ def _passes_over(scene: Scene, left: dict[int, int]) -> None:
         assert begun[str(number)] == str(left.get(number)), (begun, left)
 
 
-def _snapshots(scene: Scene) -> dict[int, list[Pointer]]:
+def _snapshots(scene: Scene) -> dict[int, list[ManifestEntry]]:
     """Partition to the snapshots that stand, oldest first."""
     pointers = scene.app.snapshots()
     return {
@@ -167,7 +167,7 @@ _SIGNED = {"snapshots": {**OFTEN, "key": KEY}}
 _IN_FILES = {"snapshots": {**OFTEN, "store": STORE}}
 
 
-def _forged(app: App, pointer: Pointer) -> None:
+def _forged(app: App, pointer: ManifestEntry) -> None:
     """Signed, but by somebody else."""
     forged(app, pointer, KEY[::-1].encode())
 

@@ -7,8 +7,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from millstream.config.settings import load_settings
 from millstream.kafka import producer_warmup
-from millstream.kafka.producer_warmup import EarlyProducer
-from millstream.kafka.transactional_id import Slot
+from millstream.kafka.producer_warmup import ProducerWarmup
+from millstream.kafka.transactional_id import TransactionalIdLease
 from tests.conftest import Millstream
 from tests.support.kafka.app import App
 from tests.support.kafka.cluster import Kafka, wait_until
@@ -27,7 +27,7 @@ def test_a_transaction_that_a_dead_process_left_open_is_ended_before_the_worker_
     corpse.produce(predictions, b"half done")
     corpse.flush()
 
-    first = EarlyProducer(load_settings(app.file), app.name)
+    first = ProducerWarmup(load_settings(app.file), app.name)
     wait_until(
         lambda: kafka.end_offsets(predictions, committed=True) == kafka.end_offsets(predictions)
     )
@@ -47,7 +47,7 @@ def test_its_statistics_go_to_whoever_takes_it(kafka: Kafka, tmp_path: Path) -> 
     app = App(kafka, tmp_path)
     app.write_settings(kafka={**kafka.config, "statistics.interval.ms": 50})
     told: list[str] = []
-    ready = EarlyProducer(load_settings(app.file), app.name).take(told.append)
+    ready = ProducerWarmup(load_settings(app.file), app.name).take(told.append)
     assert ready is not None
     wait_until(lambda: (ready.poll(0.1), told)[1])
     assert '"type":"producer"' in told[0].replace(" ", "")
@@ -62,7 +62,7 @@ def test_a_worker_begins_it_before_its_model_where_it_has_transactions(
     guarantee: str,
 ) -> None:
     app = App(kafka, tmp_path, processing_guarantee=guarantee)
-    slots: list[Slot] = []
+    slots: list[TransactionalIdLease] = []
     monkeypatch.setattr(
         "millstream.cli.worker_process.work", lambda *given: slots.append(given[-1])
     )
@@ -80,4 +80,4 @@ def test_where_no_broker_answers_there_is_none_and_the_worker_has_to_say_why(
     monkeypatch.setattr(producer_warmup, "READY_SECONDS", 0.3)
     app = App(kafka, tmp_path)
     app.write_settings(kafka={"bootstrap.servers": "127.0.0.1:1"})
-    assert EarlyProducer(load_settings(app.file), app.name).take(lambda _: None) is None
+    assert ProducerWarmup(load_settings(app.file), app.name).take(lambda _: None) is None

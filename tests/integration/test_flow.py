@@ -19,7 +19,7 @@ from millstream.errors import Stop
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
 from millstream.runners.confluent import flow_control
-from millstream.runners.confluent.flow_control import Flow
+from millstream.runners.confluent.flow_control import FlowControl
 from millstream.runners.confluent.worker import Worker
 from millstream.state.partition import Partition
 from tests.support.kafka.app import App, event_of
@@ -28,7 +28,7 @@ from tests.support.kafka.cluster import Kafka, wait_until
 pytestmark = pytest.mark.kafka
 
 
-class Shard:
+class PartitionProcessor:
     """What a flow asks of one."""
 
     def __init__(self) -> None:
@@ -53,11 +53,11 @@ class Scene:
         places = [TopicPartition(self.events, 0, 10), TopicPartition(self.labels, 0, 0)]
         self.consumer.incremental_assign(places)
         self.consumer.pause(places)
-        self.flow = Flow(self.consumer, {"events": self.events, "labels": self.labels})
+        self.flow = FlowControl(self.consumer, {"events": self.events, "labels": self.labels})
         self.partition = Partition(0)
-        self.shard = Shard()
-        shard: Any = self.shard
-        self.partition.shard = shard
+        self.processor = PartitionProcessor()
+        processor: Any = self.processor
+        self.partition.processor = processor
         self.partition.fetched = {"events": 2, "labels": 0}
         self.partition.ends = {"events": -1, "labels": -1}
         self.offsets: list[int] = []
@@ -124,7 +124,7 @@ def test_what_cannot_be_assigned_anew_ends_the_worker_with_a_sentence(
 
 
 def test_calls_are_made_again_after_a_rebalance_as_one_may_have_been_lost(scene: Scene) -> None:
-    scene.shard.backlogs["labels"] = 9
+    scene.processor.backlogs["labels"] = 9
     scene.flow.hold_back(scene.partition, 4)
     wait_until(lambda: scene.fetched_up_to(10))
     scene.consumer.pause([TopicPartition(scene.events, 0)])
@@ -136,7 +136,7 @@ def test_calls_are_made_again_after_a_rebalance_as_one_may_have_been_lost(scene:
     for _ in range(10):
         scene.fetch()
     assert scene.partition.fetched["labels"] == 0, "it was to be held back"
-    scene.shard.backlogs["labels"] = 2
+    scene.processor.backlogs["labels"] = 2
     scene.flow.hold_back(scene.partition, 4)
     wait_until(lambda: scene.fetched_up_to(15) and scene.partition.fetched["labels"] == 1)
 
@@ -164,13 +164,13 @@ def test_what_is_restored_or_held_back_is_not_missed(
 ) -> None:
     monkeypatch.setattr(flow_control, "STUCK_SECONDS", 0.0)
     wait_until(lambda: scene.fetched_up_to(10))
-    scene.shard.backlogs["events"] = 9
+    scene.processor.backlogs["events"] = 9
     scene.flow.hold_back(scene.partition, 4)
     scene.send(5)
     caplog.clear()
     for _ in range(5):
         scene.fetch()
-    scene.partition.shard = None
+    scene.partition.processor = None
     for _ in range(5):
         scene.fetch()
     assert scene.partition.fetched["events"] == 10

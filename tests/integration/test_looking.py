@@ -10,7 +10,7 @@ import pytest
 
 from millstream.core.models.interface.state_digest import digest
 from millstream.core.snapshots.snapshot import seal, unseal
-from millstream.operations.snapshot_catalog import Shelf, Stored
+from millstream.operations.snapshot_catalog import CatalogEntry, SnapshotCatalog
 from tests.conftest import Millstream, Result
 from tests.integration.test_snapshots import restored, work
 from tests.support.kafka.app import PHISHING, App, bare_digest, event_of, label_of, released_digests
@@ -269,14 +269,14 @@ def test_a_snapshot_that_a_worker_lets_go_of_meanwhile_is_not_bad(
     app = App(kafka, tmp_path, snapshots=RARELY)
     several_snapshots(app, 1)
     (name,) = names(app)
-    stored = Shelf.stored
+    stored = SnapshotCatalog.stored
 
-    def delete_once_it_is_listed(shelf: Shelf) -> list[Stored]:
+    def delete_once_it_is_listed(shelf: SnapshotCatalog) -> list[CatalogEntry]:
         listed = stored(shelf)
         shelf.delete(listed)
         shelf._open = None
         return listed
 
-    monkeypatch.setattr(Shelf, "stored", delete_once_it_is_listed)
+    monkeypatch.setattr(SnapshotCatalog, "stored", delete_once_it_is_listed)
     (line,) = lines(millstream("snapshots", "verify", app.file, "--json"))
     assert (line["name"], line["good"], line["verdict"]) == (name, True, "gone meanwhile")

@@ -10,8 +10,8 @@ from confluent_kafka import Producer, TopicPartition
 from millstream.core.models.interface.state_digest import digest
 from millstream.core.records.record import Record
 from millstream.kafka.client_config import owned_by_the_guarantee
-from millstream.kafka.log_reader import LogReader, Stretch
-from millstream.kafka.watermarks import LogBounds
+from millstream.kafka.log_reader import LogReader, OffsetRange
+from millstream.kafka.watermarks import Watermarks
 from tests.support.kafka.app import (
     PHISHING,
     App,
@@ -66,8 +66,8 @@ def test_a_log_is_not_read_to_its_end_while_the_markers_of_a_commit_are_still_to
     config = {**kafka.config, "group.id": topic, "fetch.wait.max.ms": 10}
     reader = LogReader({**config, **owned_by_the_guarantee()})
     seen: list[Record] = []
-    low, end = LogBounds(config).of(topic, 0)
-    reader.open(Stretch(topic, 0, low, end, seen.extend))
+    low, end = Watermarks(config).of(topic, 0)
+    reader.open(OffsetRange(topic, 0, low, end, seen.extend))
     for _ in range(20):
         reader.step(0.05)
     assert not reader.done()

@@ -9,17 +9,17 @@ from copy import copy
 from typing import Any
 
 from millstream.core.models.state_codec import capture
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Plan
-from millstream.core.processing.replay import Claims, LateFold
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import ProcessorConfig
+from millstream.core.processing.replay import OwnershipHistory, StateReplay
 from millstream.core.records.outputs import owner_record
-from millstream.core.records.record import Outcome, Output, Record, Side
-from millstream.core.snapshots.snapshot import About, Snapshot, finish, load, unseal
-from tests.support.shards import event, label, plan
+from millstream.core.records.record import BatchResult, InputName, Output, Record
+from millstream.core.snapshots.snapshot import Snapshot, SnapshotMetadata, finish, load, unseal
+from tests.support.processors import event, label, plan
 
 VERSION = "0123456789ab"
 LIBRARIES = {"python": "3"}
-IDLE: Mapping[Side, list[Record]] = {"events": [], "labels": []}
+IDLE: Mapping[InputName, list[Record]] = {"events": [], "labels": []}
 
 
 class History:
@@ -28,24 +28,24 @@ class History:
     def __init__(self, *, fenced: bool = True, **options: Any) -> None:
         """`fenced`: exactly once; else at least once. `options` as for `plan`."""
         self.fenced = fenced
-        self.plan: Plan = plan(**options)
+        self.plan: ProcessorConfig = plan(**options)
         self.now = 1_000_000
-        self.inputs: dict[Side, list[Record]] = {"events": [], "labels": []}
+        self.inputs: dict[InputName, list[Record]] = {"events": [], "labels": []}
         self.predictions: list[Output] = []
         self.examples: list[Output] = []
-        self.committed: dict[Side, int | None] = {"events": None, "labels": None}
+        self.committed: dict[InputName, int | None] = {"events": None, "labels": None}
         self.committed_by: int | None = None
         self.snapshots: list[Snapshot] = []
-        self.shard = LateShard(self.plan)
+        self.processor = DelayedLabelProcessor(self.plan)
         self.claims: dict[str, int] = {}
-        self.fetched: dict[Side, int] = {"events": 0, "labels": 0}
-        self.positions: dict[Side, int] = {"events": 0, "labels": 0}
+        self.fetched: dict[InputName, int] = {"events": 0, "labels": 0}
+        self.positions: dict[InputName, int] = {"events": 0, "labels": 0}
         self._ends: tuple[int, int] | None = None
         self.restore()
 
     # -- what the world does ----------------------------------------------------------------------
 
-    def send(self, side: Side, identity: int, age: int = 0) -> None:
+    def send(self, side: InputName, identity: int, age: int = 0) -> None:
         """Append an event or a label, whose time lies so far back."""
         queue = self.inputs[side]
         time = self.now - age
@@ -56,44 +56,44 @@ class History:
 
     # -- what a worker does -----------------------------------------------------------------------
 
-    def process(self, events: int, labels: int) -> Outcome:
+    def process(self, events: int, labels: int) -> BatchResult:
         """Let the shard work off up to so many further records; nothing is written yet."""
-        wanted: dict[Side, int] = {"events": events, "labels": labels}
-        records: dict[Side, list[Record]] = {}
+        wanted: dict[InputName, int] = {"events": events, "labels": labels}
+        records: dict[InputName, list[Record]] = {}
         for side, amount in wanted.items():
             begin = self.fetched[side]
             records[side] = self.inputs[side][begin : begin + amount]
             self.fetched[side] = begin + len(records[side])
         ends = {side: self.fetched[side] == len(self.inputs[side]) for side in wanted}
-        return self.shard.process(records, ends, self.now)
+        return self.processor.process(records, ends, self.now)
 
     def work(self, events: int, labels: int) -> None:
         """One batch, committed."""
-        outcome = self.process(events, labels)
-        self.predictions += outcome.predictions
-        self.examples += outcome.examples
-        self.positions.update(outcome.positions)
+        result = self.process(events, labels)
+        self.predictions += result.predictions
+        self.examples += result.examples
+        self.positions.update(result.positions)
         self.commit()
 
     def commit(self) -> None:
         """Let the group hold the positions."""
         self.committed = dict(self.positions)
         if not self.fenced:
-            self.committed_by = self.shard.owner
+            self.committed_by = self.processor.owner
 
     def crash(self, events: int, labels: int, written: float) -> None:
         """Die in a batch; at least once, a part of its outputs is there and no offset says so."""
-        outcome = self.process(events, labels)
+        result = self.process(events, labels)
         if not self.fenced:
-            self.write_part(outcome, written)
+            self.write_part(result, written)
         self.restore()
 
-    def write_part(self, outcome: Outcome, written: float) -> None:
+    def write_part(self, result: BatchResult, written: float) -> None:
         """Append a part of an outcome: predictions first, as `AtLeastOnce` writes them."""
-        both = len(outcome.predictions) + len(outcome.examples)
+        both = len(result.predictions) + len(result.examples)
         part = int(written * both)
-        self.predictions += outcome.predictions[:part]
-        self.examples += outcome.examples[: max(0, part - len(outcome.predictions))]
+        self.predictions += result.predictions[:part]
+        self.examples += result.examples[: max(0, part - len(result.predictions))]
 
     def ask_ends(self) -> None:
         """As `Snapshots` does in its thread, a while before it makes a mark of the answer."""
@@ -104,21 +104,21 @@ class History:
         ends, self._ends = self._ends, None
         if ends is None:
             return
-        self.shard.mark(self.positions, *ends)
+        self.processor.mark(self.positions, *ends)
 
     def snapshot(self) -> None:
         """Take one, through its bytes."""
-        marks = self.shard.marks.needed(self.shard.join)
-        about = About(
+        marks = self.processor.marks.needed(self.processor.join)
+        about = SnapshotMetadata(
             app="app", partition=0, positions=dict(self.positions),
             logs={"predictions": marks[0].predictions, "examples": marks[0].examples},
-            topic_ids={}, learned=self.shard.learned, model_version=VERSION, model="",
+            topic_ids={}, learned=self.processor.learned, model_version=VERSION, model="",
             versions=LIBRARIES, created_at=self.now, marks=[list(mark) for mark in marks],
             claims=self.claims,
         )  # fmt: skip
-        captured = capture(self.shard.learner)
+        captured = capture(self.processor.learner)
         self.snapshots.append(
-            unseal(finish(captured, about, self.plan.build_learner(), self.shard.latest))
+            unseal(finish(captured, about, self.plan.build_learner(), self.processor.latest))
         )
 
     def replaced(self) -> "History":
@@ -142,7 +142,7 @@ class History:
         usable = self.usable()
         snapshot = usable[0] if usable else None
         owner = None
-        claims = Claims(snapshot.about.claims if snapshot else None)
+        claims = OwnershipHistory(snapshot.about.claims if snapshot else None)
         if not self.fenced:
             start = snapshot.about.logs["examples"] if snapshot else 0
             for offset, output in enumerate(self.examples[start:], start):
@@ -151,8 +151,8 @@ class History:
             after = max(claims.owners(self.committed_by))
             self.examples.append(owner_record(owner, after, self.now))
             claims.add(_record(0, self.examples[-1]))
-        self.shard, self.positions = self.folded(snapshot, owner)
-        self.claims = claims.chain(self.shard.owner)
+        self.processor, self.positions = self.folded(snapshot, owner)
+        self.claims = claims.chain(self.processor.owner)
         self.fetched = dict(self.positions)
         self._ends = None
         if not self.fenced:
@@ -160,22 +160,24 @@ class History:
 
     def folded(
         self, snapshot: Snapshot | None, owner: int | None = None
-    ) -> tuple[LateShard, dict[Side, int]]:
+    ) -> tuple[DelayedLabelProcessor, dict[InputName, int]]:
         """The shard and its positions, from a snapshot or from the start of the logs."""
         about = None if snapshot is None else snapshot.about
         made = self.plan
         if snapshot is not None:
             learner = load(snapshot, made.build_learner, VERSION, LIBRARIES)
-            made = Plan(made.source, made.model, lambda: learner, made.eras, made.skips)
+            made = ProcessorConfig(
+                made.source, made.model, lambda: learner, made.settings_versions, made.skips
+            )
         logs = {"predictions": 0, "examples": 0} if about is None else about.logs
         owners: set[int] | None = None
         if not self.fenced:
-            claims = Claims(None if about is None else about.claims)
+            claims = OwnershipHistory(None if about is None else about.claims)
             for offset, output in enumerate(self.examples[logs["examples"] :], logs["examples"]):
                 claims.add(_record(offset, output))
             owners = claims.owners(self.committed_by) | ({owner} if owner else set())
-        shard = LateShard(made)
-        fold = LateFold(shard, self.committed, owners, about)
+        processor = DelayedLabelProcessor(made)
+        fold = StateReplay(processor, self.committed, owners, about)
         for offset, output in enumerate(self.examples[logs["examples"] :], logs["examples"]):
             fold.example(_record(offset, output))
         for offset, output in enumerate(
@@ -183,12 +185,12 @@ class History:
         ):
             fold.prediction(_record(offset, output))
         fold.finish()
-        shard.owner = fold.owner
-        positions: dict[Side, int] = {}
-        for side in shard.sides:
+        processor.owner = fold.owner
+        positions: dict[InputName, int] = {}
+        for side in processor.sides:
             known = self.committed[side]
             positions[side] = fold.positions.next[side] if known is None else known
-        return shard, positions
+        return processor, positions
 
     def fork(self, snapshot: Snapshot | None) -> "History":
         """Another future of the same past, restored from a snapshot or from the start."""
@@ -196,7 +198,7 @@ class History:
         other.inputs = {side: list(records) for side, records in self.inputs.items()}
         other.predictions, other.examples = list(self.predictions), list(self.examples)
         other.snapshots = []
-        other.shard, other.positions = other.folded(snapshot)
+        other.processor, other.positions = other.folded(snapshot)
         other.fetched = dict(other.positions)
         return other
 

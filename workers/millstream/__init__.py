@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from millstream.core.records.record import REASONS
     from millstream.errors import DeadLetter, MillstreamError, SettingsError, Stop
     from millstream.evaluation import Report, evaluate
-    from millstream.memory import Buried, Memory, Prediction
+    from millstream.memory import Memory, Prediction, RejectedRecord
     from millstream.sources.arrivals import Source
     from millstream.worker import Worker
 
@@ -25,7 +25,6 @@ __all__ = [
     "REASONS",
     "Answer",
     "BaseLearner",
-    "Buried",
     "Codec",
     "DeadLetter",
     "Features",
@@ -35,6 +34,7 @@ __all__ = [
     "Memory",
     "MillstreamError",
     "Prediction",
+    "RejectedRecord",
     "Report",
     "Settings",
     "SettingsError",
@@ -50,7 +50,7 @@ __all__ = [
 _HOMES = {
     "Answer": "core.models.interface.learner",
     "BaseLearner": "core.models.base_learner",
-    "Buried": "memory",
+    "RejectedRecord": "memory",
     "Codec": "core.formats.codec",
     "DeadLetter": "errors",
     "Features": "core.models.interface.learner",

@@ -2,7 +2,8 @@
 
 - `DeadLetter`: this record cannot be worked on. It goes to the dead-letters topic, the next one
   follows.
-- `Restore`: the shard's state in memory can no longer be trusted. The transaction is aborted, the
+- `StateInvalid`: the shard's state in memory can no longer be trusted. The transaction is aborted,
+the
   shard restored from its logs, and the same records come again.
 - `Stop`: nothing here can mend it. The worker ends with one sentence and a non-zero exit code.
 """
@@ -36,8 +37,8 @@ class DeadLetter(MillstreamError):
         self.detail = detail
 
 
-class Restore(MillstreamError):
-    """The shard must be restored before it goes on: see `core.shard`.
+class StateInvalid(MillstreamError):
+    """The shard must be restored before it goes on: see `core.processor`.
 
     `skip` is the reason under which the record at `offset` of `side` is left out next time.
     """

@@ -10,19 +10,19 @@ import orjson
 
 from millstream.artifacts.loader import learner_factory, load_codec
 from millstream.config.settings import Settings
-from millstream.core.circuit_breaker import Breaker
+from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.formats.codec import decoder
 from millstream.core.formats.json_fields import MISSING, getter
 from millstream.core.formats.labels import LabelRule
 from millstream.core.models.interface.learner import Label
-from millstream.core.records.record import Outcome, Record, Side
+from millstream.core.records.record import BatchResult, InputName, Record
 from millstream.errors import DeadLetter, SettingsError, Stop
 from millstream.kafka.partitioners import murmur2_partition
 from millstream.memory import Duration, SettingsLike, milliseconds, to_settings
 from millstream.monitoring.scores import Scores
 from millstream.runners.memory.broker import MemoryLogs
 from millstream.runners.memory.worker import MemoryWorker
-from millstream.sources.arrivals import Clock, Source, delayed, merged, refuse_both
+from millstream.sources.arrivals import ReplayClock, Source, delayed, merged, refuse_both
 
 PROGRESS_RECORDS = 4_096
 
@@ -66,7 +66,7 @@ class Report:
 class Incoming(NamedTuple):
     """A recorded message, for a partition."""
 
-    side: Side
+    side: InputName
     partition: int
     record: Record
 
@@ -93,7 +93,7 @@ def evaluate(
     (1250, 0.8872)
     """
     app = to_settings(settings)
-    clock = Clock(app)
+    clock = ReplayClock(app)
     refuse_both(labels, labels_after, labels_delay)
     if labels is not None:
         arrivals = merged(app, events, labels, clock)
@@ -128,7 +128,7 @@ class Evaluation:
             settings.model_copy(update={"dead_letters": never}), build, MemoryLogs(partitions)
         )
         self._worker.after_commit = self._committed
-        learner = self._worker.shard().learner
+        learner = self._worker.processor().learner
         self.report = Report(learner.kind)
         self._scores = Scores(learner.kind)
         self._decode = decoder(settings.events.codec, load_codec)
@@ -137,7 +137,9 @@ class Evaluation:
         _check_truth(settings, truth)
         self._truth = None if path is None else getter(path)
         self._plain_truth = learner.kind in {"anomaly", "clusterer"}
-        self._breaker = Breaker(settings.dead_letters.stop_ratio, settings.dead_letters.window)
+        self._breaker = CircuitBreaker(
+            settings.dead_letters.stop_ratio, settings.dead_letters.window
+        )
         self._batched = learner.batched and not self._worker.late
         self._at_hand = 0
         self._began = time.perf_counter()
@@ -171,7 +173,7 @@ class Evaluation:
         numbers = range(self._worker.logs.partitions)
         report.predictions = counts["predicted",]
         report.learned = counts["learned",]
-        report.waiting = sum(self._worker.shard(number).waiting() for number in numbers)
+        report.waiting = sum(self._worker.processor(number).waiting() for number in numbers)
         for key, amount in sorted(counts.items()):
             if key[0] == "dead_lettered":
                 report.dead_letters.setdefault(key[1], {})[key[2]] = amount
@@ -185,7 +187,7 @@ class Evaluation:
         report.rate = report.events / report.seconds if report.seconds else 0.0
         return report
 
-    def _committed(self, partition: int, batch: Sequence[Outcome]) -> None:
+    def _committed(self, partition: int, batch: Sequence[BatchResult]) -> None:
         for outcome in batch:
             for prediction in outcome.predictions:
                 self._score(partition, orjson.loads(prediction.value or b"{}"))
@@ -221,7 +223,7 @@ class Evaluation:
         if example["kind"] == "learned" and "label_source" in example and self._truth is None:
             self._scores.judge(example, example["label"])
 
-    def _break(self, outcome: Outcome) -> None:
+    def _break(self, outcome: BatchResult) -> None:
         """Note where the worker's own bound for bad records would have stopped it."""
         counts = outcome.counts
         records = sum(n for key, n in counts.items() if key[0] == "consumed")

@@ -20,7 +20,7 @@ from millstream.config.settings import Settings, load_settings, make_settings
 from millstream.core.formats.codec import decoder
 from millstream.core.formats.json_fields import MAX_TIME_MS
 from millstream.core.records.dead_letters import our_headers
-from millstream.core.records.record import Record, Side
+from millstream.core.records.record import InputName, Record
 from millstream.core.spec import Milliseconds
 from millstream.errors import DeadLetter, SettingsError
 from millstream.kafka.partitioners import murmur2_partition
@@ -28,16 +28,16 @@ from millstream.runners.memory.broker import MemoryLogs
 from millstream.runners.memory.worker import MemoryWorker
 from millstream.sources.arrivals import (
     BEGIN_MS,
-    Arrival,
-    Clock,
+    ReplayClock,
     Source,
+    TimedMessage,
     copied,
     delayed,
     merged,
     refuse_both,
     require_json,
 )
-from millstream.sources.event_mapping import Mapper, encode, get, key_of, put
+from millstream.sources.event_mapping import EventMapper, encode, get, key_of, put
 from millstream.sources.readers import INTEGERS
 
 BATCH: Final = 4_096
@@ -53,13 +53,13 @@ Which = Literal["events", "predictions", "examples", "dead_letters"]
 SettingsLike = Settings | str | PathLike[str] | Mapping[str, Any]
 
 
-class Buried(NamedTuple):
+class RejectedRecord(NamedTuple):
     """A record of the dead-letters topic."""
 
     stage: str
     reason: str
     detail: str
-    side: Side
+    side: InputName
     partition: int
     offset: int
     """Of the message, on its side."""
@@ -98,8 +98,8 @@ class Memory:
         self.worker = MemoryWorker(self.settings, self._build, MemoryLogs(partitions))
         """What is behind it: its topics are `worker.logs`."""
         for number in self._numbers():  # where a partition begins is decided before anything comes
-            self.worker.shard(number)
-        self._clock = Clock(self.settings)
+            self.worker.processor(number)
+        self._clock = ReplayClock(self.settings)
         self._decode = {
             "events": decoder(self.settings.events.codec, load_codec),
             "labels": decoder(self.settings.labels.codec, load_codec),
@@ -124,14 +124,16 @@ class Memory:
             own_key = self._id_as_key("events", document)
         else:
             require_json(self.settings, "events")
-            mapper = Mapper(self.settings, first_id=self._sent() + 1)
+            mapper = EventMapper(self.settings, first_id=self._sent() + 1)
             message = mapper.as_it_is(copied(event))
             document, own_key = message.event, message.key
             at = self._clock.next(self._clock.told("events", document)) if at is None else at
             mapper.stamp(message, at)
             value = encode(document)
         at = self._clock.take(self._clock.told("events", document) if at is None else at)
-        place = self._send(Arrival("events", own_key if key is None else key_of(key), value, at))
+        place = self._send(
+            TimedMessage("events", own_key if key is None else key_of(key), value, at)
+        )
         self.worker.work(at)
         return self._answer(*place)
 
@@ -148,7 +150,7 @@ class Memory:
         put(message, labels.id or self.settings.events.id or "id", identity)
         put(message, labels.label or "label", label)
         at = self._clock.next(at)
-        Mapper(self.settings).stamp_label(message, at)
+        EventMapper(self.settings).stamp_label(message, at)
         self.send_label(encode(message), key=identity if key is None else key, at=at)
 
     def send_label(
@@ -167,7 +169,7 @@ class Memory:
         document = self._document("labels", message)
         at = self._clock.take(self._clock.told("labels", document) if at is None else at)
         own_key = self._id_as_key("labels", document) if key is None else key_of(key)
-        self._send(Arrival("labels", own_key, message, at))
+        self._send(TimedMessage("labels", own_key, message, at))
         self.worker.work(at)
 
     def advance(self, duration: Duration) -> None:
@@ -205,8 +207,8 @@ class Memory:
         self._work_off(arrivals)
         return [_json(record) for _, record in self._records("predictions", begin)]
 
-    def _work_off(self, arrivals: Iterable[Arrival]) -> None:
-        batched = self.worker.shard().learner.batched and not self.worker.late
+    def _work_off(self, arrivals: Iterable[TimedMessage]) -> None:
+        batched = self.worker.processor().learner.batched and not self.worker.late
         size = BATCH if batched else 1
         at_hand = 0
         for arrival in arrivals:
@@ -230,27 +232,27 @@ class Memory:
         return [_json(record) for _, record in self._records("examples")]
 
     @property
-    def dead_letters(self) -> list[Buried]:
+    def dead_letters(self) -> list[RejectedRecord]:
         """All of them so far."""
         return [_buried(record, self.settings) for _, record in self._records("dead_letters")]
 
     @property
     def learned(self) -> int:
         """How many examples were learned, in all partitions."""
-        return sum(self.worker.shard(number).learned for number in self._numbers())
+        return sum(self.worker.processor(number).learned for number in self._numbers())
 
     @property
     def waiting(self) -> int:
         """How many predictions wait for their label."""
-        return sum(self.worker.shard(number).waiting() for number in self._numbers())
+        return sum(self.worker.processor(number).waiting() for number in self._numbers())
 
     def digest(self, partition: int = 0) -> str:
         """Digest of all that a partition's model has learned: equal exactly when the model is."""
-        return self.worker.shard(partition).learner.digest()
+        return self.worker.processor(partition).learner.digest()
 
     def model(self, partition: int = 0) -> Any:
         """The library's own model as it is now: to look at, or to copy, not to change."""
-        return self.worker.shard(partition).learner.model
+        return self.worker.processor(partition).learner.model
 
     def restart(self) -> None:
         """Begin again from what is committed, as a worker does after a crash."""
@@ -285,21 +287,21 @@ class Memory:
             found.sort(key=lambda each: each[:2])
         return ((number, record) for _, number, record in found)
 
-    def _document(self, side: Side, value: bytes | None) -> dict[str, Any]:
+    def _document(self, side: InputName, value: bytes | None) -> dict[str, Any]:
         """The fields of a message; none where it cannot be read."""
         try:
             return self._decode[side](value or b"")
         except DeadLetter:
             return {}
 
-    def _id_as_key(self, side: Side, document: dict[str, Any]) -> bytes:
+    def _id_as_key(self, side: InputName, document: dict[str, Any]) -> bytes:
         """The id in a message as its key; none where it is no id."""
         events, labels = self.settings.events, self.settings.labels
         path = events.id if side == "events" else labels.id or events.id or "id"
         identity = get(document, path) if path else None
         return key_of(identity) if type(identity) in (int, str) else b""
 
-    def _send(self, arrival: Arrival) -> tuple[int, int]:
+    def _send(self, arrival: TimedMessage) -> tuple[int, int]:
         """Append a message; returns its partition and offset."""
         if self.worker.late:  # what expires meanwhile has expired when this one comes
             self.worker.work(arrival.at)
@@ -360,9 +362,9 @@ def _json(record: Record) -> dict[str, Any]:
     return document
 
 
-def _buried(record: Record, settings: Settings) -> Buried:
+def _buried(record: Record, settings: Settings) -> RejectedRecord:
     ours = our_headers(record.headers)
-    return Buried(
+    return RejectedRecord(
         stage=ours["millstream-stage"],
         reason=ours["millstream-reason"],
         detail=ours["millstream-detail"],

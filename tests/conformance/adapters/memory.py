@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NoReturn, Self
 
 from millstream.artifacts.loader import learner_factory
 from millstream.config.settings import make_settings
-from millstream.core.processing.partition_processor import Shard
+from millstream.core.processing.partition_processor import PartitionProcessor
 from millstream.errors import Stop
 from millstream.memory import NOWHERE
 from millstream.runners.memory.broker import MemoryLogs
@@ -110,15 +110,15 @@ class Adapter:
         return self._counts
 
     def digests(self) -> dict[int, str]:
-        return {n: shard.learner.digest() for n, shard in self._shards()}
+        return {n: processor.learner.digest() for n, processor in self._shards()}
 
     def learned(self) -> dict[int, int]:
-        return {n: shard.learned for n, shard in self._shards()}
+        return {n: processor.learned for n, processor in self._shards()}
 
-    def _shards(self) -> Iterator[tuple[int, Shard]]:
+    def _shards(self) -> Iterator[tuple[int, PartitionProcessor]]:
         """None of a worker that could not go on."""
         for number in range(0 if self._ended else self._partitions):
-            yield number, self._worker.shard(number)
+            yield number, self._worker.processor(number)
 
     def restored_from_snapshot(self) -> bool:
         return not self._ended and self._worker.restored_from(0) > 0

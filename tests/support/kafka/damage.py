@@ -7,11 +7,11 @@ from millstream.core.snapshots.chunks import Chunk, chunks
 from millstream.core.snapshots.snapshot import seal, unseal
 from tests.support.kafka.app import App
 
-Pointer = dict[str, Any]
+ManifestEntry = dict[str, Any]
 """As `App.snapshots` gives it."""
 
 
-def chunk_of(app: App, pointer: Pointer) -> tuple[bytes, Chunk]:
+def chunk_of(app: App, pointer: ManifestEntry) -> tuple[bytes, Chunk]:
     """The one chunk of a small snapshot, and its key."""
     key = f"{pointer['partition']}/snapshot/{pointer['name']}/0".encode()
     values = [m.value for m in app.kafka.read(app.topic("models")) if m.key == key]
@@ -23,14 +23,14 @@ def put(app: App, key: bytes, value: bytes | None, partition: int = 0) -> None:
     app.kafka.produce(app.topic("models"), [(key.decode(), value, None, None, partition)])
 
 
-def replaced(app: App, pointer: Pointer, change: Callable[[bytes], bytes]) -> None:
+def replaced(app: App, pointer: ManifestEntry, change: Callable[[bytes], bytes]) -> None:
     """Change the bytes of a snapshot, as chunks that are in order by themselves."""
     key, chunk = chunk_of(app, pointer)
     (value,) = chunks(chunk.snapshot, change(chunk.data), 10**6)
     put(app, key, value, pointer["partition"])
 
 
-def flipped(app: App, pointer: Pointer) -> None:
+def flipped(app: App, pointer: ManifestEntry) -> None:
     """One bit is another."""
     key, chunk = chunk_of(app, pointer)
     damaged = bytearray(chunk.to_bytes())
@@ -38,22 +38,22 @@ def flipped(app: App, pointer: Pointer) -> None:
     put(app, key, bytes(damaged), pointer["partition"])
 
 
-def cut(app: App, pointer: Pointer) -> None:
+def cut(app: App, pointer: ManifestEntry) -> None:
     """Its last bytes are missing."""
     replaced(app, pointer, lambda blob: blob[:-10])
 
 
-def other_format(app: App, pointer: Pointer) -> None:
+def other_format(app: App, pointer: ManifestEntry) -> None:
     """A format that is not known yet."""
     replaced(app, pointer, lambda blob: blob.replace(b"snapshot 1\n", b"snapshot 2\n", 1))
 
 
-def torn(app: App, pointer: Pointer) -> None:
+def torn(app: App, pointer: ManifestEntry) -> None:
     """A chunk is missing."""
     put(app, chunk_of(app, pointer)[0], None, pointer["partition"])
 
 
-def forged(app: App, pointer: Pointer, key: bytes | None) -> None:
+def forged(app: App, pointer: ManifestEntry, key: bytes | None) -> None:
     """Other weights, those of another snapshot, in order in every way; signed with `key`, if any.
 
     The app has to have two snapshots of the partition.

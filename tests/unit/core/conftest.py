@@ -2,12 +2,12 @@
 
 import pytest
 
-from millstream.core.join.pending_store import MemoryStore
+from millstream.core.join.pending_store import MemoryPendingStore
 from millstream.disk_store.store import DiskStore
-from tests.support.shards import stores
+from tests.support.processors import stores
 
 
-@pytest.fixture(params=[MemoryStore, DiskStore], ids=["memory", "disk"])
+@pytest.fixture(params=[MemoryPendingStore, DiskStore], ids=["memory", "disk"])
 def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask for it with `pytestmark = pytest.mark.usefixtures("each_store")`."""
     monkeypatch.setattr(stores, "make", request.param)

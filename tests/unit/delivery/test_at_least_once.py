@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from millstream.core.records.record import Outcome, Output
+from millstream.core.records.record import BatchResult, Output
 from millstream.delivery import at_least_once
 from millstream.delivery.at_least_once import AtLeastOnce
-from millstream.delivery.publisher import Names, Patience
+from millstream.delivery.publisher import OutputTopics, RetryPolicy
 
-NAMES = Names("predictions", "examples", "models", "dead_letters")
+NAMES = OutputTopics("predictions", "examples", "models", "dead_letters")
 
 
 class Recorder:
@@ -46,16 +46,16 @@ def calls() -> list[str]:
 @pytest.fixture
 def publisher(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> AtLeastOnce:
     monkeypatch.setattr(at_least_once, "Producer", lambda _config: Recorder(calls))
-    return AtLeastOnce({}, NAMES, Patience(threading.Event(), lambda: None))
+    return AtLeastOnce({}, NAMES, RetryPolicy(threading.Event(), lambda: None))
 
 
-def outcome(**outputs: str) -> Outcome:
+def result(**outputs: str) -> BatchResult:
     """Outputs of each kind: one for each letter."""
     of_kinds: dict[str, Any] = {
         kind: [Output(None, letter.encode(), None) for letter in letters]
         for kind, letters in outputs.items()
     }
-    return Outcome(**of_kinds)
+    return BatchResult(**of_kinds)
 
 
 def commit(publisher: AtLeastOnce, calls: list[str]) -> None:
@@ -66,8 +66,8 @@ def commit(publisher: AtLeastOnce, calls: list[str]) -> None:
 def test_predictions_are_handed_over_piece_by_piece(
     publisher: AtLeastOnce, calls: list[str]
 ) -> None:
-    publisher.write(0, outcome(predictions="a", examples="x"))
-    publisher.write(0, outcome(predictions="b"))
+    publisher.write(0, result(predictions="a", examples="x"))
+    publisher.write(0, result(predictions="b"))
     assert calls == ["predictions a", "predictions b"]
     commit(publisher, calls)
     assert calls[2:] == ["flush", "examples x", "flush", "commit"]
@@ -76,26 +76,26 @@ def test_predictions_are_handed_over_piece_by_piece(
 def test_predictions_behind_a_dead_letter_wait_until_it_stands(
     publisher: AtLeastOnce, calls: list[str]
 ) -> None:
-    publisher.write(0, outcome(predictions="a"))
-    publisher.write(0, outcome(predictions="b", dead_letters="bad", notes="n"))
-    publisher.write(0, outcome(predictions="c"))
+    publisher.write(0, result(predictions="a"))
+    publisher.write(0, result(predictions="b", dead_letters="bad", notes="n"))
+    publisher.write(0, result(predictions="c"))
     assert calls == ["predictions a"]
     commit(publisher, calls)
     dead = [f"dead_letters {letter}" for letter in "bad"]
     written = ["models n", *dead, "flush", "predictions b", "predictions c", "flush", "commit"]
     assert calls[1:] == written
-    publisher.write(0, outcome(predictions="d"))
+    publisher.write(0, result(predictions="d"))
     assert calls[-1] == "predictions d"
 
 
 def test_what_is_on_its_way_arrives_before_a_restore_reads(
     publisher: AtLeastOnce, calls: list[str]
 ) -> None:
-    publisher.write(0, outcome(predictions="a", examples="x"))
-    publisher.write(0, outcome(dead_letters="b"))
+    publisher.write(0, result(predictions="a", examples="x"))
+    publisher.write(0, result(dead_letters="b"))
     publisher.abort()
     assert calls == ["predictions a", "flush"]
-    publisher.write(0, outcome(predictions="c"))
+    publisher.write(0, result(predictions="c"))
     assert calls[-1] == "predictions c"
     commit(publisher, calls)
     assert not any("dead_letters" in call or "examples" in call for call in calls)

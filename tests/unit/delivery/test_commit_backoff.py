@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from millstream.delivery.commit_backoff import FIRST, LEAST, LONGER, MOST, Rest
+from millstream.delivery.commit_backoff import FIRST, LEAST, LONGER, MOST, CommitBackoff
 
 QUICK, WAITED = 0.004, 0.024
 """Seconds of a transaction, and of one that found the broker still ending the one before."""
 
 
-def after(rest: Rest, transactions: int, seconds: Callable[[float], float]) -> int:
+def after(rest: CommitBackoff, transactions: int, seconds: Callable[[float], float]) -> int:
     """How many waited, of so many that take `seconds` after a rest."""
     waited = 0
     for _ in range(transactions):
@@ -21,7 +21,7 @@ def after(rest: Rest, transactions: int, seconds: Callable[[float], float]) -> i
 
 
 def test_one_that_waited_is_followed_by_longer_rests() -> None:
-    rest = Rest()
+    rest = CommitBackoff()
     after(rest, 20, lambda _: QUICK)
     before = rest.seconds
     rest.took(WAITED)
@@ -30,7 +30,7 @@ def test_one_that_waited_is_followed_by_longer_rests() -> None:
 
 def test_a_broker_that_needs_longer_gets_longer_with_few_that_wait() -> None:
     """It tries less now and then, since what is needed may change."""
-    rest = Rest()
+    rest = CommitBackoff()
     after(rest, 100, lambda _: QUICK)
     needs = 3 * FIRST
     assert after(rest, 2_000, lambda seconds: QUICK if seconds > needs else WAITED) < 40
@@ -38,20 +38,20 @@ def test_a_broker_that_needs_longer_gets_longer_with_few_that_wait() -> None:
 
 
 def test_a_quick_broker_is_left_alone_for_the_least_time() -> None:
-    rest = Rest()
+    rest = CommitBackoff()
     after(rest, 5_000, lambda _: QUICK)
     assert rest.seconds == LEAST
 
 
 def test_a_rest_is_never_longer_than_the_most() -> None:
-    rest = Rest()
+    rest = CommitBackoff()
     after(rest, 100, lambda _: WAITED)
     assert rest.seconds == MOST
 
 
 def test_where_all_take_long_none_is_taken_for_one_that_waited() -> None:
     """Brokers that are far away: no rest would make them any faster."""
-    rest = Rest()
+    rest = CommitBackoff()
     after(rest, 1_000, lambda _: 0.06)
     before = rest.seconds
     after(rest, 100, lambda _: 0.06)

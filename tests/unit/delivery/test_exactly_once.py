@@ -11,9 +11,9 @@ from millstream.delivery import exactly_once, publisher
 from millstream.delivery.exactly_once import ExactlyOnce
 from millstream.delivery.publisher import (
     Aborted,
-    Names,
-    Patience,
+    OutputTopics,
     ProducerLost,
+    RetryPolicy,
     commit_offsets,
     leave_group,
 )
@@ -54,7 +54,7 @@ OFFSETS = [TopicPartition("events", 0, 1)]
 
 def test_a_commit_without_an_answer_from_brokers_that_answer_ends_the_worker(consumer: Any) -> None:
     with pytest.raises(Stop, match=r"a commit of offsets has had no answer .*: start the worker"):
-        commit_offsets(consumer, OFFSETS, Patience(threading.Event(), lambda: None))
+        commit_offsets(consumer, OFFSETS, RetryPolicy(threading.Event(), lambda: None))
 
 
 def test_a_commit_lasts_as_long_as_brokers_are_silent_with_signs_of_life(consumer: Any) -> None:
@@ -66,7 +66,7 @@ def test_a_commit_lasts_as_long_as_brokers_are_silent_with_signs_of_life(consume
         if len(beats) == 2:
             consumer.answered.set()
 
-    commit_offsets(consumer, OFFSETS, Patience(threading.Event(), beat, lambda: 9.0))
+    commit_offsets(consumer, OFFSETS, RetryPolicy(threading.Event(), beat, lambda: 9.0))
     assert len(beats) == 2
 
 
@@ -76,7 +76,7 @@ def test_a_worker_that_is_to_stop_waits_for_no_commit_while_brokers_are_silent(
     stopping = threading.Event()
     stopping.set()
     with pytest.raises(Stop, match="a commit of offsets is not answered"):
-        commit_offsets(consumer, OFFSETS, Patience(stopping, lambda: None, lambda: 1.0))
+        commit_offsets(consumer, OFFSETS, RetryPolicy(stopping, lambda: None, lambda: 1.0))
 
 
 class Unanswered:
@@ -97,9 +97,9 @@ class Unanswered:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer", retriable=True))
 
 
-def commit_transaction(consumer: Any, producer: Any, patience: Patience) -> None:
+def commit_transaction(consumer: Any, producer: Any, patience: RetryPolicy) -> None:
     config = {"transaction.timeout.ms": 10_000}
-    publisher = ExactlyOnce(config, Names("p", "e", "m", "d"), patience, producer)
+    publisher = ExactlyOnce(config, OutputTopics("p", "e", "m", "d"), patience, producer)
     publisher.commit(OFFSETS, "somebody", consumer)
 
 
@@ -107,7 +107,7 @@ def test_a_transaction_without_an_answer_from_brokers_that_answer_costs_its_prod
     consumer: Any,
 ) -> None:
     with pytest.raises(ProducerLost, match="a commit has had no answer though brokers answer"):
-        commit_transaction(consumer, Unanswered(), Patience(threading.Event(), lambda: None))
+        commit_transaction(consumer, Unanswered(), RetryPolicy(threading.Event(), lambda: None))
 
 
 def test_a_transaction_is_committed_for_as_long_as_brokers_are_silent(consumer: Any) -> None:
@@ -117,7 +117,7 @@ def test_a_transaction_is_committed_for_as_long_as_brokers_are_silent(consumer: 
         if producer.asked == 1000:
             raise Stop("brokers were silent for too long")
 
-    patience = Patience(threading.Event(), beat, lambda: 9.0)
+    patience = RetryPolicy(threading.Event(), beat, lambda: 9.0)
     with pytest.raises(Stop, match="silent for too long"):
         commit_transaction(consumer, producer, patience)
 
@@ -128,7 +128,7 @@ def test_a_refused_commit_aborts_the_batch(consumer: Any) -> None:
 
     consumer.commit = refuse
     with pytest.raises(Aborted, match="the offsets were not committed"):
-        commit_offsets(consumer, OFFSETS, Patience(threading.Event(), lambda: None))
+        commit_offsets(consumer, OFFSETS, RetryPolicy(threading.Event(), lambda: None))
 
 
 def test_a_consumer_that_does_not_close_does_not_keep_the_worker_from_ending(

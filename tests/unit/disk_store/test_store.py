@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from millstream.core.join.pending_store import MemoryStore, Resolved, Waiting
+from millstream.core.join.pending_store import CompletedId, MemoryPendingStore, PendingPrediction
 from millstream.core.records.outputs import encode
 from millstream.disk_store import new_store, segment_file, sorted_runs
 from millstream.disk_store.store import DiskStore
@@ -37,8 +37,8 @@ class Stores(RuleBasedStateMachine):
         self.patch.setattr(sorted_runs, "RUN", 4)
         self.patch.setattr("millstream.disk_store.store.MAX_STALE", 3)
         self.disk = DiskStore(None, make_hash=len)
-        self.memory = MemoryStore()
-        self.committed: MemoryStore | None = None
+        self.memory = MemoryPendingStore()
+        self.committed: MemoryPendingStore | None = None
         self.offset = 0
 
     def teardown(self) -> None:
@@ -57,7 +57,7 @@ class Stores(RuleBasedStateMachine):
         if str(name) in self.memory:
             return
         example = b'{"features": {"x": %d, "y": "%s"}}' % (time, b"z" * size)
-        waiting = Waiting(name, self.offset, time, time + 3, key, example)
+        waiting = PendingPrediction(name, self.offset, time, time + 3, key, example)
         self.offset += 1
         for store in (self.disk, self.memory):
             store.add(waiting)
@@ -86,7 +86,7 @@ class Stores(RuleBasedStateMachine):
     @rule(name=NAMES, time=TIMES, at=TIMES, expired=st.booleans())
     def remember(self, name: str | int, time: int, at: int, expired: bool) -> None:
         for store in (self.disk, self.memory):
-            store.remember(str(name), Resolved(time, at, expired))
+            store.remember(str(name), CompletedId(time, at, expired))
 
     @rule(name=NAMES)
     def recall(self, name: str | int) -> None:
@@ -142,11 +142,11 @@ Stores.TestCase.settings = settings(max_examples=300, stateful_step_count=80, de
 TestBothStoresAnswerTheSame = Stores.TestCase
 
 
-def waiting(number: int, **parts: Any) -> Waiting:
+def waiting(number: int, **parts: Any) -> PendingPrediction:
     """A prediction of nine features."""
     features = {f"feature_{i}": number / (i + 1) for i in range(9)}
     example = encode({"features": features, "probabilities": {False: 0.25, True: 0.75}})
-    return Waiting(parts.get("id", f"id-{number}"), number, number, number, None, example)
+    return PendingPrediction(parts.get("id", f"id-{number}"), number, number, number, None, example)
 
 
 def test_an_id_stays_the_number_or_the_text_that_it_was() -> None:
@@ -176,7 +176,7 @@ def test_a_prediction_is_due_as_soon_as_its_time_has_passed(committed: bool) -> 
 
 def test_what_was_resolved_is_known_though_its_id_waited_again() -> None:
     """That an id is not there in one way is remembered from asking for it in the other."""
-    store, resolved = DiskStore(), Resolved(1, 1, expired=False)
+    store, resolved = DiskStore(), CompletedId(1, 1, expired=False)
     store.remember("id-1", resolved)
     store.add(waiting(1))
     store.commit()

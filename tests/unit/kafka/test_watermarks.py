@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from millstream.errors import Stop
 from millstream.kafka import watermarks
 from millstream.kafka.log_reader import HOPELESS
-from millstream.kafka.watermarks import LogBounds
+from millstream.kafka.watermarks import Watermarks
 
 PLACES = [TopicPartition("a", 0), TopicPartition("a", 1)]
 
@@ -31,9 +31,9 @@ class Client:
 
 
 @pytest.fixture
-def bounds(monkeypatch: pytest.MonkeyPatch) -> LogBounds:
+def bounds(monkeypatch: pytest.MonkeyPatch) -> Watermarks:
     monkeypatch.setattr(watermarks, "Consumer", Client)
-    return LogBounds({"isolation.level": "read_committed"})
+    return Watermarks({"isolation.level": "read_committed"})
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, told: Any) -> None:
@@ -41,7 +41,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, told: Any) -> None:
 
 
 def test_open_transactions_are_below_the_end(
-    bounds: LogBounds, monkeypatch: pytest.MonkeyPatch
+    bounds: Watermarks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, (3, 7))
     assert bounds.of("a", 0) == (3, 7)
@@ -51,7 +51,7 @@ def test_open_transactions_are_below_the_end(
 
 @pytest.mark.parametrize("code", [KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC])
 def test_a_topic_that_a_waking_broker_does_not_know_yet_ends_no_worker(
-    bounds: LogBounds, monkeypatch: pytest.MonkeyPatch, code: int
+    bounds: Watermarks, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """Found by the fault matrix: a broker that was frozen while its partitions were restored."""
     answer(monkeypatch, code)
@@ -62,7 +62,7 @@ def test_a_topic_that_a_waking_broker_does_not_know_yet_ends_no_worker(
 
 
 def test_a_command_says_in_a_sentence_what_cannot_be_read(
-    bounds: LogBounds, monkeypatch: pytest.MonkeyPatch
+    bounds: Watermarks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, KafkaError.TOPIC_AUTHORIZATION_FAILED)
     with pytest.raises(Stop, match="a partition 0 cannot be read: "):

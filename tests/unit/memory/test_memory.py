@@ -64,7 +64,7 @@ def test_keys_decide_the_partition_as_java_s_producers_place_them() -> None:
     for prediction in app.predictions:
         key = str(prediction["id"]).encode()
         assert prediction["source"]["partition"] == murmur2_partition(key, 4)
-    assert sum(app.worker.shard(number).learned for number in range(4)) == app.learned == 100
+    assert sum(app.worker.processor(number).learned for number in range(4)) == app.learned == 100
 
 
 def test_one_event_gives_its_prediction_and_is_learned_from() -> None:

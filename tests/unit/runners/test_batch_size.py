@@ -1,19 +1,19 @@
 """How long a batch may be: short while nothing waits, long where there is a backlog."""
 
 from millstream.config.settings import BatchSettings
-from millstream.runners.batch_size import FIRST_RECORDS, FULL_IN_A_ROW, Pace
+from millstream.runners.batch_size import FIRST_RECORDS, FULL_IN_A_ROW, BatchSizer
 
 SECONDS = 0.001
 """What a record takes."""
 
 
-def pace(max_records: int = 16_384, max_age: int = 1_000) -> Pace:
-    made = Pace(BatchSettings(max_records=max_records, max_age=max_age))
+def pace(max_records: int = 16_384, max_age: int = 1_000) -> BatchSizer:
+    made = BatchSizer(BatchSettings(max_records=max_records, max_age=max_age))
     work(made)
     return made
 
 
-def work(pace: Pace, records: int | None = None, seconds: float = SECONDS) -> int:
+def work(pace: BatchSizer, records: int | None = None, seconds: float = SECONDS) -> int:
     """A batch of so many records, or as many as it may have; returns how many those are."""
     limit = pace.limit()
     taken = limit if records is None else records
@@ -23,9 +23,9 @@ def work(pace: Pace, records: int | None = None, seconds: float = SECONDS) -> in
 
 
 def test_the_first_batch_is_small_since_nobody_knows_the_model_yet() -> None:
-    fresh = Pace(BatchSettings())
+    fresh = BatchSizer(BatchSettings())
     assert fresh.limit() == FIRST_RECORDS
-    assert Pace(BatchSettings(max_records=10)).limit() == 10
+    assert BatchSizer(BatchSettings(max_records=10)).limit() == 10
 
 
 def test_full_batches_in_a_row_are_a_backlog_and_batches_grow_to_their_longest() -> None:

@@ -7,7 +7,7 @@ import pytest
 from river.linear_model import LogisticRegression as RiverRegression
 from sklearn.linear_model import LogisticRegression
 
-from millstream.core.models.checked_learner import OwnLearner
+from millstream.core.models.checked_learner import CheckedLearner
 from millstream.core.models.river.kinds import river_learner
 from millstream.core.models.scikit_learn.static import StaticSklearn
 from millstream.runners import chunk_size
@@ -74,4 +74,4 @@ def test_a_learner_of_the_users_own_is_not_asked_for_what_nobody_wants(
 ) -> None:
     given = ManyAnswers()
     monkeypatch.setattr(given, "predict_many", pytest.fail)
-    assert piece_records(OwnLearner(given), NAMES, MANY) == MANY
+    assert piece_records(CheckedLearner(given), NAMES, MANY) == MANY

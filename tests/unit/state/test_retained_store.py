@@ -4,12 +4,12 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.replay import NOTHING, Known, LateFold
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.replay import NOTHING, StateReplay, StoreProgress
 from millstream.core.records.record import Output, Record
 from millstream.disk_store.store import DiskStore
-from millstream.state.retained_store import KeptStore
-from tests.support.shards import Run, decoded, event, label, plan
+from millstream.state.retained_store import RetainedStore
+from tests.support.processors import Run, decoded, event, label, plan
 from tests.unit.core.processing.test_delayed_labels import STREAM, as_records, in_time_order
 
 OPTIONS = {"on_timeout": {"assume": False}, "max_waiting": 5, "at_max": "expire_oldest"}
@@ -19,24 +19,26 @@ class Worker:
     """A shard on disk with its logs; what is worked off counts when it is committed."""
 
     def __init__(self, *, fenced: bool = True) -> None:
-        self.kept = KeptStore(DiskStore(), fenced=fenced)
-        self.run = Run(LateShard(plan(**OPTIONS), store=self.kept.store))
+        self.kept = RetainedStore(DiskStore(), fenced=fenced)
+        self.run = Run(DelayedLabelProcessor(plan(**OPTIONS), store=self.kept.store))
         self.restore()
 
-    def restore(self) -> Known:
+    def restore(self) -> StoreProgress:
         """As `runners.restore` does it."""
         run = self.run
         committed = dict(run.positions)
         known = self.kept.begin_restore(committed["events"])
-        shard = LateShard(plan(**OPTIONS), store=self.kept.store)
-        fold = LateFold(shard, committed, known=known)
+        processor = DelayedLabelProcessor(plan(**OPTIONS), store=self.kept.store)
+        fold = StateReplay(processor, committed, known=known)
         for offset, output in enumerate(run.examples):
             fold.example(as_record(offset, output))
         for offset in range(known.predictions, len(run.predictions)):
             fold.prediction(as_record(offset, run.predictions[offset]))
         fold.finish()
-        self.kept.restored(Known(committed["events"], len(run.predictions), len(run.examples)))
-        run.shard = shard
+        self.kept.restored(
+            StoreProgress(committed["events"], len(run.predictions), len(run.examples))
+        )
+        run.processor = processor
         return known
 
     def work(self, stream: list[tuple[str, Record, int]]) -> None:
@@ -50,7 +52,7 @@ class Worker:
         """Work some off, and let none of it count."""
         for side, message, time in stream:
             records = {"events": [], "labels": [], side: [message]}
-            self.run.shard.process(records, {"events": True, "labels": True}, time)
+            self.run.processor.process(records, {"events": True, "labels": True}, time)
 
 
 def as_record(offset: int, output: Output) -> Record:
@@ -74,24 +76,24 @@ def test_a_worker_that_aborts_batches_is_as_one_that_never_did(
     shaken.work(stream[at:])
     assert shaken.run.predictions == calm.run.predictions
     assert shaken.run.examples == calm.run.examples
-    assert shaken.run.shard.learner.digest() == calm.run.shard.learner.digest()
-    assert shaken.run.shard.waiting() == calm.run.shard.waiting()
-    assert shaken.run.shard.held() == calm.run.shard.held()
+    assert shaken.run.processor.learner.digest() == calm.run.processor.learner.digest()
+    assert shaken.run.processor.waiting() == calm.run.processor.waiting()
+    assert shaken.run.processor.held() == calm.run.processor.held()
 
 
 def test_a_batch_that_was_committed_though_the_worker_does_not_know_is_folded_on_top() -> None:
     worker = Worker()
     worker.work([("events", event(0, 0, "a"), 0), ("events", event(1, 1, "b"), 1)])
-    outcome = worker.run.shard.process(
+    result = worker.run.processor.process(
         {"events": [event(2, 2, "c")], "labels": [label(0, 2, "a")]},
         {"events": True, "labels": True}, 3,
     )  # fmt: skip
-    worker.run.predictions += outcome.predictions
-    worker.run.examples += outcome.examples
-    worker.run.positions.update(outcome.positions)
+    worker.run.predictions += result.predictions
+    worker.run.examples += result.examples
+    worker.run.positions.update(result.positions)
     assert worker.restore().events == 2
-    assert worker.run.shard.waiting() == 2
-    assert worker.run.shard.learned == 1
+    assert worker.run.processor.waiting() == 2
+    assert worker.run.processor.learned == 1
     worker.run.feed(4, labels=[label(1, 4, "a"), label(2, 4, "b"), label(3, 4, "c")])
     assert worker.run.kinds() == [("learned", "a"), ("learned", "b"), ("learned", "c")]
     assert worker.run.counts["skipped", "duplicate_label"] == 1
@@ -102,32 +104,32 @@ def test_an_offset_that_was_moved_back_empties_the_store() -> None:
     worker.work([("events", event(i, i, i), i) for i in range(4)])
     worker.run.positions["events"] = 2
     assert worker.restore() == NOTHING
-    assert worker.run.shard.waiting() == 2
-    assert set(worker.run.shard.predicted_already) == {2, 3}
+    assert worker.run.processor.waiting() == 2
+    assert set(worker.run.processor.predicted_already) == {2, 3}
 
 
 def test_without_transactions_the_store_is_always_filled_anew() -> None:
     worker = Worker(fenced=False)
     worker.work([("events", event(i, i, i), i) for i in range(4)])
     assert worker.restore() == NOTHING
-    assert worker.run.shard.waiting() == 4
+    assert worker.run.processor.waiting() == 4
 
 
 def test_a_restore_that_was_given_up_half_way_leaves_nothing_behind() -> None:
     worker = Worker()
     worker.work([("events", event(i, i, i), i) for i in range(3)])
     known = worker.kept.begin_restore(3)
-    shard = LateShard(plan(**OPTIONS), store=worker.kept.store)
-    half = LateFold(shard, {"events": 3, "labels": 0}, known=known)
+    processor = DelayedLabelProcessor(plan(**OPTIONS), store=worker.kept.store)
+    half = StateReplay(processor, {"events": 3, "labels": 0}, known=known)
     document = {**decoded(worker.run.predictions)[0], "id": "x"}
     half.prediction(Record(3, 0, None, orjson.dumps({**document, "source": {"offset": 7}}), None))
     assert worker.restore().events == 3
-    assert worker.run.shard.waiting() == 3
+    assert worker.run.processor.waiting() == 3
 
 
 def test_a_store_that_outlives_a_batch_says_where_its_events_begin_though_the_offset_is_lost() -> (
     None
 ):
-    known = Known(events=9, predictions=20, examples=4)
-    fold = LateFold(LateShard(plan()), {"events": None, "labels": None}, known=known)
+    known = StoreProgress(events=9, predictions=20, examples=4)
+    fold = StateReplay(DelayedLabelProcessor(plan()), {"events": None, "labels": None}, known=known)
     assert fold.positions.next["events"] == 9

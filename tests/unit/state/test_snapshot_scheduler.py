@@ -8,20 +8,20 @@ import pytest
 from millstream.config.settings import SnapshotSettings
 from millstream.observability.metrics import Metrics
 from millstream.state import snapshot_scheduler
-from millstream.state.snapshot_scheduler import Snapshots
+from millstream.state.snapshot_scheduler import SnapshotScheduler
 
 
 class Scene:
     """One partition's track, and a clock that is set by hand."""
 
     def __init__(self, **settings: Any) -> None:
-        restorer: Any = SimpleNamespace(learns=True)
+        context: Any = SimpleNamespace(learns=True)
         nothing: Any = None
-        self.snapshots = Snapshots(SnapshotSettings(**settings), restorer, nothing, nothing)
-        self.shard: Any = SimpleNamespace(learned=0)
+        self.snapshots = SnapshotScheduler(SnapshotSettings(**settings), context, nothing, nothing)
+        self.processor: Any = SimpleNamespace(learned=0)
         self.partition: Any = SimpleNamespace(positions={"events": 0}, number=0)
         self.track = snapshot_scheduler._Track(
-            self.partition, self.shard, learned=0, positions={"events": 0}, due_at=300.0
+            self.partition, self.processor, learned=0, positions={"events": 0}, due_at=300.0
         )
 
     def due(self, now: float) -> bool:
@@ -30,11 +30,11 @@ class Scene:
 
 def test_one_is_due_after_so_many_examples_or_so_long_if_there_is_anything_new() -> None:
     scene = Scene(examples=100)
-    scene.shard.learned = 99
+    scene.processor.learned = 99
     assert not scene.due(1)
-    scene.shard.learned = 100
+    scene.processor.learned = 100
     assert scene.due(1)
-    scene.shard.learned = 0
+    scene.processor.learned = 0
     assert not scene.due(301)
     scene.partition.positions["events"] = 1
     assert scene.due(301)
@@ -43,7 +43,7 @@ def test_one_is_due_after_so_many_examples_or_so_long_if_there_is_anything_new()
 @pytest.mark.parametrize("now", [30.0, 59.9, 60.1])
 def test_a_dear_one_is_followed_by_a_rest_whatever_is_new(now: float) -> None:
     scene = Scene(examples=100)
-    scene.shard.learned = 1_000
+    scene.processor.learned = 1_000
     scene.track.rest_until = 60.0
     assert scene.due(now) == (now > 60)
 
@@ -56,7 +56,7 @@ def test_the_age_of_the_last_one_is_known_from_the_restore_on(
     monkeypatch.setattr(snapshot_scheduler, "wall_clock", lambda: 9_000)
     scene = Scene(examples=100)
     scene.snapshots._metrics = metrics = Metrics("app")
-    scene.partition.shard = scene.shard
+    scene.partition.processor = scene.processor
     scene.partition.restored = SimpleNamespace(
         learned=0, positions={"events": 0}, kept=SimpleNamespace(pointers=kept)
     )

@@ -10,12 +10,12 @@ from millstream.config.settings import SnapshotSettings
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.state_codec import capture
 from millstream.core.records.record import Output, Record
-from millstream.core.snapshots.manifest import SnapshotLog, chunk_records
-from millstream.core.snapshots.snapshot import About, BadSnapshot
+from millstream.core.snapshots.manifest import SnapshotManifest, chunk_records
+from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
 from millstream.kafka.confirmed_writer import NotWritten
 from millstream.state.snapshot_files import SnapshotFiles
-from millstream.state.snapshot_writer import ORPHAN_MS, Kept, SnapshotWriter
-from tests.support.shards import plan
+from millstream.state.snapshot_writer import ORPHAN_MS, SnapshotWriter, StoredSnapshots
+from tests.support.processors import plan
 
 NOW = 1_767_225_600_000
 
@@ -36,9 +36,9 @@ class Topic:
                 raise NotWritten("no room")
             self.outputs.append(output)
 
-    def log(self) -> SnapshotLog:
+    def log(self) -> SnapshotManifest:
         """As a restore reads it."""
-        log = SnapshotLog(0)
+        log = SnapshotManifest(0)
         for offset, output in enumerate(self.outputs):
             log.add(Record(offset, 0, output.key, output.value, None))
         return log
@@ -55,10 +55,10 @@ class Scene:
         self.writer = SnapshotWriter(
             SnapshotSettings(keep=keep), self.topic, self.files, self.made.build_learner
         )
-        self.kept = Kept()
+        self.kept = StoredSnapshots()
 
     def write(self, learned: int, learner: Learner | None = None) -> None:
-        about = About(
+        about = SnapshotMetadata(
             app="app", partition=0, positions={"events": learned}, logs={}, topic_ids={},
             learned=learned, model_version="v", model="", versions={}, created_at=NOW + learned,
         )  # fmt: skip
@@ -94,7 +94,7 @@ def test_what_a_crash_left_is_cleared_away_once_no_worker_can_be_at_it(
     scene.topic.outputs += chunk_records(0, name, b"whatever there was time for")
     if scene.files is not None:
         scene.files.write(0, name, b"whatever there was time for")
-    scene.kept = Kept.of(scene.topic.log())
+    scene.kept = StoredSnapshots.of(scene.topic.log())
     scene.write(1)
     assert (name in scene.stored()) == (name in scene.topic.log().orphans()) == (age < ORPHAN_MS)
 

@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from millstream.config.settings import Settings
-from millstream.supervisor.control_channel import Line, numbered
+from millstream.supervisor.control_channel import ControlChannel, numbered
 from millstream.supervisor.processes import (
     LONGEST_WAIT_SECONDS,
     Child,
@@ -174,7 +174,7 @@ def test_each_restart_in_a_row_waits_longer_up_to_a_limit(monkeypatch: pytest.Mo
 def test_a_worker_stops_when_its_supervisor_is_gone() -> None:
     stopped = threading.Event()
     ours, theirs = socket.socketpair()
-    line = Line(theirs.detach())
+    line = ControlChannel(theirs.detach())
     line.tell("127.0.0.1:1")
     line.when_broken(stopped.set)
     assert ours.recv(100) == b"127.0.0.1:1\n"
@@ -186,7 +186,7 @@ def test_a_worker_stops_when_its_supervisor_is_gone() -> None:
 def test_a_supervisor_that_is_gone_before_its_worker_speaks_stops_it_too() -> None:
     ours, theirs = socket.socketpair()
     ours.close()
-    line = Line(theirs.detach())
+    line = ControlChannel(theirs.detach())
     line.tell("127.0.0.1:1")
     stopped = threading.Event()
     line.when_broken(stopped.set)

@@ -6,16 +6,16 @@ from millstream.checks.finding import Finding
 from millstream.config.settings import Settings
 from millstream.core.models.factory import definition_digest
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.settings_history import Notes
+from millstream.core.processing.settings_history import PartitionMetadata
 from millstream.core.records.record import Record
 from millstream.errors import Stop
 from millstream.kafka.log_scan import read_log
 from millstream.kafka.topics import TopicInfo
-from millstream.kafka.watermarks import LogBounds
+from millstream.kafka.watermarks import Watermarks
 
 
 def check_notes(
-    settings: Settings, learner: Learner, bounds: LogBounds, known: Mapping[str, TopicInfo]
+    settings: Settings, learner: Learner, bounds: Watermarks, known: Mapping[str, TopicInfo]
 ) -> list[Finding]:
     """Read the models topic as a restore does, and say what would stop the worker there.
 
@@ -30,7 +30,7 @@ def check_notes(
             if notes.first_offset() is None:
                 continue
             learned += 1
-            notes.eras(
+            notes.settings_versions(
                 settings.events, settings.labels, settings.model, partition=partition,
                 position=0, version=version, app=settings.app,
             )  # fmt: skip
@@ -42,8 +42,8 @@ def check_notes(
     return [Finding("ok", "model", f"the same that {who} learned with")]
 
 
-def _read_notes(settings: Settings, bounds: LogBounds, partition: int) -> Notes:
-    notes = Notes()
+def _read_notes(settings: Settings, bounds: Watermarks, partition: int) -> PartitionMetadata:
+    notes = PartitionMetadata()
 
     def take(records: Sequence[Record]) -> None:
         for record in records:

@@ -12,12 +12,12 @@ from millstream.core.formats.events import EventReader
 from millstream.core.formats.json_fields import MISSING, Document, getter
 from millstream.core.formats.labels import LabelReader
 from millstream.core.models.interface.learner import Learner
-from millstream.core.records.record import REASONS, UNREADABLE_HEADERS, Record, Side
+from millstream.core.records.record import REASONS, UNREADABLE_HEADERS, InputName, Record
 from millstream.core.spec import AllBut
 from millstream.errors import DeadLetter
 from millstream.kafka.log_scan import read_log
 from millstream.kafka.topics import TopicInfo
-from millstream.kafka.watermarks import LogBounds
+from millstream.kafka.watermarks import Watermarks
 
 EACH: Final = 100
 """Newest offsets of a partition that are looked at."""
@@ -25,7 +25,7 @@ _PARTITIONS_AT_MOST: Final = 50
 
 
 def check_samples(
-    settings: Settings, learner: Learner, bounds: LogBounds, known: Mapping[str, TopicInfo]
+    settings: Settings, learner: Learner, bounds: Watermarks, known: Mapping[str, TopicInfo]
 ) -> list[Finding]:
     """Read the newest events and labels as the worker would; `known` are the topics that exist.
 
@@ -49,7 +49,7 @@ def check_samples(
 class _Sample:
     """What the newest records of one side come to."""
 
-    side: Side
+    side: InputName
     reader: EventReader | LabelReader
     records: int = 0
     """Tombstones left out: the worker skips them."""
@@ -59,7 +59,7 @@ class _Sample:
     ids: set[str] = field(default_factory=set)
 
     def take(
-        self, settings: Settings, bounds: LogBounds, topic: str, known: Mapping[str, TopicInfo]
+        self, settings: Settings, bounds: Watermarks, topic: str, known: Mapping[str, TopicInfo]
     ) -> "_Sample":
         for partition in range(min(known[topic].partitions, _PARTITIONS_AT_MOST)):
             read_log(settings, bounds, topic, partition, self._add, EACH)

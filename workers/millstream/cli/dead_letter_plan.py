@@ -11,7 +11,12 @@ from rich.text import Text
 
 from millstream.cli.console import console
 from millstream.cli.dead_letter_tables import printable
-from millstream.core.records.dead_letters import Letter, Place, own_headers, replay_of
+from millstream.core.records.dead_letters import (
+    DeadLetterRecord,
+    RecordPosition,
+    own_headers,
+    replay_of,
+)
 from millstream.core.records.record import UNREADABLE_HEADERS, Headers, Record
 from millstream.errors import Stop
 from millstream.operations.dead_letter_reader import DeadLetterReader, Scan
@@ -40,17 +45,17 @@ class Rules:
 
 
 @dataclass
-class Plan:
+class DeadLetterPlan:
     """What will be replayed, and how many will not, by the words in `LEFT_OUT`."""
 
-    letters: list[Letter] = field(default_factory=list)
+    letters: list[DeadLetterRecord] = field(default_factory=list)
     """In the order of partitions and offsets."""
     left_out: "Counter[str]" = field(default_factory=Counter)
 
 
-def make_plan(found: Scan, rules: Rules, reader: DeadLetterReader) -> Plan:
+def make_plan(found: Scan, rules: Rules, reader: DeadLetterReader) -> DeadLetterPlan:
     """Choose, oldest first, up to the limit."""
-    plan, seen = Plan(), set[Place]()
+    plan, seen = DeadLetterPlan(), set[RecordPosition]()
     for letter in found.letters:
         if len(plan.letters) == rules.limit:
             break
@@ -64,7 +69,11 @@ def make_plan(found: Scan, rules: Rules, reader: DeadLetterReader) -> Plan:
 
 
 def _obstacle(
-    letter: Letter, found: Scan, rules: Rules, seen: set[Place], reader: DeadLetterReader
+    letter: DeadLetterRecord,
+    found: Scan,
+    rules: Rules,
+    seen: set[RecordPosition],
+    reader: DeadLetterReader,
 ) -> str | None:
     """Why a dead letter cannot be replayed; None: it can."""
     source = letter.source
@@ -83,7 +92,7 @@ def _obstacle(
     return why
 
 
-def _whole(letter: Letter, reader: DeadLetterReader) -> Record | None:
+def _whole(letter: DeadLetterRecord, reader: DeadLetterReader) -> Record | None:
     """The message of a cut dead letter, from where it lay; None if it is not there any more."""
     record = reader.fetch(letter.source)
     # The topic may have been made anew since: then another message lies at the same offset.
@@ -94,7 +103,7 @@ def _whole(letter: Letter, reader: DeadLetterReader) -> Record | None:
     return record
 
 
-def plan_as_object(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
+def plan_as_object(plan: DeadLetterPlan, *, dry_run: bool) -> dict[str, Any]:
     """A plan for JSON."""
     return {
         "dry_run": dry_run,
@@ -107,7 +116,7 @@ def plan_as_object(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def print_plan(plan: Plan, *, dry_run: bool) -> None:
+def print_plan(plan: DeadLetterPlan, *, dry_run: bool) -> None:
     """Say what is, or would be, replayed and what not."""
     verb = "would be" if dry_run else "to be"
     console.print(f"{messages(len(plan.letters))} {verb} replayed", soft_wrap=True)
@@ -127,11 +136,11 @@ def messages(count: int) -> str:
     return f"{count:,} {'message' if count == 1 else 'messages'}"
 
 
-def _counts(plan: Plan) -> "Counter[tuple[str, str]]":
+def _counts(plan: DeadLetterPlan) -> "Counter[tuple[str, str]]":
     return Counter((letter.source.topic, letter.reason) for letter in plan.letters)
 
 
-def write_back(plan: Plan, reader: DeadLetterReader, replayer: Replayer) -> None:
+def write_back(plan: DeadLetterPlan, reader: DeadLetterReader, replayer: Replayer) -> None:
     """Replay what is planned; raises `Stop` where something is gone meanwhile, or Kafka refuses."""
     try:
         for _, group in groupby(plan.letters, key=lambda letter: letter.place.partition):
@@ -144,7 +153,9 @@ def write_back(plan: Plan, reader: DeadLetterReader, replayer: Replayer) -> None
         raise
 
 
-def _records(letters: list[Letter], reader: DeadLetterReader) -> Iterator[tuple[Letter, Record]]:
+def _records(
+    letters: list[DeadLetterRecord], reader: DeadLetterReader
+) -> Iterator[tuple[DeadLetterRecord, Record]]:
     """The dead letters of one partition with their records; raises `Stop` where one is gone."""
     wanted = {letter.place.offset: letter for letter in letters}
     first, last = letters[0].place, letters[-1].place
@@ -156,7 +167,7 @@ def _records(letters: list[Letter], reader: DeadLetterReader) -> Iterator[tuple[
 
 
 def _original(
-    letter: Letter, record: Record, reader: DeadLetterReader
+    letter: DeadLetterRecord, record: Record, reader: DeadLetterReader
 ) -> tuple[bytes | None, bytes | None, Headers]:
     """Key, value and headers of the message as it was."""
     if letter.truncated is None:

@@ -10,14 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from millstream.cli.console import console
-from millstream.core.records.dead_letters import Letter, Place, describe
+from millstream.core.records.dead_letters import DeadLetterRecord, RecordPosition, describe
 from millstream.core.records.record import REASONS, Record
 
 MOST_SHOWN: Final = 4_000
 """Characters of a value or a header, on a terminal."""
 
 
-def letters_table(letters: Iterable[Letter], replayed: Mapping[Place, int]) -> Table:
+def letters_table(
+    letters: Iterable[DeadLetterRecord], replayed: Mapping[RecordPosition, int]
+) -> Table:
     """One row for each; `replayed` says how often a message was replayed from where it lay."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("at", "written (UTC)", "reason", "message", "tries", "replayed", "detail"):
@@ -48,7 +50,7 @@ def counts_table(counts: "Counter[str]") -> Table:
     return table
 
 
-def print_letter(letter: Letter, record: Record, replayed: int) -> None:
+def print_letter(letter: DeadLetterRecord, record: Record, replayed: int) -> None:
     """Print a dead letter and the message in it."""
     value = "none" if record.value is None else printable(record.value)
     if letter.truncated is not None:
@@ -75,7 +77,7 @@ def print_letter(letter: Letter, record: Record, replayed: int) -> None:
     console.print()
 
 
-def as_object(letter: Letter, record: Record, replayed: int) -> dict[str, Any]:
+def as_object(letter: DeadLetterRecord, record: Record, replayed: int) -> dict[str, Any]:
     """A dead letter with its message for JSON; bytes are base64."""
     return {
         **describe(letter, replayed),
@@ -98,7 +100,7 @@ def _meaning(reason: str) -> str:
     return REASONS[reason][1] if reason in REASONS else "not known to this version of Millstream"
 
 
-def _tries(letter: Letter) -> str:
+def _tries(letter: DeadLetterRecord) -> str:
     if not letter.replays:
         return "1"
     return f"{letter.replays + 1}: replayed, first from {letter.origin}"

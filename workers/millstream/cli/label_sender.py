@@ -6,7 +6,7 @@ from itertools import islice
 import typer
 
 from millstream.cli.console import console
-from millstream.cli.producer import Publisher
+from millstream.cli.producer import CommandProducer
 from millstream.config.settings import Settings
 from millstream.errors import EXIT_INTERRUPTED, Stop
 from millstream.sources.event_mapping import encode
@@ -45,7 +45,7 @@ class LabelSender:
         self._settings = settings
         self._topic = str(settings.labels.topic)
         self._mapper = mapper
-        self._publisher = Publisher(settings)
+        self._publisher = CommandProducer(settings)
         self._pause = 1 / rate if rate else 0.0
         self._next = time.monotonic()
         self._without = 0

@@ -13,7 +13,7 @@ ANY_PARTITION: Final = -1
 _FLUSH_SECONDS: Final = 60.0
 
 
-class Publisher:
+class CommandProducer:
     """Sends records; `finish` says whether all of them arrived."""
 
     def __init__(self, settings: Settings) -> None:

@@ -8,10 +8,10 @@ from millstream.artifacts.loader import learner_factory
 from millstream.config.settings import Settings
 from millstream.kafka.topics import TopicsNotReady
 from millstream.operations.read_only import looking_restorer
-from millstream.state.restore_context import Restorer
+from millstream.state.restore_context import KafkaRestoreContext
 
 
-def looking(path: Path, settings: Settings, admin: AdminClient) -> Restorer:
+def looking(path: Path, settings: Settings, admin: AdminClient) -> KafkaRestoreContext:
     """What a command restores with that only looks; `path` is that of the settings."""
     try:
         return looking_restorer(settings, learner_factory(settings), admin)

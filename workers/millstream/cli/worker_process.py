@@ -12,11 +12,11 @@ from millstream.cli.signals import stop_on_signals
 from millstream.config.settings import Settings, failpoint
 from millstream.core.models.interface.learner import Learner
 from millstream.kafka.topics import TopicsNotReady
-from millstream.kafka.transactional_id import Slot
+from millstream.kafka.transactional_id import TransactionalIdLease
 from millstream.observability.health import Health, HealthServer
 from millstream.observability.metrics import Metrics, metrics_of
 from millstream.runners.confluent.worker import Worker
-from millstream.supervisor.control_channel import Line
+from millstream.supervisor.control_channel import ControlChannel
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,12 @@ GC_THRESHOLDS: Final = (100_000, 50, 100)
 """See `_collect_garbage_less_often`."""
 
 
-def work(settings: Settings, settings_file: Path, line: Line | None, slot: Slot | None) -> None:
+def work(
+    settings: Settings,
+    settings_file: Path,
+    line: ControlChannel | None,
+    slot: TransactionalIdLease | None,
+) -> None:
     """Be a worker until it is stopped. Raises `Stop` where it cannot go on."""
     failpoints.arm(failpoint())
     _collect_garbage_less_often()
@@ -47,7 +52,7 @@ def work(settings: Settings, settings_file: Path, line: Line | None, slot: Slot 
 
 
 def _runner(
-    settings: Settings, build_learner: Callable[[], Learner], slot: Slot | None
+    settings: Settings, build_learner: Callable[[], Learner], slot: TransactionalIdLease | None
 ) -> tuple[Callable[[], None], Callable[[], None], Metrics, Health]:
     """What works until it is stopped (or by a signal), and what it tells of itself."""
     if settings.runner == "faust":

@@ -36,7 +36,7 @@ from millstream.config.yaml_file import (
     read_scalar,
     resolve_files,
 )
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 from millstream.core.spec import (
     EventsSpec,
     LabelsSpec,
@@ -211,9 +211,9 @@ class Settings(BaseModel):
         return getattr(self.topics, which) or f"{self.app}.{which.replace('_', '-')}"
 
     @property
-    def inputs(self) -> dict[Side, str]:
+    def inputs(self) -> dict[InputName, str]:
         """Side to the topic that it comes from."""
-        labels: dict[Side, str] = {}
+        labels: dict[InputName, str] = {}
         if self.labels.source == "topic":
             labels["labels"] = str(self.labels.topic)
         return {"events": self.events.topic, **labels}

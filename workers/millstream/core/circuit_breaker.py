@@ -5,7 +5,7 @@ from collections import deque
 from millstream.errors import Stop
 
 
-class Breaker:
+class CircuitBreaker:
     """Ratio of dead letters over a window of the latest records."""
 
     def __init__(self, stop_ratio: float | None, window: int) -> None:

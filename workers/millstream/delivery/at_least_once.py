@@ -8,11 +8,11 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from millstream import _failpoints as failpoints
 from millstream.core.records.outputs import owner_record
-from millstream.core.records.record import Outcome
+from millstream.core.records.record import BatchResult
 from millstream.delivery.publisher import (
     Aborted,
-    Names,
-    Patience,
+    OutputTopics,
+    RetryPolicy,
     check_member,
     commit_offsets,
     produce_all,
@@ -22,12 +22,12 @@ from millstream.delivery.publisher import (
 class AtLeastOnce:
     """Outputs, then offsets."""
 
-    def __init__(self, config: dict[str, Any], names: Names, patience: Patience) -> None:
+    def __init__(self, config: dict[str, Any], names: OutputTopics, patience: RetryPolicy) -> None:
         """Connects when the first message is written."""
         self._patience = patience
         self._names = names
         self._failed: KafkaError | None = None
-        self._open: list[tuple[int, Outcome]] = []
+        self._open: list[tuple[int, BatchResult]] = []
         self._held = False
         """Whether the predictions of the open batch wait for its dead letters."""
         self._producer = Producer(
@@ -41,39 +41,39 @@ class AtLeastOnce:
     def rest(self) -> None:
         """Nothing to wait for."""
 
-    def write(self, partition: int, outcome: Outcome) -> None:
+    def write(self, partition: int, result: BatchResult) -> None:
         """Write the predictions of a piece at once, and keep the rest until the commit.
 
         So they are on their way while the next piece is computed. Not so behind a dead letter,
         because of what later restores rely on: where a prediction stands, the dead letters before
         it stand as well; where an example does, the prediction that it was made of.
         """
-        self._open.append((partition, outcome))
-        self._held = self._held or bool(outcome.notes or outcome.dead_letters)
+        self._open.append((partition, result))
+        self._held = self._held or bool(result.notes or result.dead_letters)
         if not self._held:
-            produce_all(self._producer, self._names.predictions, partition, outcome.predictions)
-            outcome.predictions.clear()
+            produce_all(self._producer, self._names.predictions, partition, result.predictions)
+            result.predictions.clear()
 
     def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
         """Write what is left of the batch, then commit its offsets."""
-        names, producer, outcomes = self._names, self._producer, self._open
+        names, producer, results = self._names, self._producer, self._open
         self._open = []
         if self._held:
             self._held = False
-            for partition, outcome in outcomes:
-                produce_all(producer, names.models, partition, outcome.notes)
-                produce_all(producer, names.dead_letters, partition, outcome.dead_letters)
+            for partition, result in results:
+                produce_all(producer, names.models, partition, result.notes)
+                produce_all(producer, names.dead_letters, partition, result.dead_letters)
             self._flush()
-            for partition, outcome in outcomes:
-                produce_all(producer, names.predictions, partition, outcome.predictions)
+            for partition, result in results:
+                produce_all(producer, names.predictions, partition, result.predictions)
         self._flush()
         failpoints.reach("mid_produce")
-        if any(outcome.examples for _, outcome in outcomes):
-            for partition, outcome in outcomes:
-                produce_all(producer, names.examples, partition, outcome.examples)
+        if any(result.examples for _, result in results):
+            for partition, result in results:
+                produce_all(producer, names.examples, partition, result.examples)
             self._flush()
-        for _, outcome in outcomes:
-            outcome.clear_outputs()
+        for _, result in results:
+            result.clear_outputs()
         failpoints.reach("before_offsets")
         check_member(consumer, member)
         failpoints.reach("before_commit")

@@ -3,24 +3,24 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from millstream.core.records.record import Outcome
+from millstream.core.records.record import BatchResult
 from millstream.state.partition import Partition
 
 
 @dataclass(slots=True)
-class Share:
+class PartitionBatch:
     """What one partition has of a batch."""
 
     partition: Partition
     taken: int = 0
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
-    """As in `Outcome`."""
+    """As in `BatchResult`."""
     times: list[int] = field(default_factory=list)
-    """As in `Outcome`."""
+    """As in `BatchResult`."""
     scored: list[tuple[Any, Any]] = field(default_factory=list)
-    """As in `Outcome`."""
+    """As in `BatchResult`."""
     delays: list[int] = field(default_factory=list)
-    """As in `Outcome`."""
+    """As in `BatchResult`."""
 
 
 class Batch:
@@ -35,25 +35,25 @@ class Batch:
         self.taken = 0
         self.write_seconds = 0.0
         """What it took to hand the outputs over."""
-        self._shares: dict[int, Share] = {}
+        self._shares: dict[int, PartitionBatch] = {}
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""
         return bool(self._shares)
 
-    def add(self, partition: Partition, outcome: Outcome) -> None:
+    def add(self, partition: Partition, result: BatchResult) -> None:
         """Take in a piece, once its outputs are handed over."""
         share = self._shares.get(partition.number)
         if share is None:
-            share = self._shares[partition.number] = Share(partition)
-        share.taken += outcome.taken
-        share.times += outcome.times
-        share.scored += outcome.scored
-        share.delays += outcome.delays
-        for key, amount in outcome.counts.items():
+            share = self._shares[partition.number] = PartitionBatch(partition)
+        share.taken += result.taken
+        share.times += result.times
+        share.scored += result.scored
+        share.delays += result.delays
+        for key, amount in result.counts.items():
             share.counts[key] = share.counts.get(key, 0) + amount
-        self.taken += outcome.taken
-        partition.positions.update(outcome.positions)
+        self.taken += result.taken
+        partition.positions.update(result.positions)
 
     def clear(self) -> None:
         """Nothing of it counts."""
@@ -65,7 +65,7 @@ class Batch:
         share = self._shares.get(partition.number)
         return 0 if share is None else share.taken
 
-    def shares(self) -> list[Share]:
+    def shares(self) -> list[PartitionBatch]:
         """The shares, in the order of their first records."""
         return list(self._shares.values())
 

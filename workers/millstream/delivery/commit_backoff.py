@@ -29,7 +29,7 @@ WEIGHT_OF_ONE_THAT_WAITED: Final = 0.002
 """Of a transaction in what is usual."""
 
 
-class Rest:
+class CommitBackoff:
     """Takes in what small transactions took, and says how long the rest is."""
 
     def __init__(self) -> None:

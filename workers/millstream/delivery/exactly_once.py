@@ -8,14 +8,14 @@ from typing import Any, Final, NoReturn
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from millstream import _failpoints as failpoints
-from millstream.core.records.record import Outcome
-from millstream.delivery.commit_backoff import Rest
+from millstream.core.records.record import BatchResult
+from millstream.delivery.commit_backoff import CommitBackoff
 from millstream.delivery.publisher import (
     COMMIT_SECONDS,
     Aborted,
-    Names,
-    Patience,
+    OutputTopics,
     ProducerLost,
+    RetryPolicy,
     check_member,
     produce_all,
 )
@@ -43,8 +43,8 @@ class ExactlyOnce:
     def __init__(
         self,
         config: dict[str, Any],
-        names: Names,
-        patience: Patience,
+        names: OutputTopics,
+        patience: RetryPolicy,
         ready: Producer | None = None,
     ) -> None:
         """Fences any older producer of the same transactional id, unless `ready`, which has."""
@@ -60,7 +60,7 @@ class ExactlyOnce:
         """When the latest one was begun."""
         self._records = 0
         """In the batch."""
-        self._rest = Rest()
+        self._rest = CommitBackoff()
         self._rest_until = 0.0
         """When the next one may begin, on the monotonic clock."""
         if ready is None:
@@ -71,20 +71,20 @@ class ExactlyOnce:
         if (left := self._rest_until - time.monotonic()) > 0:
             time.sleep(left)
 
-    def write(self, partition: int, outcome: Outcome) -> None:
+    def write(self, partition: int, result: BatchResult) -> None:
         """Write a piece of the batch, so that it is on its way while the next one is computed."""
-        self._records += outcome.taken
+        self._records += result.taken
         producer, names = self._producer, self._names
         try:
             self._begin()
-            produce_all(producer, names.predictions, partition, outcome.predictions)
+            produce_all(producer, names.predictions, partition, result.predictions)
             failpoints.reach("mid_produce", producer.flush)
-            produce_all(producer, names.examples, partition, outcome.examples)
-            produce_all(producer, names.models, partition, outcome.notes)
-            produce_all(producer, names.dead_letters, partition, outcome.dead_letters)
+            produce_all(producer, names.examples, partition, result.examples)
+            produce_all(producer, names.models, partition, result.notes)
+            produce_all(producer, names.dead_letters, partition, result.dead_letters)
         except KafkaException as raised:
             self._not_produced(raised)
-        outcome.clear_outputs()
+        result.clear_outputs()
 
     def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
         """Commit the batch with its offsets."""

@@ -22,8 +22,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from millstream.config.settings import Settings
 from millstream.delivery.publisher import Aborted, Publisher
 from millstream.kafka.client_config import client_config, reader_config, session_timeout_ms
-from millstream.kafka.watermarks import LogBounds
-from millstream.observability.broker_probe import Outage
+from millstream.kafka.watermarks import Watermarks
+from millstream.observability.broker_probe import BrokerProbe
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ MARKER_SECONDS: Final = 5.0
 """How long markers may take: a transaction has ended before they are written."""
 
 
-class Hanging:
+class HangingTransactions:
     """Looks for transactions that hang in the partitions of this app, and ends the worker's own."""
 
     def __init__(
@@ -42,15 +42,15 @@ class Hanging:
         settings: Settings,
         inputs: Sequence[str],
         outputs: Sequence[str],
-        ends: LogBounds,
-        outage: Outage,
+        ends: Watermarks,
+        outage: BrokerProbe,
     ) -> None:
         """`inputs`, `outputs`: topics; `ends` tells where logs end, open transactions included."""
         self._settings = settings
         self._inputs = inputs
         self._outputs = outputs
         self._ends = ends
-        self._stable_ends = LogBounds(reader_config(settings), "read_committed")
+        self._stable_ends = Watermarks(reader_config(settings), "read_committed")
         self._outage = outage
         self._patience = session_timeout_ms(settings) / 1000 + COORDINATOR_SECONDS
         self._seen: object = None

@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from millstream.core.records.record import Outcome, Output
+from millstream.core.records.record import BatchResult, Output
 from millstream.errors import MillstreamError, Stop
-from millstream.kafka.call_timeout import Call, within
+from millstream.kafka.call_timeout import CallWithTimeout, within
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ProducerLost(Aborted):
         self.seconds = seconds
 
 
-class Names(NamedTuple):
+class OutputTopics(NamedTuple):
     """The topics that outputs go to."""
 
     predictions: str
@@ -57,8 +57,8 @@ class Publisher(Protocol):
     def rest(self) -> None:
         """Before a batch is fetched: wait where the one before is to settle first."""
 
-    def write(self, partition: int, outcome: Outcome) -> None:
-        """Take the outputs of a piece of the open batch; they leave `outcome`."""
+    def write(self, partition: int, result: BatchResult) -> None:
+        """Take the outputs of a piece of the open batch; they leave `result`."""
 
     def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
         """Make the open batch count.
@@ -102,7 +102,7 @@ def produce_all(producer: Producer, topic: str, partition: int, outputs: Sequenc
                 producer.poll(0.1)
 
 
-class Patience:
+class RetryPolicy:
     """What waiting for a broker has to heed."""
 
     def __init__(
@@ -127,7 +127,7 @@ class Patience:
         Raises what it raises; `Stop` where the worker is to end, or the outage lasts too long, or
         it does not come back though brokers answer.
         """
-        pending, since = Call(call), time.monotonic()
+        pending, since = CallWithTimeout(call), time.monotonic()
         while not pending.returned(0.5):
             since = self.keep(since, what)
             if time.monotonic() - since > COMMIT_SECONDS:
@@ -159,7 +159,7 @@ class Patience:
 
 
 def commit_offsets(
-    consumer: Consumer, offsets: Sequence[TopicPartition], patience: Patience
+    consumer: Consumer, offsets: Sequence[TopicPartition], patience: RetryPolicy
 ) -> None:
     """Commit as a member of the group; raises `Aborted` where the group refuses that.
 

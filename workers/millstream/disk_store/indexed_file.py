@@ -17,7 +17,7 @@ from millstream.disk_store.segment_file import SegmentFile
 _HASH = 0x7FFF_FFFF_FFFF_FFFF
 
 
-class Found(NamedTuple):
+class FoundEntry(NamedTuple):
     """A record, and where it is."""
 
     value: int
@@ -42,7 +42,7 @@ class IndexedFile:
         self._missing: list[str | None] = [None, None]
         """The id of each kind that was found last not to be there."""
 
-    def find(self, name: str, kind: int) -> Found | None:
+    def find(self, name: str, kind: int) -> FoundEntry | None:
         """The record of an id."""
         # The same is asked more than once in a row: of a new event whether its id waits, then
         # whether it was resolved; of an id to be resolved, what is known of it.
@@ -59,17 +59,17 @@ class IndexedFile:
                 if is_of(record, wanted):
                     if len(entries) == 1:
                         self._missing[1 - kind] = name
-                    return _new_found(Found, (value, slot, record))
+                    return _new_found(FoundEntry, (value, slot, record))
         self._missing[kind] = name
         return None
 
-    def numbered(self, key: int, number: int, kind: int) -> Found | None:
+    def numbered(self, key: int, number: int, kind: int) -> FoundEntry | None:
         """The record under a hash and a number: a prediction's offset, or of a resolution."""
         for slot, value in self._table.find(key):
             if value & 1 == kind and value not in self._dropped:
                 record = self._file.read(value >> 1)
                 if number_in(record) == number:
-                    return Found(value, slot, record)
+                    return FoundEntry(value, slot, record)
         return None
 
     def hashes(self, names: Iterable[str]) -> list[int]:
@@ -81,7 +81,7 @@ class IndexedFile:
         """Of each hash, whether there is a record of a kind."""
         return self._table.holds(keys, kind)
 
-    def drop(self, found: Found) -> None:
+    def drop(self, found: FoundEntry) -> None:
         """It is no more."""
         value, slot, record = found
         self._dropped[value] = slot, len(record)
@@ -134,4 +134,4 @@ class IndexedFile:
 
 
 # The constructor of a named tuple costs three times as much, for each label.
-_new_found: Callable[..., Found] = tuple.__new__
+_new_found: Callable[..., FoundEntry] = tuple.__new__

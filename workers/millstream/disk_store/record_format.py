@@ -4,7 +4,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-from millstream.core.join.pending_store import Oldest, Resolved, Waiting
+from millstream.core.join.pending_store import CompletedId, Oldest, PendingPrediction
 
 _HEAD = Struct("<BBqqqII")
 """Kind; flag; for a prediction its offset, time, predicted_at, for a resolved id its number, time,
@@ -16,7 +16,7 @@ IS_WAITING, IS_RESOLVED = 0, 1
 _new_tuple: Callable[..., Any] = tuple.__new__
 
 
-def pack(name: bytes, waiting: Waiting) -> bytes:
+def pack(name: bytes, waiting: PendingPrediction) -> bytes:
     """The bytes of a prediction that waits."""
     identity, offset, time, predicted_at, key, example = waiting
     number, size = isinstance(identity, int), 0 if key is None else len(key) + 1
@@ -24,7 +24,7 @@ def pack(name: bytes, waiting: Waiting) -> bytes:
     return b"".join((head, name, key or b"", example))
 
 
-def unpack(record: bytes) -> Waiting:
+def unpack(record: bytes) -> PendingPrediction:
     """The prediction in its bytes."""
     _, number, offset, time, predicted_at, name_size, key_size = _HEAD.unpack_from(record)
     at = _NAME_AT + name_size
@@ -35,7 +35,7 @@ def unpack(record: bytes) -> Waiting:
         at += key_size - 1
     identity = int(name) if number else name
     fields = (identity, offset, time, predicted_at, key, record[at:])
-    waiting: Waiting = _new_tuple(Waiting, fields)
+    waiting: PendingPrediction = _new_tuple(PendingPrediction, fields)
     return waiting
 
 
@@ -46,7 +46,7 @@ def unpack_head(record: bytes) -> Oldest:
     return Oldest(int(name) if number else name, offset, max(time, predicted_at))
 
 
-def pack_resolved(name: bytes, number: int, resolved: Resolved) -> bytes:
+def pack_resolved(name: bytes, number: int, resolved: CompletedId) -> bytes:
     """The bytes of an id that was resolved as the `number`th."""
     head = _HEAD.pack(
         IS_RESOLVED, resolved.expired, number, resolved.time, resolved.at, len(name), 0
@@ -54,10 +54,10 @@ def pack_resolved(name: bytes, number: int, resolved: Resolved) -> bytes:
     return head + name
 
 
-def unpack_resolved(record: bytes) -> Resolved:
+def unpack_resolved(record: bytes) -> CompletedId:
     """What is remembered, in its bytes."""
     _, expired, _, time, at, _, _ = _HEAD.unpack_from(record)
-    return Resolved(time, at, bool(expired))
+    return CompletedId(time, at, bool(expired))
 
 
 def number_in(record: bytes) -> int:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from pathlib import Path
 
-from millstream.core.join.pending_store import MAX_STALE, Oldest, Resolved, Waiting
+from millstream.core.join.pending_store import MAX_STALE, CompletedId, Oldest, PendingPrediction
 from millstream.disk_store.fifo_queue import Fifo
-from millstream.disk_store.indexed_file import Found, IndexedFile
+from millstream.disk_store.indexed_file import FoundEntry, IndexedFile
 from millstream.disk_store.record_format import (
     IS_RESOLVED,
     IS_WAITING,
@@ -38,7 +38,7 @@ _ANY_TIME = -(2**63)
 
 
 class DiskStore:
-    """A `WaitingStore` in a file."""
+    """A `PendingStore` in a file."""
 
     def __init__(self, folder: Path | None = None, make_hash: Callable[[str], int] = hash) -> None:
         """Keeps its file in `folder` (None: where the system keeps temporary files)."""
@@ -59,10 +59,10 @@ class DiskStore:
 
     def _begin(self) -> None:
         """Begin with a batch that has changed nothing."""
-        self._fresh: dict[str, Waiting] = {}
+        self._fresh: dict[str, PendingPrediction] = {}
         self._fresh_due: list[tuple[int, int, str]] = []
         """A heap of (time, offset, id); entries that no longer wait are passed over when met."""
-        self._fresh_resolved: dict[str, Resolved] = {}
+        self._fresh_resolved: dict[str, CompletedId] = {}
         self._room = MOST_OPEN
         """How much may be added before it has to be written."""
         self._none_due_before = _ANY_TIME
@@ -71,7 +71,7 @@ class DiskStore:
         """Rows taken from `_due`."""
         self._before = self._waiting, self._remembered
         self._oldest: Oldest | None = None
-        self._oldest_resolved: Resolved | None = None
+        self._oldest_resolved: CompletedId | None = None
         """Of those on disk."""
 
     # -- predictions ----------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class DiskStore:
         """Whether a prediction waits under an id."""
         return name in self._fresh or self._file.find(str(name), IS_WAITING) is not None
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: PendingPrediction) -> None:
         """Let a prediction wait; none waits under its id."""
         name = str(waiting.id)
         self._fresh[name] = waiting
@@ -95,7 +95,7 @@ class DiskStore:
         if not self._room:
             self._write_early()
 
-    def take(self, name: str) -> Waiting | None:
+    def take(self, name: str) -> PendingPrediction | None:
         """The prediction that waits under an id, which waits no longer."""
         fresh = self._fresh.pop(name, None)
         if fresh is not None:
@@ -104,7 +104,7 @@ class DiskStore:
         found = self._file.find(name, IS_WAITING)
         return None if found is None else self._take(found)
 
-    def take_due(self, before: int) -> Waiting | None:
+    def take_due(self, before: int) -> PendingPrediction | None:
         """The one of the earliest time (then offset), taken, if its time lies before this one."""
         if before <= self._none_due_before:
             return None
@@ -153,7 +153,7 @@ class DiskStore:
         if found is not None and is_of(found.record, to_bytes(name)):
             self._take(found)
 
-    def _take(self, found: Found) -> Waiting:
+    def _take(self, found: FoundEntry) -> PendingPrediction:
         self._file.drop(found)
         self._waiting -= 1
         waiting = unpack(found.record)
@@ -163,7 +163,7 @@ class DiskStore:
 
     # -- resolved ids ---------------------------------------------------------------------------
 
-    def remember(self, name: str, resolved: Resolved) -> bool:
+    def remember(self, name: str, resolved: CompletedId) -> bool:
         """Remember an id as the one resolved last; it does not tell whether it was the first."""
         # Taken out first, so that the order of the memory is that of resolution.
         if self._fresh_resolved.pop(name, None) is None:
@@ -179,7 +179,7 @@ class DiskStore:
             self._write_early()
         return False
 
-    def recall(self, name: str) -> Resolved | None:
+    def recall(self, name: str) -> CompletedId | None:
         """What is remembered of an id."""
         fresh = self._fresh_resolved.get(name)
         if fresh is not None:
@@ -191,7 +191,7 @@ class DiskStore:
         """How many ids are remembered."""
         return self._remembered
 
-    def oldest_resolved(self) -> Resolved | None:
+    def oldest_resolved(self) -> CompletedId | None:
         """What was remembered first of what is remembered."""
         if self._oldest_resolved is None:
             found = self._first_resolved()
@@ -210,7 +210,7 @@ class DiskStore:
             del self._fresh_resolved[next(iter(self._fresh_resolved))]
         self._remembered -= 1
 
-    def _first_resolved(self) -> Found | None:
+    def _first_resolved(self) -> FoundEntry | None:
         while (pair := self._resolved.peek()) is not None:
             number, key = pair
             found = self._file.numbered(key, number, IS_RESOLVED)

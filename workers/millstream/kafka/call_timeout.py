@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 
-class Call:
+class CallWithTimeout:
     """A call in a thread of its own.
 
     One that does not come back keeps its thread, which dies with the process: Python cannot end it.
@@ -35,4 +35,4 @@ class Call:
 
 def within(seconds: float | None, call: Callable[[], None]) -> bool:
     """Make a call; returns whether it came back in time. What it raises is raised here."""
-    return Call(call).returned(seconds)
+    return CallWithTimeout(call).returned(seconds)

@@ -5,16 +5,17 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS
 
 OWNER: Final = "owner="
-"""Begins the metadata of committed offsets that name their owner; see `core.fold.Claims`."""
+"""Begins the metadata of committed offsets that name their owner; see
+`core.fold.OwnershipHistory`."""
 
 
 def committed_offsets(
-    consumer: Consumer, topics: Mapping[Side, str], partition: int
-) -> tuple[dict[Side, int | None], int | None]:
+    consumer: Consumer, topics: Mapping[InputName, str], partition: int
+) -> tuple[dict[InputName, int | None], int | None]:
     """The group's offsets, None where there are none, and which owner they name, if any.
 
     `topics`: side to topic. Raises KafkaException.
@@ -22,7 +23,7 @@ def committed_offsets(
     places = [TopicPartition(topic, partition) for topic in topics.values()]
     answers = consumer.committed(places, timeout=BROKER_TIMEOUT_SECONDS)
     owner: int | None = None
-    offsets: dict[Side, int | None] = {}
+    offsets: dict[InputName, int | None] = {}
     for side, answer in zip(topics, answers, strict=True):
         if answer.error is not None:
             raise KafkaException(answer.error)

@@ -15,7 +15,7 @@ class NotWritten(MillstreamError):
     """Something did not get into the models topic; the message says why."""
 
 
-class ModelsTopic:
+class ConfirmedWriter:
     """A producer of its own: a snapshot is none of the business of a batch's transaction."""
 
     def __init__(self, config: dict[str, Any], topic: str, seconds: float = FLUSH_SECONDS) -> None:

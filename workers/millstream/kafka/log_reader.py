@@ -51,7 +51,7 @@ def to_record(message: Any, make: Callable[..., Record] = tuple.__new__) -> Reco
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class OffsetRange:
     """A part of a log, and who takes it in."""
 
     topic: str
@@ -67,7 +67,7 @@ class LogReader:
     """Reads stretches with `read_committed`, by a consumer that belongs to no group.
 
     A stretch is read when the *position* is at or past its end, and its end has to come from
-    `LogBounds`. Neither the end-of-partition event alone nor a reader's own watermarks will do:
+    `Watermarks`. Neither the end-of-partition event alone nor a reader's own watermarks will do:
     `commit_transaction` returns before the broker has written the markers, and until then both
     stop short of the transaction just committed.
     """
@@ -77,19 +77,21 @@ class LogReader:
         # A consumer for each stretch: one that is assigned another topic learns of its leader
         # only at librdkafka's next look, a second later; a new one reads within 50 ms (measured).
         self._consumer: Consumer | None = None
-        self._stretch: Stretch | None = None
+        self._stretch: OffsetRange | None = None
         self._position = 0
         self._tell_at = 0.0
         self.records_read = 0
 
-    def open(self, stretch: Stretch) -> None:
+    def open(self, offset_range: OffsetRange) -> None:
         """Begin with a stretch."""
-        self._stretch = stretch
-        self._position = stretch.start
+        self._stretch = offset_range
+        self._position = offset_range.start
         self._tell_at = time.monotonic() + TELL_SECONDS
         if not self.done():
             self._consumer = Consumer(self._config)
-            self._consumer.assign([TopicPartition(stretch.topic, stretch.partition, stretch.start)])
+            self._consumer.assign(
+                [TopicPartition(offset_range.topic, offset_range.partition, offset_range.start)]
+            )
 
     def done(self) -> bool:
         """Whether the stretch is read to its end."""
@@ -97,16 +99,21 @@ class LogReader:
 
     def _tell(self) -> None:
         """Say now and then how far a long stretch is read."""
-        now, stretch = time.monotonic(), self._stretch
-        if stretch is None or now < self._tell_at:
+        now, offset_range = time.monotonic(), self._stretch
+        if offset_range is None or now < self._tell_at:
             return
         self._tell_at = now + TELL_SECONDS
-        read, of = self._position - stretch.start, stretch.end - stretch.start
+        read, of = self._position - offset_range.start, offset_range.end - offset_range.start
         log.info(
             "restoring",
-            extra={"topic": stretch.topic, "partition": stretch.partition, "read": read, "of": of,
-                   "percent": 100 * read // of},
-        )  # fmt: skip
+            extra={
+                "topic": offset_range.topic,
+                "partition": offset_range.partition,
+                "read": read,
+                "of": of,
+                "percent": 100 * read // of,
+            },
+        )
 
     def step(self, timeout: float) -> None:
         """Read a piece of the stretch, waiting for at most `timeout` seconds.

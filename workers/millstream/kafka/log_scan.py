@@ -10,13 +10,13 @@ from millstream.core.records.record import Record
 from millstream.errors import Stop
 from millstream.kafka import topics
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.log_reader import LogReader, Stretch
-from millstream.kafka.watermarks import LogBounds, unreadable
+from millstream.kafka.log_reader import LogReader, OffsetRange
+from millstream.kafka.watermarks import Watermarks, unreadable
 
 
 def read_log(
     settings: Settings,
-    bounds: LogBounds,
+    bounds: Watermarks,
     topic: str,
     partition: int,
     sink: Callable[[Sequence[Record]], None],
@@ -44,7 +44,7 @@ def read_stretch(
     pieces: list[Sequence[Record]] = []
     reader = LogReader(reader_config(settings))
     try:
-        reader.open(Stretch(topic, partition, start, end, pieces.append))
+        reader.open(OffsetRange(topic, partition, start, end, pieces.append))
         heard = time.monotonic()
         while not reader.done():
             reader.step(0.1)

@@ -17,7 +17,7 @@ from millstream.kafka.client_config import TakeStatistics, producer_config, with
 READY_SECONDS: Final = 5.0
 
 
-class EarlyProducer:
+class ProducerWarmup:
     """Under way from its making on; fences any older producer of its transactional id."""
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from millstream.errors import Stop
-from millstream.kafka.producer_warmup import EarlyProducer
+from millstream.kafka.producer_warmup import ProducerWarmup
 
 MAX_SLOTS = 1_000
 
@@ -22,13 +22,13 @@ def host_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"millstream-{os.getuid()}"
 
 
-class Slot:
+class TransactionalIdLease:
     """A worker's place on its host, held until `release` or death."""
 
     def __init__(self, app: str, instance: str | None, folder: Path | None = None) -> None:
         """`instance`: a name that the user vouches for; no lock is needed then."""
         self._lock: IO[str] | None = None
-        self.early: EarlyProducer | None = None
+        self.early: ProducerWarmup | None = None
         """The first producer of this name, where it was begun before the worker."""
         if instance is not None:
             self.name = f"{app}-{instance}"

@@ -29,7 +29,7 @@ broker itself would say, which ends a worker only after some time."""
 _RETRY_SECONDS: Final = 0.1
 
 
-class LogBounds:
+class Watermarks:
     """Asks by a consumer of its own that belongs to no group; any thread may ask.
 
     Not by the admin client: it goes on waiting for a leader that is dead, for a minute by default,
@@ -115,15 +115,15 @@ class LogBounds:
         return low, high
 
 
-class KafkaLogs(LogReader):
+class KafkaLogReader(LogReader):
     """A reader that also knows where logs begin and end."""
 
-    def __init__(self, bounds: LogBounds, config: dict[str, object]) -> None:
+    def __init__(self, bounds: Watermarks, config: dict[str, object]) -> None:
         super().__init__(config)
         self._bounds = bounds
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """As `LogBounds.of`."""
+        """As `Watermarks.of`."""
         return self._bounds.of(topic, partition)
 
 

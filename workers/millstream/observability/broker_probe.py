@@ -28,7 +28,7 @@ AWAY_AFTER_SECONDS: Final = 5.0
 """How long no broker may answer before that is called an outage: more than one question."""
 
 
-class Outage:
+class BrokerProbe:
     """Whether a broker answers; `turn` is for the loop, the rest happens in a thread."""
 
     def __init__(self, settings: Settings, health: Health, metrics: Metrics) -> None:

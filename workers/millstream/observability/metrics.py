@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 from millstream._versions import __version__
 from millstream.config.settings import Settings
 from millstream.core.monitoring.quality import OUTCOMES, Quality
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 from millstream.observability.batch_histogram import BatchHistogram
 from millstream.observability.client_metrics import ClientStats
 from millstream.observability.health import Health
@@ -50,7 +50,9 @@ _BATCH_RECORDS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 class Metrics:
     """The metrics of one worker, in a registry of their own."""
 
-    def __init__(self, app: str | None = None, topics: Mapping[Side, str] | None = None) -> None:
+    def __init__(
+        self, app: str | None = None, topics: Mapping[InputName, str] | None = None
+    ) -> None:
         """`app` is a label of every sample, and `topics` of those that have a side."""
         self.registry = OfAnApp(app, topics or {})
         self._counters = self._outcome_counters()
@@ -314,7 +316,7 @@ class Metrics:
         """For how long no broker has answered."""
         self._broker_silence.set(seconds)
 
-    def set_lag(self, side: Side, partition: int, records: int, seconds: float) -> None:
+    def set_lag(self, side: InputName, partition: int, records: int, seconds: float) -> None:
         """How far behind the end of its input a shard is."""
         self._lag_records.labels(side, str(partition)).set(records)
         self._lag_seconds.labels(side, str(partition)).set(seconds)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from millstream.core.records.record import REASONS, Side
+from millstream.core.records.record import REASONS, InputName
 
-SIDES: Final[tuple[Side, ...]] = ("events", "labels")
+SIDES: Final[tuple[InputName, ...]] = ("events", "labels")
 SKIPS: Final = ("tombstone", "duplicate_label", "replayed")
 EXPIRIES: Final = ("drop", "assume", "early")
 
@@ -36,7 +36,7 @@ COUNTED: Final[tuple[tuple[str, str, tuple[str, ...], _Values], ...]] = (
             "one, or give up early to make room (labels.at_max)."
         ),
         ("outcome",),
-        [(outcome,) for outcome in EXPIRIES],
+        [(result,) for result in EXPIRIES],
     ),
     (
         "repeated_id",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 
 
 class OfAnApp(CollectorRegistry):
@@ -14,7 +14,7 @@ class OfAnApp(CollectorRegistry):
     Added when it is scraped, so that counting costs nothing more.
     """
 
-    def __init__(self, app: str | None, topics: Mapping[Side, str]) -> None:
+    def __init__(self, app: str | None, topics: Mapping[InputName, str]) -> None:
         """`app` None: adds nothing."""
         super().__init__()
         self._app = app

@@ -7,38 +7,38 @@ from typing import Final
 
 import orjson
 
-from millstream.core.processing.partition_processor import Shard
+from millstream.core.processing.partition_processor import PartitionProcessor
 from millstream.core.records import outputs
-from millstream.core.records.audit import Audited, Recorded, answer_in, compare
-from millstream.core.records.record import Outcome
-from millstream.core.snapshots.manifest import Pointer
+from millstream.core.records.audit import Audited, RecordedPrediction, answer_in, compare
+from millstream.core.records.record import BatchResult
+from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.errors import DeadLetter, Stop
 from millstream.kafka.group_offsets import GroupOffsets
 from millstream.kafka.log_scan import read_stretch
-from millstream.operations.point_in_time import Begin, Lost, Past
+from millstream.operations.point_in_time import LogTruncated, PointInTimeReplay, ReplayStart
 from millstream.operations.read_only import input_topics
-from millstream.state.restore_context import Restorer
+from millstream.state.restore_context import KafkaRestoreContext
 
-Replayed = dict[int, dict[str, object]]
+AuditedByPartition = dict[int, dict[str, object]]
 _STRANGER: Final = (
     "it was made by a worker that had lost its partition to another one, so its weights are not "
     "those of the log"
 )
-"""At least once only: see `core.fold.Claims`."""
+"""At least once only: see `core.fold.OwnershipHistory`."""
 
 
 class Auditor:
     """Audits the predictions of one app."""
 
-    def __init__(self, restorer: Restorer) -> None:
-        self._restorer = restorer
-        self._settings = restorer.settings
+    def __init__(self, context: KafkaRestoreContext) -> None:
+        self._restorer = context
+        self._settings = context.settings
         self.passed_over: dict[str, str] = {}
         """Snapshots that were bad, and why: the one before was taken instead."""
 
-    def audit(self, found: Iterable[Recorded]) -> list[Audited]:
+    def audit(self, found: Iterable[RecordedPrediction]) -> list[Audited]:
         """Make predictions again; the answers are in the order of `found`."""
-        by_partition: dict[int, list[Recorded]] = defaultdict(list)
+        by_partition: dict[int, list[RecordedPrediction]] = defaultdict(list)
         found = list(found)
         for each in found:
             by_partition[each.partition].append(each)
@@ -46,7 +46,7 @@ class Auditor:
         offsets = GroupOffsets(self._settings, input_topics(self._restorer))
         try:
             for partition, mine in by_partition.items():
-                past = Past(self._restorer, partition, offsets.of(partition)[1])
+                past = PointInTimeReplay(self._restorer, partition, offsets.of(partition)[1])
                 for done in self._audit(past, mine):
                     audited[partition, done.recorded.offset] = done
                 self.passed_over |= past.passed_over
@@ -54,7 +54,7 @@ class Auditor:
             offsets.close()
         return [audited[each.partition, each.offset] for each in found]
 
-    def _audit(self, past: Past, found: list[Recorded]) -> list[Audited]:
+    def _audit(self, past: PointInTimeReplay, found: list[RecordedPrediction]) -> list[Audited]:
         of_today = [each for each in found if each.version == past.version]
         done = [
             Audited(each, "unknown", why=_of_another(each.version, past.version))
@@ -63,7 +63,7 @@ class Auditor:
         if not self._restorer.learns:
             return done + [self._static(past, each) for each in of_today]
         # Each from the newest snapshot that is not newer than itself.
-        groups: dict[str | None, tuple[Begin | None, list[Recorded]]] = {}
+        groups: dict[str | None, tuple[ReplayStart | None, list[RecordedPrediction]]] = {}
         for each in of_today:
             begin = self._begin(past, each, groups)
             groups.setdefault(begin.name if begin else None, (begin, []))[1].append(each)
@@ -71,15 +71,15 @@ class Auditor:
             replay = self._late if self._restorer.late else self._inline
             try:
                 done += replay(past, begin, group)
-            except (Lost, Stop) as gone:
+            except (LogTruncated, Stop) as gone:
                 done += [Audited(each, "unknown", why=str(gone)) for each in group]
         return done
 
     def _begin(
-        self, past: Past, recorded: Recorded,
-        opened: dict[str | None, tuple[Begin | None, list[Recorded]]],
-    ) -> Begin | None:  # fmt: skip
-        def fits(pointer: Pointer) -> bool:
+        self, past: PointInTimeReplay, recorded: RecordedPrediction,
+        opened: dict[str | None, tuple[ReplayStart | None, list[RecordedPrediction]]],
+    ) -> ReplayStart | None:  # fmt: skip
+        def fits(pointer: ManifestEntry) -> bool:
             before = self._restorer.late or pointer.positions["events"] <= recorded.source
             return before and pointer.learned <= recorded.learned
 
@@ -92,16 +92,21 @@ class Auditor:
 
     # -- labels inside the events, or none: the replay itself predicts ----------------------------
 
-    def _inline(self, past: Past, begin: Begin | None, group: list[Recorded]) -> list[Audited]:
+    def _inline(
+        self, past: PointInTimeReplay, begin: ReplayStart | None, group: list[RecordedPrediction]
+    ) -> list[Audited]:
         wanted = {each.source for each in group}
-        made: Replayed = {}
-        with closing(past.events(begin, max(wanted) + 1)) as outcomes:
-            for outcome in outcomes:
-                made |= _predicted(outcome, wanted)
+        made: AuditedByPartition = {}
+        with closing(past.events(begin, max(wanted) + 1)) as results:
+            for result in results:
+                made |= _predicted(result, wanted)
         return [self._of_replay(each, made.get(each.source), begin) for each in group]
 
     def _of_replay(
-        self, recorded: Recorded, document: dict[str, object] | None, begin: Begin | None
+        self,
+        recorded: RecordedPrediction,
+        document: dict[str, object] | None,
+        begin: ReplayStart | None,
     ) -> Audited:
         name = begin.name if begin else None
         if document is None:
@@ -111,8 +116,10 @@ class Auditor:
 
     # -- labels that come late: the fold of the examples, and the features in the prediction -------
 
-    def _late(self, past: Past, begin: Begin | None, group: list[Recorded]) -> list[Audited]:
-        wanted: dict[int, list[Recorded]] = defaultdict(list)
+    def _late(
+        self, past: PointInTimeReplay, begin: ReplayStart | None, group: list[RecordedPrediction]
+    ) -> list[Audited]:
+        wanted: dict[int, list[RecordedPrediction]] = defaultdict(list)
         done: list[Audited] = []
         owners = past.owners(begin)
         for each in group:
@@ -121,9 +128,9 @@ class Auditor:
             else:
                 done.append(Audited(each, "unknown", why=_STRANGER))
         with closing(past.examples(begin, owners)) as moments:
-            for shard in moments:
-                asked = wanted.pop(shard.learned, ())
-                done += [_ask(shard, each, exact=True, begin=begin) for each in asked]
+            for processor in moments:
+                asked = wanted.pop(processor.learned, ())
+                done += [_ask(processor, each, exact=True, begin=begin) for each in asked]
                 if not wanted:
                     break
         for learned, rest in wanted.items():
@@ -133,15 +140,15 @@ class Auditor:
 
     # -- models that learn nothing ----------------------------------------------------------------
 
-    def _static(self, past: Past, recorded: Recorded) -> Audited:
+    def _static(self, past: PointInTimeReplay, recorded: RecordedPrediction) -> Audited:
         """Ask once more; a batch of another size may round the last digits otherwise."""
-        shard = past.reader(recorded.source)
+        processor = past.reader(recorded.source)
         exact = not self._restorer.batched
-        if shard.learner.predict_changes_state:
+        if processor.learner.predict_changes_state:
             return Audited(recorded, "unknown", why="what this model answers depends on what it "
                            "was asked before, though it learns nothing")  # fmt: skip
         if recorded.features is not None:
-            return _ask(shard, recorded, exact=exact, begin=None)
+            return _ask(processor, recorded, exact=exact, begin=None)
         topic, partition = self._settings.events.topic, recorded.partition
         low, _ = self._restorer.bounds.patiently(topic, partition)
         if low > recorded.source:
@@ -150,43 +157,49 @@ class Auditor:
                 "the retention of its topic"
             ))  # fmt: skip
         where = (topic, partition, recorded.source, recorded.source + 1)
-        made: Replayed = {}
+        made: AuditedByPartition = {}
         for records in read_stretch(self._settings, *where):
-            made |= _predicted(shard.process({"events": records}, {}, 0), {recorded.source})
+            made |= _predicted(processor.process({"events": records}, {}, 0), {recorded.source})
         document = made.get(recorded.source)
         if document is None:
             return Audited(recorded, "different", why="its event makes no prediction now")
         return _compare_document(recorded, document, exact=exact, snapshot=None)
 
 
-def _predicted(outcome: Outcome, wanted: set[int]) -> Replayed:
+def _predicted(result: BatchResult, wanted: set[int]) -> AuditedByPartition:
     """Source offset to prediction record, of those that are wanted."""
-    made: Replayed = {}
-    for output in outcome.predictions:
+    made: AuditedByPartition = {}
+    for output in result.predictions:
         document = orjson.loads(output.value or b"")
         if document["source"]["offset"] in wanted:
             made[document["source"]["offset"]] = document
     return made
 
 
-def _ask(shard: Shard, recorded: Recorded, *, exact: bool, begin: Begin | None) -> Audited:
+def _ask(
+    processor: PartitionProcessor,
+    recorded: RecordedPrediction,
+    *,
+    exact: bool,
+    begin: ReplayStart | None,
+) -> Audited:
     """Predict from the features that the prediction carries."""
     features = recorded.features or {}
     name = begin.name if begin else None
     try:
-        answer = shard.answer(features)
+        answer = processor.answer(features)
         if "transformed" in recorded.answer:
-            answer = {**answer, "transformed": shard.learner.transform(features)}
+            answer = {**answer, "transformed": processor.learner.transform(features)}
     except DeadLetter as bad:
         return Audited(recorded, "different", why=f"the model makes no prediction now ({bad})",
                        snapshot=name)  # fmt: skip
     # Through JSON, as the prediction went: there, the labels of probabilities are text.
     document = orjson.loads(outputs.encode(answer))
-    return compare(recorded, answer_in(document), shard.learned, exact=exact, snapshot=name)
+    return compare(recorded, answer_in(document), processor.learned, exact=exact, snapshot=name)
 
 
 def _compare_document(
-    recorded: Recorded, document: dict[str, object], *, exact: bool, snapshot: str | None
+    recorded: RecordedPrediction, document: dict[str, object], *, exact: bool, snapshot: str | None
 ) -> Audited:
     model = document["model"]
     learned = int(model["learned"]) if isinstance(model, dict) else 0

@@ -10,13 +10,18 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from millstream.config.settings import Settings
-from millstream.core.records.dead_letters import Letter, Place, read_letter, read_note
+from millstream.core.records.dead_letters import (
+    DeadLetterRecord,
+    RecordPosition,
+    read_letter,
+    read_note,
+)
 from millstream.core.records.record import Record
 from millstream.errors import Stop
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.log_reader import LogReader, Stretch
+from millstream.kafka.log_reader import LogReader, OffsetRange
 from millstream.kafka.topics import list_topics, reason
-from millstream.kafka.watermarks import LogBounds
+from millstream.kafka.watermarks import Watermarks
 
 STALL_SECONDS: Final = 60.0
 """Longer than any transaction of a worker with usual settings may stay open."""
@@ -27,9 +32,9 @@ _STEP_SECONDS: Final = 0.2
 class Scan:
     """What lies in the dead letters, without the messages themselves."""
 
-    letters: list[Letter] = field(default_factory=list)
+    letters: list[DeadLetterRecord] = field(default_factory=list)
     """In the order of partitions and offsets."""
-    replayed: Counter[Place] = field(default_factory=Counter)
+    replayed: Counter[RecordPosition] = field(default_factory=Counter)
     """Where a message lay, to how often it was replayed from there."""
     foreign: int = 0
     """How many records are no dead letters of Millstream's."""
@@ -42,7 +47,7 @@ class DeadLetterReader:
         """Raises `Stop` where there is no dead-letters topic."""
         self.topic = settings.topic("dead_letters")
         self._admin = admin
-        self._bounds = LogBounds(reader_config(settings))
+        self._bounds = Watermarks(reader_config(settings))
         self._config = reader_config(settings)
         self._partitions = {name: info.partitions for name, info in list_topics(admin).items()}
         if self.topic not in self._partitions:
@@ -63,12 +68,12 @@ class DeadLetterReader:
         return chosen
 
     def scan(
-        self, partitions: Iterable[int], since: int | None, fits: Callable[[Letter], bool]
+        self, partitions: Iterable[int], since: int | None, fits: Callable[[DeadLetterRecord], bool]
     ) -> Scan:
         """Read everything that was written at or after `since` (ms), and keep what fits."""
         found = Scan()
 
-        def take(place: Place, record: Record) -> None:
+        def take(place: RecordPosition, record: Record) -> None:
             if (letter := read_letter(self.topic, place.partition, record)) is not None:
                 # Timestamps of a partition need not rise, so `since` is a filter as well.
                 if fits(letter) and letter.written_at >= (since or 0):
@@ -86,7 +91,7 @@ class DeadLetterReader:
                 take(place, record)
         return found
 
-    def fetch(self, place: Place) -> Record | None:
+    def fetch(self, place: RecordPosition) -> Record | None:
         """The record at a place; None where there is none, or none any more."""
         if place.partition >= self.partitions(place.topic):
             return None
@@ -99,7 +104,7 @@ class DeadLetterReader:
 
     def read(
         self, topic: str, partition: int, start: int, end: int
-    ) -> Iterator[tuple[Place, Record]]:
+    ) -> Iterator[tuple[RecordPosition, Record]]:
         """Every committed record of a stretch; raises `Stop` where it cannot be read to its end."""
         records: list[Record] = []
 
@@ -107,14 +112,14 @@ class DeadLetterReader:
             records.extend(more)
 
         reader = LogReader(self._config)
-        reader.open(Stretch(topic, partition, start, end, sink))
+        reader.open(OffsetRange(topic, partition, start, end, sink))
         try:
             heard = time.monotonic()
             while not reader.done():
                 reader.step(_STEP_SECONDS)
                 if records:
                     for record in records:
-                        yield Place(topic, partition, record.offset), record
+                        yield RecordPosition(topic, partition, record.offset), record
                     records.clear()
                     heard = time.monotonic()
                 elif time.monotonic() - heard > STALL_SECONDS:

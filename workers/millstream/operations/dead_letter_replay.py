@@ -13,7 +13,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from millstream.config.settings import Settings
-from millstream.core.records.dead_letters import Letter, note_of
+from millstream.core.records.dead_letters import DeadLetterRecord, note_of
 from millstream.core.records.record import Output
 from millstream.errors import Stop
 from millstream.kafka.client_config import producer_config
@@ -44,12 +44,12 @@ class Replayer:
         }
         self._producer = Producer(config)
         self._dead_letters = settings.topic("dead_letters")
-        self._open: list[Letter] = []
+        self._open: list[DeadLetterRecord] = []
         self._bytes = 0
         self.written = 0
         self._calling(lambda: self._producer.init_transactions(RETRY_SECONDS))
 
-    def add(self, letter: Letter, message: Output) -> None:
+    def add(self, letter: DeadLetterRecord, message: Output) -> None:
         """Write a message back to its partition; it counts when its batch is full or finished."""
         if not self._open:
             self._calling(self._producer.begin_transaction)

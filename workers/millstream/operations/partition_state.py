@@ -3,15 +3,15 @@
 import time
 from dataclasses import dataclass, field
 
-from millstream.core.records.record import Side
-from millstream.core.snapshots.manifest import Pointer
-from millstream.kafka.group_offsets import Committed, GroupOffsets
+from millstream.core.records.record import InputName
+from millstream.core.snapshots.manifest import ManifestEntry
+from millstream.kafka.group_offsets import CommittedOffsets, GroupOffsets
 from millstream.operations.read_only import input_topics, read_models, restored_now
-from millstream.state.restore_context import Restorer
+from millstream.state.restore_context import KafkaRestoreContext
 
 
 @dataclass(slots=True)
-class SideState:
+class InputState:
     """One input of a shard."""
 
     committed: int | None
@@ -26,7 +26,7 @@ class SideState:
 
 
 @dataclass(slots=True)
-class Replayed:
+class ReplayedState:
     """What the worker's own restore makes of the logs."""
 
     learned: int
@@ -39,28 +39,28 @@ class Replayed:
 
 
 @dataclass(slots=True)
-class ShardState:
+class PartitionState:
     """One shard."""
 
     partition: int
-    sides: dict[Side, SideState]
+    sides: dict[InputName, InputState]
     model_version: str
-    snapshot: Pointer | None
+    snapshot: ManifestEntry | None
     """The newest of the model in the settings."""
     age: int | None
     """Of the snapshot, ms."""
-    replayed: Replayed | None = field(default=None)
+    replayed: ReplayedState | None = field(default=None)
 
 
 class StateReader:
     """Looks at shards without joining the group, and writes nothing."""
 
-    def __init__(self, restorer: Restorer) -> None:
-        self._restorer = restorer
-        self._topics = input_topics(restorer)
-        self._offsets = GroupOffsets(restorer.settings, self._topics)
+    def __init__(self, context: KafkaRestoreContext) -> None:
+        self._restorer = context
+        self._topics = input_topics(context)
+        self._offsets = GroupOffsets(context.settings, self._topics)
 
-    def read(self, partition: int, *, replay: bool) -> ShardState:
+    def read(self, partition: int, *, replay: bool) -> PartitionState:
         """One shard. Raises `Stop` where Kafka does not answer or the logs are not whole."""
         committed, bounds = self._offsets.of(partition), self._restorer.bounds
         models = read_models(self._restorer, partition)
@@ -68,9 +68,9 @@ class StateReader:
         newest = next(
             (each for each in models.snapshots.pointers() if each.model_version == version), None
         )
-        state = ShardState(
+        state = PartitionState(
             partition,
-            {side: SideState(committed[0][side], bounds.patiently(topic, partition)[1])
+            {side: InputState(committed[0][side], bounds.patiently(topic, partition)[1])
              for side, topic in self._topics.items()},
             version,
             newest,
@@ -80,14 +80,14 @@ class StateReader:
             state.replayed = self._replay(partition, committed)
         return state
 
-    def _replay(self, partition: int, committed: Committed) -> Replayed:
-        with restored_now(self._restorer, partition, committed) as shard:
-            learner = shard.learner
-            return Replayed(
-                shard.learned,
+    def _replay(self, partition: int, committed: CommittedOffsets) -> ReplayedState:
+        with restored_now(self._restorer, partition, committed) as processor:
+            learner = processor.learner
+            return ReplayedState(
+                processor.learned,
                 learner.digest() if learner.learns else None,
-                shard.waiting(),
-                shard.held(),
+                processor.waiting(),
+                processor.held(),
                 self._offsets.of(partition) != committed,
             )
 

@@ -11,50 +11,56 @@ from typing import NamedTuple
 
 from millstream.artifacts.loader import load_codec
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Era, Plan, Shard
-from millstream.core.processing.replay import Claims, LateFold
-from millstream.core.records.record import Outcome
-from millstream.core.snapshots.manifest import Pointer
-from millstream.core.snapshots.snapshot import About, BadSnapshot
-from millstream.errors import MillstreamError, Restore
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import (
+    PartitionProcessor,
+    ProcessorConfig,
+    SettingsVersion,
+)
+from millstream.core.processing.replay import OwnershipHistory, StateReplay
+from millstream.core.records.record import BatchResult
+from millstream.core.snapshots.manifest import ManifestEntry
+from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
+from millstream.errors import MillstreamError, StateInvalid
 from millstream.kafka.log_scan import read_stretch
 from millstream.operations.read_only import read_models
-from millstream.state.restore_context import Restorer
+from millstream.state.restore_context import KafkaRestoreContext
 
 
-class Lost(MillstreamError):
+class LogTruncated(MillstreamError):
     """The logs do not hold what a replay needs any more; the message is one sentence."""
 
 
-class Begin(NamedTuple):
+class ReplayStart(NamedTuple):
     """A snapshot to begin from, and the learner that was made of it, to be used once."""
 
     name: str
-    about: About
+    about: SnapshotMetadata
     learner: Learner
 
 
-class Past:
+class PointInTimeReplay:
     """One partition of an app."""
 
-    def __init__(self, restorer: Restorer, partition: int, committed_by: int | None) -> None:
-        """`committed_by`: at least once, whose offsets the group holds (see `Claims`)."""
-        self._restorer = restorer
-        self._settings = restorer.settings
+    def __init__(
+        self, context: KafkaRestoreContext, partition: int, committed_by: int | None
+    ) -> None:
+        """`committed_by`: at least once, whose offsets the group holds (see `OwnershipHistory`)."""
+        self._restorer = context
+        self._settings = context.settings
         self._partition = partition
         self._committed_by = committed_by
-        self._models = read_models(restorer, partition)
-        self.version = self._models.notes.version(restorer.version)
+        self._models = read_models(context, partition)
+        self.version = self._models.notes.version(context.version)
         """Of the model that can be replayed here, with its lineage."""
         # How large a message may be now says nothing of then; what was too large is in the notes.
         self._source = replace(
-            restorer.source(partition), model_version=self.version, max_bytes=sys.maxsize
+            context.source(partition), model_version=self.version, max_bytes=sys.maxsize
         )
         self.passed_over: dict[str, str] = {}
         """Snapshots that did not prove themselves, and why."""
 
-    def newest(self, fits: Callable[[Pointer], bool]) -> Pointer | None:
+    def newest(self, fits: Callable[[ManifestEntry], bool]) -> ManifestEntry | None:
         """The newest snapshot of today's model that fits and was not passed over."""
         for pointer in self._models.snapshots.pointers():
             mine = pointer.model_version == self.version and pointer.name not in self.passed_over
@@ -62,104 +68,108 @@ class Past:
                 return pointer
         return None
 
-    def open(self, pointer: Pointer) -> Begin | None:
+    def open(self, pointer: ManifestEntry) -> ReplayStart | None:
         """Prove a snapshot and make its learner; None where it is bad, which is remembered."""
         opener = self._restorer.opener
         try:
             snapshot = opener.open(pointer, self._models.snapshots)
-            return Begin(pointer.name, snapshot.about, opener.load(snapshot, self.version))
+            return ReplayStart(pointer.name, snapshot.about, opener.load(snapshot, self.version))
         except BadSnapshot as bad:
             self.passed_over[pointer.name] = str(bad)
             return None
 
-    def events(self, begin: Begin | None, end: int) -> Generator[Outcome]:
+    def events(self, begin: ReplayStart | None, end: int) -> Generator[BatchResult]:
         """What a shard whose model learns from events makes of them, from `begin` to below `end`.
 
         Each outcome is what the worker's was, but for what the clock had to do with it. Raises
-        `Lost`, and `Stop` where the model is another one.
+        `LogTruncated`, and `Stop` where the model is another one.
         """
-        eras = self._eras(end)
-        start = eras[0].start if begin is None else begin.about.positions["events"]
+        settings_versions = self._eras(end)
+        start = settings_versions[0].start if begin is None else begin.about.positions["events"]
         self._require(self._settings.events.topic, start)
-        shard = Shard(self._plan(begin, eras))
+        processor = PartitionProcessor(self._plan(begin, settings_versions))
         if begin is not None:
-            shard.learned = begin.about.learned
+            processor.learned = begin.about.learned
         rebuilt = self._models.notes.rebuilt
         topic = self._settings.events.topic
         for records in read_stretch(self._settings, topic, self._partition, start, end):
             there = records if rebuilt is None else rebuilt.left_in(records)
             try:
-                yield shard.process({"events": there}, {}, 0)
-            except Restore as broken:
-                raise Lost(
+                yield processor.process({"events": there}, {}, 0)
+            except StateInvalid as broken:
+                raise LogTruncated(
                     f"the model breaks on what it learned from ({broken}): has its library changed?"
                 ) from broken
 
-    def examples(self, begin: Begin | None, owners: set[int] | None) -> Generator[LateShard]:
+    def examples(
+        self, begin: ReplayStart | None, owners: set[int] | None
+    ) -> Generator[DelayedLabelProcessor]:
         """The shard whose labels come late, at `begin` and after each record of the examples.
 
         It is one shard, which changes between two steps; only what it has learned is of then.
-        `owners`: as `owners` gives them. Raises `Lost`, and `Stop` where the examples are not what
-        the model learned from.
+        `owners`: as `owners` gives them. Raises `LogTruncated`, and `Stop` where the examples are
+        not what the model learned from.
         """
         topic = self._settings.topic("examples")
         start = 0 if begin is None else begin.about.logs["examples"]
         self._require(topic, start)
         _, end = self._restorer.bounds.patiently(topic, self._partition)
-        today = Era(0, self._settings.events, self._settings.labels)
-        shard = LateShard(self._plan(begin, (today,)))
+        today = SettingsVersion(0, self._settings.events, self._settings.labels)
+        processor = DelayedLabelProcessor(self._plan(begin, (today,)))
         about = None if begin is None else begin.about
-        fold = LateFold(shard, {}, owners, about, self._models.notes.rebuilt)
-        yield shard
+        fold = StateReplay(processor, {}, owners, about, self._models.notes.rebuilt)
+        yield processor
         for records in read_stretch(self._settings, topic, self._partition, start, end):
             for record in records:
                 fold.example(record)
-                yield shard
+                yield processor
 
-    def owners(self, begin: Begin | None) -> set[int] | None:
+    def owners(self, begin: ReplayStart | None) -> set[int] | None:
         """Owners whose records count; None: all, as transactions fenced the others."""
         if self._settings.processing_guarantee == "exactly_once" or not self._restorer.late:
             return None
         topic = self._settings.topic("examples")
         start, end = self._restorer.bounds.patiently(topic, self._partition)
-        claims = Claims()
+        claims = OwnershipHistory()
         if begin is not None:
-            claims = Claims(begin.about.claims)
+            claims = OwnershipHistory(begin.about.claims)
             start = max(start, begin.about.logs["examples"])
         for records in read_stretch(self._settings, topic, self._partition, start, end):
             for record in records:
                 claims.add(record)
         return claims.owners(self._committed_by)
 
-    def reader(self, offset: int) -> Shard:
+    def reader(self, offset: int) -> PartitionProcessor:
         """A shard that reads the event at an offset as it was read, and has learned nothing."""
-        return Shard(self._plan(None, self._eras(offset + 1)))
+        return PartitionProcessor(self._plan(None, self._eras(offset + 1)))
 
-    def _eras(self, end: int) -> tuple[Era, ...]:
+    def _eras(self, end: int) -> tuple[SettingsVersion, ...]:
         notes, settings = self._models.notes, self._settings
         if notes.first_offset() is None:
             if not self._restorer.learns:
-                return (Era(0, settings.events, settings.labels),)
-            raise Lost(
+                return (SettingsVersion(0, settings.events, settings.labels),)
+            raise LogTruncated(
                 f"{settings.topic('models')} partition {self._partition} holds no note of the "
                 "settings under which events were worked off: has it been emptied?"
             )
-        eras, _ = notes.eras(
+        settings_versions, _ = notes.settings_versions(
             settings.events, settings.labels, settings.model, partition=self._partition,
             position=end, version=self._restorer.version, app=settings.app,
         )  # fmt: skip
-        return eras
+        return settings_versions
 
     def _require(self, topic: str, start: int) -> None:
         low, _ = self._restorer.bounds.patiently(topic, self._partition)
         if low > start:
-            raise Lost(
+            raise LogTruncated(
                 f"{topic} partition {self._partition} begins at offset {low}, but the model of "
                 f"then is made of what lay there from offset {start} on, which is gone by the "
                 "topic's retention, and no earlier snapshot is kept"
             )
 
-    def _plan(self, begin: Begin | None, eras: tuple[Era, ...]) -> Plan:
+    def _plan(
+        self, begin: ReplayStart | None, settings_versions: tuple[SettingsVersion, ...]
+    ) -> ProcessorConfig:
         build = self._restorer.build_learner
         if begin is not None:
             learner = begin.learner
@@ -168,4 +178,6 @@ class Past:
                 return learner
 
         skips = self._models.notes.skips
-        return Plan(self._source, self._settings.model, build, eras, skips, load_codec)
+        return ProcessorConfig(
+            self._source, self._settings.model, build, settings_versions, skips, load_codec
+        )

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from millstream.config.settings import Settings
-from millstream.core.records.audit import Recorded
+from millstream.core.records.audit import RecordedPrediction
 from millstream.kafka.client_config import reader_config
 from millstream.kafka.log_scan import read_stretch
-from millstream.kafka.watermarks import LogBounds
+from millstream.kafka.watermarks import Watermarks
 
 WINDOW: Final = 50_000
 """Offsets that are read at a time, from the end of the log backwards."""
 
 
 @dataclass(slots=True)
-class Wanted:
+class WantedPrediction:
     """Which predictions are meant."""
 
     ids: set[str] = field(default_factory=set)
@@ -26,32 +26,34 @@ class Wanted:
     """All predictions of an id, rather than the newest."""
 
 
-class Finder:
+class PredictionSearch:
     """Reads the predictions topic of an app."""
 
     def __init__(self, settings: Settings, partitions: int) -> None:
         self._settings = settings
         self._topic = settings.topic("predictions")
-        bounds = LogBounds(reader_config(settings))
+        bounds = Watermarks(reader_config(settings))
         self._bounds = {p: bounds.patiently(self._topic, p) for p in range(partitions)}
 
-    def find(self, wanted: Wanted) -> list[Recorded]:
+    def find(self, wanted: WantedPrediction) -> list[RecordedPrediction]:
         """The predictions that are meant, by partition and offset."""
-        found: dict[tuple[int, int], Recorded] = {}
-        for partition, stretches in wanted.sources.items():
-            for each in self._of_events(partition, stretches):
+        found: dict[tuple[int, int], RecordedPrediction] = {}
+        for partition, offset_ranges in wanted.sources.items():
+            for each in self._of_events(partition, offset_ranges):
                 found[each.partition, each.offset] = each
         for each in self._of_ids(wanted) if wanted.ids else ():
             found[each.partition, each.offset] = each
         return [found[place] for place in sorted(found)]
 
-    def _of_events(self, partition: int, stretches: list[tuple[int, int]]) -> list[Recorded]:
+    def _of_events(
+        self, partition: int, offset_ranges: list[tuple[int, int]]
+    ) -> list[RecordedPrediction]:
         """The newest prediction on each event (at least once, there may be several)."""
-        lowest = min(start for start, _ in stretches)
-        newest: dict[int, Recorded] = {}
+        lowest = min(start for start, _ in offset_ranges)
+        newest: dict[int, RecordedPrediction] = {}
         for window in self._windows(partition):
             for each in window:
-                if any(start <= each.source < end for start, end in stretches):
+                if any(start <= each.source < end for start, end in offset_ranges):
                     known = newest.get(each.source)
                     if known is None or known.offset < each.offset:
                         newest[each.source] = each
@@ -61,8 +63,8 @@ class Finder:
                 break
         return list(newest.values())
 
-    def _of_ids(self, wanted: Wanted) -> list[Recorded]:
-        found: list[Recorded] = []
+    def _of_ids(self, wanted: WantedPrediction) -> list[RecordedPrediction]:
+        found: list[RecordedPrediction] = []
         missing = set(wanted.ids)
         readers = [self._windows(partition) for partition in self._bounds]
         while readers and (missing or wanted.every):
@@ -76,7 +78,7 @@ class Finder:
                 missing -= {str(each.id) for each in hits}
         if wanted.every:
             return found
-        newest: dict[str, Recorded] = {}
+        newest: dict[str, RecordedPrediction] = {}
         for each in found:
             known = newest.get(str(each.id))
             if known is None or (known.predicted_at, known.offset) < (
@@ -85,14 +87,14 @@ class Finder:
                 newest[str(each.id)] = each
         return list(newest.values())
 
-    def _windows(self, partition: int) -> Iterator[list[Recorded]]:
+    def _windows(self, partition: int) -> Iterator[list[RecordedPrediction]]:
         low, end = self._bounds[partition]
         while end > low:
             start = max(low, end - WINDOW)
             window = []
             for records in read_stretch(self._settings, self._topic, partition, start, end):
                 for record in records:
-                    each = Recorded.read(partition, record)
+                    each = RecordedPrediction.read(partition, record)
                     if each is not None:
                         window.append(each)
             yield window

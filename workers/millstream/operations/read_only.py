@@ -10,73 +10,75 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.partition_processor import Shard
-from millstream.core.processing.settings_history import Notes
-from millstream.core.records.record import Side
-from millstream.core.snapshots.manifest import SnapshotLog, is_snapshot
+from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.settings_history import PartitionMetadata
+from millstream.core.records.record import InputName
+from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
 from millstream.disk_store import new_store
 from millstream.errors import Stop
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.group_offsets import Committed
+from millstream.kafka.group_offsets import CommittedOffsets
 from millstream.kafka.log_scan import read_stretch
 from millstream.kafka.topics import needed_topics, reason, require_topics, topic_ids
 from millstream.observability.metrics import Metrics
-from millstream.state.restore import ShardRestore
-from millstream.state.restore_context import Restorer, Told
+from millstream.state.restore import PartitionRestore
+from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
 
 STEP_SECONDS: Final = 0.5
 
 
 def looking_restorer(
     settings: Settings, build_learner: Callable[[], Learner], admin: AdminClient
-) -> Restorer:
+) -> KafkaRestoreContext:
     """What restores share, for a command: it writes nothing and claims nothing.
 
     Raises `TopicsNotReady` where topics are missing.
     """
     partitions = require_topics(settings, admin)
-    told = Told(partitions, topic_ids(admin, needed_topics(settings).values()), sys.maxsize)
-    return Restorer(
+    told = TopicFacts(partitions, topic_ids(admin, needed_topics(settings).values()), sys.maxsize)
+    return KafkaRestoreContext(
         settings, build_learner, admin, reader_config(settings), None, told, Metrics(),
         lambda: new_store(settings.waiting.store, settings.waiting.directory),
     )  # fmt: skip
 
 
-def input_topics(restorer: Restorer) -> dict[Side, str]:
+def input_topics(context: KafkaRestoreContext) -> dict[InputName, str]:
     """The inputs of a shard."""
-    topics: dict[Side, str] = {"events": restorer.settings.events.topic}
-    if restorer.late:
-        topics["labels"] = str(restorer.settings.labels.topic)
+    topics: dict[InputName, str] = {"events": context.settings.events.topic}
+    if context.late:
+        topics["labels"] = str(context.settings.labels.topic)
     return topics
 
 
-class Models(NamedTuple):
+class PartitionModels(NamedTuple):
     """What the models topic holds of one partition."""
 
-    notes: Notes
-    snapshots: SnapshotLog
+    notes: PartitionMetadata
+    snapshots: SnapshotManifest
 
 
-def read_models(restorer: Restorer, partition: int) -> Models:
+def read_models(context: KafkaRestoreContext, partition: int) -> PartitionModels:
     """Read a partition of the models topic to its end."""
-    models = Models(Notes(), SnapshotLog(partition))
-    topic = restorer.settings.topic("models")
-    start, end = restorer.bounds.patiently(topic, partition)
-    for records in read_stretch(restorer.settings, topic, partition, start, end):
+    models = PartitionModels(PartitionMetadata(), SnapshotManifest(partition))
+    topic = context.settings.topic("models")
+    start, end = context.bounds.patiently(topic, partition)
+    for records in read_stretch(context.settings, topic, partition, start, end):
         for record in records:
             (models.snapshots if is_snapshot(record) else models.notes).add(record)
     return models
 
 
 @contextmanager
-def restored_now(restorer: Restorer, partition: int, committed: Committed) -> Generator[Shard]:
+def restored_now(
+    context: KafkaRestoreContext, partition: int, committed: CommittedOffsets
+) -> Generator[PartitionProcessor]:
     """The shard at the committed offsets, by the restore of the worker. Raises `Stop`."""
-    kept = restorer.new_store()
+    kept = context.new_store()
     try:
-        restore = ShardRestore(restorer, partition, *committed, {}, kept)
-        while restore.shard is None:
+        restore = PartitionRestore(context, partition, *committed, {}, kept)
+        while restore.processor is None:
             restore.step(STEP_SECONDS)
-        yield restore.shard
+        yield restore.processor
     except KafkaException as error:
         raise Stop(f"partition {partition} cannot be restored: {reason(error)}") from error
     finally:

@@ -19,23 +19,27 @@ from millstream.artifacts.loader import load_codec
 from millstream.core.join.replay_points import START
 from millstream.core.models.factory import described
 from millstream.core.models.state_codec import capture
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Era, Plan, Shard
-from millstream.core.processing.replay import Claims, LateFold
-from millstream.core.processing.settings_history import Notes, Rebuilt
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import (
+    PartitionProcessor,
+    ProcessorConfig,
+    SettingsVersion,
+)
+from millstream.core.processing.replay import OwnershipHistory, StateReplay
+from millstream.core.processing.settings_history import PartitionMetadata, Rebuilt
 from millstream.core.records.outputs import rebuilt_note, topics_note
-from millstream.core.records.record import Record, Side
-from millstream.core.snapshots.manifest import SnapshotLog, is_snapshot
-from millstream.core.snapshots.snapshot import About
+from millstream.core.records.record import InputName, Record
+from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
+from millstream.core.snapshots.snapshot import SnapshotMetadata
 from millstream.core.spec import deciding
-from millstream.errors import Restore, Stop
+from millstream.errors import StateInvalid, Stop
 from millstream.kafka.committed_offsets import committed_offsets
-from millstream.kafka.confirmed_writer import ModelsTopic
+from millstream.kafka.confirmed_writer import ConfirmedWriter
 from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS
 from millstream.kafka.log_scan import read_log
-from millstream.state.restore_context import Restorer
+from millstream.state.restore_context import KafkaRestoreContext
 from millstream.state.snapshot_scheduler import FAILURES
-from millstream.state.snapshot_writer import Kept, SnapshotWriter
+from millstream.state.snapshot_writer import SnapshotWriter, StoredSnapshots
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +47,13 @@ Progress = Callable[[int, int, int], None]
 """Partition, records read, records in all."""
 
 
-class Point(NamedTuple):
+class LogPoint(NamedTuple):
     """A place in a training log: its start or end, an offset, or a time."""
 
     at: Literal["start", "end"] | int | datetime
 
     @classmethod
-    def parse(cls, text: str) -> "Point":
+    def parse(cls, text: str) -> "LogPoint":
         """Read `start`, `end`, `1200` or `2026-01-31T12:00` (UTC). Raises ValueError."""
         if text in {"start", "end"}:
             return cls("start" if text == "start" else "end")
@@ -60,7 +64,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Made:
+class RebuiltModel:
     """The new model of one partition."""
 
     partition: int
@@ -77,21 +81,21 @@ class Rebuild:
 
     def __init__(
         self,
-        restorer: Restorer,
+        context: KafkaRestoreContext,
         consumer: Consumer,
-        topic: ModelsTopic,
+        topic: ConfirmedWriter,
         writer: SnapshotWriter,
         now: Callable[[], int],
     ) -> None:
         """`consumer` has the app's group, and never joins it; `now`: the time in ms."""
-        self._restorer = restorer
-        self._settings = restorer.settings
+        self._restorer = context
+        self._settings = context.settings
         self._consumer = consumer
         self._topic = topic
         self._writer = writer
         self._now = now
         self._log = (
-            self._settings.topic("examples") if restorer.late else self._settings.events.topic
+            self._settings.topic("examples") if context.late else self._settings.events.topic
         )
 
     def check_idle(self) -> None:
@@ -105,8 +109,12 @@ class Rebuild:
             )
 
     def partition(
-        self, number: int, since: Point, skips: Sequence[tuple[Point, Point]], progress: Progress
-    ) -> Made | None:
+        self,
+        number: int,
+        since: LogPoint,
+        skips: Sequence[tuple[LogPoint, LogPoint]],
+        progress: Progress,
+    ) -> RebuiltModel | None:
         """Make one partition's model anew; None where nothing was worked off yet."""
         notes, snapshots = self._read_notes(number)
         committed, owner = self._committed(number)
@@ -124,7 +132,7 @@ class Rebuild:
                     "name a later point with --from"
                 )
             start = min(low, end)
-        stretches = [
+        offset_ranges = [
             (self._offset(a, number, start, end), self._offset(b, number, start, end))
             for a, b in skips
         ]
@@ -134,20 +142,20 @@ class Rebuild:
             log_to=end,
             learned=0,
             skipped=tuple(
-                (max(a, start), min(b, end)) for a, b in stretches if b > start and a < end
+                (max(a, start), min(b, end)) for a, b in offset_ranges if b > start and a < end
             ),
         )
-        shard, claims = self._replay(number, plan, notes, committed, owner, progress)
-        plan = plan.model_copy(update={"learned": shard.learned})
-        self._write(number, plan, shard, claims, committed, Kept.of(snapshots))
+        processor, claims = self._replay(number, plan, notes, committed, owner, progress)
+        plan = plan.model_copy(update={"learned": processor.learned})
+        self._write(number, plan, processor, claims, committed, StoredSnapshots.of(snapshots))
         version = f"{self._restorer.version}-{plan.lineage}"
-        digest = shard.learner.digest() if shard.learner.learns else None
-        return Made(number, version, shard.learned, digest, start, end, plan.skipped)
+        digest = processor.learner.digest() if processor.learner.learns else None
+        return RebuiltModel(number, version, processor.learned, digest, start, end, plan.skipped)
 
     # -- what there is ----------------------------------------------------------------------------
 
-    def _read_notes(self, number: int) -> tuple[Notes, SnapshotLog]:
-        notes, snapshots = Notes(), SnapshotLog(number)
+    def _read_notes(self, number: int) -> tuple[PartitionMetadata, SnapshotManifest]:
+        notes, snapshots = PartitionMetadata(), SnapshotManifest(number)
 
         def take(records: Sequence[Record]) -> None:
             for record in records:
@@ -157,13 +165,13 @@ class Rebuild:
         read_log(self._settings, bounds, self._settings.topic("models"), number, take)
         return notes, snapshots
 
-    def _committed(self, number: int) -> tuple[dict[Side, int | None], int | None]:
-        topics: dict[Side, str] = {"events": self._settings.events.topic}
+    def _committed(self, number: int) -> tuple[dict[InputName, int | None], int | None]:
+        topics: dict[InputName, str] = {"events": self._settings.events.topic}
         if self._restorer.late:
             topics["labels"] = str(self._settings.labels.topic)
         return committed_offsets(self._consumer, topics, number)
 
-    def _offset(self, point: Point, number: int, start: int, end: int) -> int:
+    def _offset(self, point: LogPoint, number: int, start: int, end: int) -> int:
         at = point.at
         if isinstance(at, datetime):
             place = TopicPartition(self._log, number, int(at.timestamp() * 1000))
@@ -174,32 +182,32 @@ class Rebuild:
     # -- the replay -------------------------------------------------------------------------------
 
     def _replay(
-        self, number: int, plan: Rebuilt, notes: Notes, committed: dict[Side, int | None],
-        owner: int | None, progress: Progress,
-    ) -> tuple[Shard, Claims]:  # fmt: skip
-        settings, restorer = self._settings, self._restorer
-        source = replace(restorer.source(number), max_bytes=sys.maxsize)
-        today = Era(plan.log_from, settings.events, settings.labels)
-        shard_plan = Plan(
-            source, settings.model, restorer.build_learner, (today,), notes.skips, load_codec
+        self, number: int, plan: Rebuilt, notes: PartitionMetadata, committed: dict[InputName, int
+        | None], owner: int | None, progress: Progress,
+    ) -> tuple[PartitionProcessor, OwnershipHistory]:  # fmt: skip
+        settings, context = self._settings, self._restorer
+        source = replace(context.source(number), max_bytes=sys.maxsize)
+        today = SettingsVersion(plan.log_from, settings.events, settings.labels)
+        shard_plan = ProcessorConfig(
+            source, settings.model, context.build_learner, (today,), notes.skips, load_codec
         )
-        claims = Claims()
-        if not restorer.learns:
-            return Shard(shard_plan), claims
-        if not restorer.late:
-            shard = Shard(shard_plan)
+        claims = OwnershipHistory()
+        if not context.learns:
+            return PartitionProcessor(shard_plan), claims
+        if not context.late:
+            processor = PartitionProcessor(shard_plan)
 
             def learn(records: Sequence[Record]) -> None:
-                shard.process({"events": plan.left_in(records)}, {}, 0)
+                processor.process({"events": plan.left_in(records)}, {}, 0)
 
             self._read(number, plan.log_from, plan.log_to, learn, progress)
-            return shard, claims
-        late = LateShard(shard_plan)
+            return processor, claims
+        late = DelayedLabelProcessor(shard_plan)
         owners: set[int] | None = None
         if settings.processing_guarantee == "at_least_once":
             self._read(number, 0, plan.log_to, claims.add_all, progress)
             owners = claims.owners(owner)
-        fold = LateFold(late, committed, owners, None, plan)
+        fold = StateReplay(late, committed, owners, None, plan)
         self._read(number, 0, plan.log_to, fold.examples, progress)
         late.owner = fold.owner
         return late, claims
@@ -214,7 +222,7 @@ class Rebuild:
                 return
             try:
                 take(inside)
-            except Restore as broken:
+            except StateInvalid as broken:
                 raise Stop(
                     f"the new model raises {broken.skip.detail} on offset {broken.offset} of "
                     f"{self._log}, partition {number}: leave it out with "
@@ -227,28 +235,30 @@ class Rebuild:
     # -- the end ----------------------------------------------------------------------------------
 
     def _write(
-        self, number: int, plan: Rebuilt, shard: Shard, claims: Claims,
-        committed: dict[Side, int | None], kept: Kept,
+        self, number: int, plan: Rebuilt, processor: PartitionProcessor, claims: OwnershipHistory,
+        committed: dict[InputName, int | None], kept: StoredSnapshots,
     ) -> None:  # fmt: skip
-        restorer, settings = self._restorer, self._settings
-        late = isinstance(shard, LateShard)
-        if shard.learner.learns:
-            about = About(
+        context, settings = self._restorer, self._settings
+        late = isinstance(processor, DelayedLabelProcessor)
+        if processor.learner.learns:
+            about = SnapshotMetadata(
                 app=settings.app,
                 partition=number,
                 positions={side: offset or 0 for side, offset in committed.items()},
                 logs={"predictions": 0, "examples": 0} if late else {},
-                topic_ids=restorer.told.topic_ids,
-                learned=shard.learned,
-                model_version=f"{restorer.version}-{plan.lineage}",
+                topic_ids=context.told.topic_ids,
+                learned=processor.learned,
+                model_version=f"{context.version}-{plan.lineage}",
                 model=described(settings.model),
-                versions=restorer.versions,
+                versions=context.versions,
                 created_at=self._now(),
                 marks=[list(START)] if late else [],
-                claims=claims.chain(shard.owner) if isinstance(shard, LateShard) else {},
+                claims=claims.chain(processor.owner)
+                if isinstance(processor, DelayedLabelProcessor)
+                else {},
             )
             try:
-                self._writer.write(capture(shard.learner), about, shard.latest, kept)
+                self._writer.write(capture(processor.learner), about, processor.latest, kept)
             except FAILURES as error:
                 log.warning(
                     "the new model is written down without a snapshot, so the next start of a "
@@ -257,11 +267,11 @@ class Rebuild:
                 )
         self.check_idle()
         decides = deciding(settings.events, settings.labels, settings.model)
-        told = restorer.told
-        ids = {t: told.topic_ids[t] for t in restorer.logs() if t in told.topic_ids}
+        told = context.told
+        ids = {t: told.topic_ids[t] for t in context.logs() if t in told.topic_ids}
         notes = [
             rebuilt_note(
-                number, committed["events"] or 0, restorer.version, decides, plan.model_dump()
+                number, committed["events"] or 0, context.version, decides, plan.model_dump()
             ),
             *([topics_note(number, told.partitions, ids)] if ids else []),
         ]

@@ -3,36 +3,36 @@
 from typing import NamedTuple
 
 from millstream.core.models.interface.learner import Learner
-from millstream.core.snapshots.manifest import Pointer, deletions
+from millstream.core.snapshots.manifest import ManifestEntry, deletions
 from millstream.core.snapshots.snapshot import BadSnapshot, unseal
 from millstream.errors import Stop
 from millstream.kafka.client_config import producer_config
-from millstream.kafka.confirmed_writer import ModelsTopic, NotWritten
-from millstream.operations.read_only import Models, read_models
-from millstream.state.restore_context import Restorer
+from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
+from millstream.operations.read_only import PartitionModels, read_models
+from millstream.state.restore_context import KafkaRestoreContext
 from millstream.state.snapshot_files import SnapshotFiles
 from millstream.state.snapshot_writer import TOPIC
 
 
-class Stored(NamedTuple):
+class CatalogEntry(NamedTuple):
     """A snapshot, as its pointer has it."""
 
-    pointer: Pointer
+    pointer: ManifestEntry
     current: bool
     """Whether it is of the model that the settings define, as its partition has it now."""
 
 
-class Shelf:
+class SnapshotCatalog:
     """Every snapshot that the models topic points to."""
 
-    def __init__(self, restorer: Restorer) -> None:
-        self._restorer = restorer
-        self._settings = restorer.settings
+    def __init__(self, context: KafkaRestoreContext) -> None:
+        self._restorer = context
+        self._settings = context.settings
         # Of one partition at a time: the models topic may hold all of the snapshots' bytes.
-        self._open: tuple[int, Models] | None = None
-        self._stored: list[Stored] | None = None
+        self._open: tuple[int, PartitionModels] | None = None
+        self._stored: list[CatalogEntry] | None = None
 
-    def _models(self, partition: int) -> Models:
+    def _models(self, partition: int) -> PartitionModels:
         if self._open is None or self._open[0] != partition:
             self._open = partition, read_models(self._restorer, partition)
         return self._open[1]
@@ -41,17 +41,17 @@ class Shelf:
         """Version of the model in the settings, with its lineage in this partition."""
         return self._models(partition).notes.version(self._restorer.version)
 
-    def stored(self) -> list[Stored]:
+    def stored(self) -> list[CatalogEntry]:
         """By partition, the newest first."""
         if self._stored is None:
             self._stored = [
-                Stored(pointer, pointer.model_version == self._version(partition))
+                CatalogEntry(pointer, pointer.model_version == self._version(partition))
                 for partition in range(self._restorer.told.partitions)
                 for pointer in self._models(partition).snapshots.pointers()
             ]
         return self._stored
 
-    def named(self, name: str) -> Stored:
+    def named(self, name: str) -> CatalogEntry:
         """The snapshot of a name. Raises `Stop` where there is none."""
         for stored in self.stored():
             if stored.pointer.name == name:
@@ -61,13 +61,13 @@ class Shelf:
             "shows their names"
         )
 
-    def still_there(self, stored: Stored) -> bool:
+    def still_there(self, stored: CatalogEntry) -> bool:
         """Whether the models topic still points to a snapshot; a worker may have let go of it."""
         self._open = None
         pointers = self._models(stored.pointer.partition).snapshots.pointers()
         return any(pointer.name == stored.pointer.name for pointer in pointers)
 
-    def check(self, stored: Stored) -> None:
+    def check(self, stored: CatalogEntry) -> None:
         """Prove a snapshot as a restore would. Raises BadSnapshot.
 
         One of another model can only be looked at from outside: whether its bytes are what was
@@ -80,30 +80,32 @@ class Shelf:
         if stored.current:
             self._restorer.opener.load(snapshot, pointer.model_version)
 
-    def learner(self, stored: Stored) -> Learner:
+    def learner(self, stored: CatalogEntry) -> Learner:
         """The learner that a snapshot of today's model holds, proved. Raises BadSnapshot."""
         pointer = stored.pointer
         opener = self._restorer.opener
         snapshot = opener.open(pointer, self._models(pointer.partition).snapshots)
         return opener.load(snapshot, self._version(pointer.partition))
 
-    def blob(self, stored: Stored) -> bytes:
+    def blob(self, stored: CatalogEntry) -> bytes:
         """A snapshot's sealed bytes. Raises BadSnapshot where they are damaged."""
         pointer = stored.pointer
         blob = self._restorer.opener.read(pointer, self._models(pointer.partition).snapshots)
         unseal(blob)
         return blob
 
-    def delete(self, chosen: list[Stored]) -> None:
+    def delete(self, chosen: list[CatalogEntry]) -> None:
         """Remove snapshots, the pointer of each first. Raises `Stop` where that fails."""
-        topic = ModelsTopic(producer_config(self._settings, None), self._settings.topic("models"))
+        topic = ConfirmedWriter(
+            producer_config(self._settings, None), self._settings.topic("models")
+        )
         try:
             for each in chosen:
                 self._delete(each.pointer, topic)
         finally:
             topic.close()
 
-    def _delete(self, pointer: Pointer, topic: ModelsTopic) -> None:
+    def _delete(self, pointer: ManifestEntry, topic: ConfirmedWriter) -> None:
         try:
             topic.write(
                 pointer.partition,

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from confluent_kafka.admin import AdminClient
 
 from millstream.config.settings import Settings
-from millstream.core.records.record import Record, Side
+from millstream.core.records.record import InputName, Record
 from millstream.errors import SettingsError
 from millstream.kafka.client_config import reader_config
 from millstream.kafka.log_scan import read_stretch
 from millstream.kafka.topics import describe
-from millstream.kafka.watermarks import LogBounds
+from millstream.kafka.watermarks import Watermarks
 
 
-class Recorded:
+class TopicSource:
     """Topics of events and of labels, with the same number of partitions."""
 
     def __init__(
@@ -21,8 +21,8 @@ class Recorded:
     ) -> None:
         """`events`, `labels`: names of topics. Raises `SettingsError` where they are not there."""
         self._settings = settings
-        self._bounds = LogBounds(reader_config(settings))
-        self._topics: dict[Side, str] = {"events": events}
+        self._bounds = Watermarks(reader_config(settings))
+        self._topics: dict[InputName, str] = {"events": events}
         if labels is not None:
             self._topics["labels"] = labels
         known = describe(admin, self._topics.values(), configs=False)
@@ -39,13 +39,13 @@ class Recorded:
             )
         (self.partitions,) = counts
 
-    def read(self, side: Side, partition: int) -> Iterator[Record]:
+    def read(self, side: InputName, partition: int) -> Iterator[Record]:
         """The committed records of a partition, up to its present end. Raises `Stop`."""
         topic = self._topics[side]
         start, end = self._bounds.patiently(topic, partition)
         for records in read_stretch(self._settings, topic, partition, start, end):
             yield from records
 
-    def sides(self) -> list[Side]:
+    def sides(self) -> list[InputName]:
         """Which there are."""
         return list(self._topics)

@@ -21,7 +21,7 @@ load that was held up for less than half a second has not as many."""
 GROWTH: Final = 2.0
 
 
-class Pace:
+class BatchSizer:
     """What the last batches say of the next one's size."""
 
     def __init__(self, batch: BatchSettings) -> None:

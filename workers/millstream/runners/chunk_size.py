@@ -7,7 +7,7 @@ at a time takes half as long again; and enough to share what a piece costs.
 import time
 from typing import Any, Final
 
-from millstream.core.models.checked_learner import OwnLearner
+from millstream.core.models.checked_learner import CheckedLearner
 from millstream.core.models.interface.learner import Learner
 
 PIECE_RECORDS: Final = 64
@@ -28,7 +28,7 @@ def piece_records(learner: Learner, features: Any, most: int) -> int:
     """
     if not learner.batched:
         return min(PIECE_RECORDS, most)
-    if isinstance(learner, OwnLearner):
+    if isinstance(learner, CheckedLearner):
         return most
     row = dict.fromkeys(learner.feature_names or features, 1.0)
     seconds = min(_seconds_of_a_call(learner, row) for _ in range(3))

@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from millstream.core.records.outputs import skip_note
-from millstream.errors import Restore, Stop
+from millstream.errors import StateInvalid, Stop
 from millstream.state.partition import Skips
 
 log = logging.getLogger(__name__)
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 MAX_BROKEN_IN_A_ROW: Final = 10
 
 
-class Broken:
+class PoisonExamples:
     """Leaves such examples out, one after the other, and knows when they are too many."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Broken:
         """Something was learned, and committed."""
         self._in_a_row = 0
 
-    def skip(self, partition: int, broken: Restore) -> Skips:
+    def skip(self, partition: int, broken: StateInvalid) -> Skips:
         """What the next restore is to leave out, with the note that is to say so.
 
         Raises `Stop` where the model breaks on one example after the other.

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 
 from millstream.config.settings import Settings
 from millstream.core.formats.json_fields import Getter, time_reader
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 from millstream.errors import DeadLetter, SettingsError, Stop
-from millstream.sources.event_mapping import Mapper, Message, encode, get, key_of
+from millstream.sources.event_mapping import EventMapper, MappedEvent, encode, get, key_of
 from millstream.sources.readers import Row, open_source
 
 BEGIN_MS: Final = 946_684_800_000
@@ -26,34 +26,34 @@ Source = str | PathLike[str] | Iterable[Mapping[str, Any] | tuple[Mapping[str, A
 features and label, as River's data sets give them."""
 
 
-class Arrival(NamedTuple):
+class TimedMessage(NamedTuple):
     """A message, and when it comes."""
 
-    side: Side
+    side: InputName
     key: bytes
     value: bytes | None
     at: int
     """Milliseconds since 1970."""
 
 
-class Clock:
+class ReplayClock:
     """The time that records tell; it never goes back."""
 
     def __init__(self, settings: Settings) -> None:
         self.now: int | None = None
         """When the last record came; None before the first."""
-        self._readers: dict[Side, Getter] = {}
+        self._readers: dict[InputName, Getter] = {}
         events, labels = settings.events, settings.labels
         if events.timestamp:
             self._readers["events"] = time_reader(events.timestamp, events.timestamp_unit)
         if labels.timestamp:
             self._readers["labels"] = time_reader(labels.timestamp, labels.timestamp_unit)
 
-    def tells(self, side: Side) -> bool:
+    def tells(self, side: InputName) -> bool:
         """Whether the settings map a time."""
         return side in self._readers
 
-    def told(self, side: Side, document: dict[str, Any]) -> int | None:
+    def told(self, side: InputName, document: dict[str, Any]) -> int | None:
         """The time in a message, ms; None where there is none to read."""
         reader = self._readers.get(side)
         try:
@@ -73,7 +73,7 @@ class Clock:
         return self.now
 
 
-def require_json(settings: Settings, side: Side) -> None:
+def require_json(settings: Settings, side: InputName) -> None:
     """Raise `SettingsError` where fields cannot be made a message, as a codec reads those."""
     codec = settings.events.codec if side == "events" else settings.labels.codec
     if codec is not None:
@@ -83,7 +83,7 @@ def require_json(settings: Settings, side: Side) -> None:
         )
 
 
-def rows(source: Source, mapper: Mapper) -> Iterator[Row]:
+def rows(source: Source, mapper: EventMapper) -> Iterator[Row]:
     """The records of a source. Raises Stop where it cannot be read."""
     if isinstance(source, str | PathLike):
         with open_source(fspath(source), mapper.is_id) as opened:
@@ -126,13 +126,13 @@ def refuse_both(labels: Source | None, after: object, delay: object) -> None:
 def delayed(
     settings: Settings,
     events: Source,
-    clock: Clock,
+    clock: ReplayClock,
     *,
     key: str | None = None,
     after: int | None = None,
     delay: int | None = None,
     truth: str | None = None,
-) -> Iterator[Arrival]:
+) -> Iterator[TimedMessage]:
     """Events, and their labels so many events, or milliseconds, after each; neither: without.
 
     `key`: path of the field that is the key; None: the id. `truth`: where to put a label that no
@@ -153,8 +153,8 @@ def delayed(
             f"labels cannot come {after} events after their own: 0 is right behind it, and labels "
             "before their events are given by themselves, with times"
         )
-    mapper = Mapper(settings, key)
-    waiting: deque[tuple[int, Message]] = deque()
+    mapper = EventMapper(settings, key)
+    waiting: deque[tuple[int, MappedEvent]] = deque()
     for count, row in enumerate(rows(events, mapper)):
         if truth is not None and row.label is not None:
             row.fields[truth] = row.label
@@ -166,7 +166,7 @@ def delayed(
             yield _label(mapper, earlier, clock.take(due if delay is not None else at))
         at = clock.take(told)
         mapper.stamp(message, at)
-        yield Arrival("events", message.key, encode(message.event), at)
+        yield TimedMessage("events", message.key, encode(message.event), at)
         if message.label is not None:
             if delay is not None:
                 waiting.append((at + delay, message))
@@ -176,15 +176,20 @@ def delayed(
         yield _label(mapper, message, clock.take(due if delay is not None else None))
 
 
-def _label(mapper: Mapper, message: Message, at: int) -> Arrival:
+def _label(mapper: EventMapper, message: MappedEvent, at: int) -> TimedMessage:
     label = message.label or {}
     mapper.stamp_label(label, at)
-    return Arrival("labels", message.key, encode(label), at)
+    return TimedMessage("labels", message.key, encode(label), at)
 
 
 def merged(
-    settings: Settings, events: Source, labels: Source, clock: Clock, *, key: str | None = None
-) -> Iterator[Arrival]:
+    settings: Settings,
+    events: Source,
+    labels: Source,
+    clock: ReplayClock,
+    *,
+    key: str | None = None,
+) -> Iterator[TimedMessage]:
     """Events, and messages of the labels topic, by the times that the settings map.
 
     At equal times the label comes first, as in the worker.
@@ -202,7 +207,7 @@ def merged(
             f"labels.from is {settings.labels.source} in these settings: labels of their own only "
             "mean something with labels.from: topic"
         )
-    mapper = Mapper(settings, key)
+    mapper = EventMapper(settings, key)
     both = merge(
         _timed(_messages(labels, mapper, settings), "labels", clock),
         _timed(_events(events, mapper), "events", clock),
@@ -215,23 +220,25 @@ def merged(
 Keyed = tuple[bytes, dict[str, Any]]
 
 
-def _events(source: Source, mapper: Mapper) -> Iterator[Keyed]:
+def _events(source: Source, mapper: EventMapper) -> Iterator[Keyed]:
     for row in rows(source, mapper):
         message = mapper.message(row)
         yield message.key, message.event
 
 
-def _messages(source: Source, mapper: Mapper, settings: Settings) -> Iterator[Keyed]:
+def _messages(source: Source, mapper: EventMapper, settings: Settings) -> Iterator[Keyed]:
     path = settings.labels.id or settings.events.id or "id"
     for row in rows(source, mapper):
         document = mapper.nested(row.fields) if row.flat else row.fields
         yield key_of(get(document, path)), document
 
 
-def _timed(messages: Iterator[Keyed], side: Side, clock: Clock) -> Iterator[tuple[int, Arrival]]:
+def _timed(
+    messages: Iterator[Keyed], side: InputName, clock: ReplayClock
+) -> Iterator[tuple[int, TimedMessage]]:
     """Messages with their times; one that tells none keeps its place behind the one before."""
     time = 0
     for key, document in messages:
         told = clock.told(side, document)
         time = time if told is None else told
-        yield time, Arrival(side, key, encode(document), time)
+        yield time, TimedMessage(side, key, encode(document), time)

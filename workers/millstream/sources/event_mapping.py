@@ -15,7 +15,7 @@ from millstream.sources.readers import INTEGERS, Row
 _PER_MS = {"s": 1e-3, "ms": 1, "us": 1_000, "ns": 1_000_000}
 
 
-class Message(NamedTuple):
+class MappedEvent(NamedTuple):
     """An event, and the label that is to follow it."""
 
     key: bytes
@@ -23,7 +23,7 @@ class Message(NamedTuple):
     label: dict[str, Any] | None
 
 
-class Mapper:
+class EventMapper:
     """Puts fields where the settings expect them."""
 
     def __init__(self, settings: Settings, key: str | None = None, first_id: int = 1) -> None:
@@ -53,7 +53,7 @@ class Mapper:
         """Whether a column holds the id, or the key."""
         return self._paths.get(column, column) in {self._events.id, self._key}
 
-    def message(self, row: Row) -> Message:
+    def message(self, row: Row) -> MappedEvent:
         """Event and label of a row; raises Stop where it has no id or no label to send."""
         event = self.nested(row.fields) if row.flat else row.fields
         self._records += 1
@@ -67,22 +67,22 @@ class Mapper:
             if label is None:
                 label = take(event, self._label)
             if label is MISSING or label is None:
-                return Message(key_of(key), event, None)
+                return MappedEvent(key_of(key), event, None)
             answer: dict[str, Any] = {}
             put(answer, self._label_id, identity)
             put(answer, self._label, label)
-            return Message(key_of(key), event, answer)
+            return MappedEvent(key_of(key), event, answer)
         if label is not None and self._events.label:
             put(event, self._events.label, label)
-        return Message(key_of(key), event, None)
+        return MappedEvent(key_of(key), event, None)
 
-    def as_it_is(self, event: dict[str, Any]) -> Message:
+    def as_it_is(self, event: dict[str, Any]) -> MappedEvent:
         """An event with all that is in it, its label too; without a key where its id is null."""
         self._records += 1
         identity = self._identify(event)
-        return Message(b"" if identity is None else key_of(identity), event, None)
+        return MappedEvent(b"" if identity is None else key_of(identity), event, None)
 
-    def stamp(self, message: Message, event_ms: int) -> None:
+    def stamp(self, message: MappedEvent, event_ms: int) -> None:
         """Write an event's time where the settings map one and the source has none."""
         path = self._events.timestamp
         if path and get(message.event, path) is MISSING:

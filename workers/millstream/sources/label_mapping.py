@@ -5,13 +5,13 @@ from typing import Any, Final, NamedTuple
 from millstream.config.settings import Settings
 from millstream.core.formats.json_fields import MISSING
 from millstream.errors import Stop
-from millstream.sources.event_mapping import Mapper, get, key_of, nested, paths_by_column, put
+from millstream.sources.event_mapping import EventMapper, get, key_of, nested, paths_by_column, put
 from millstream.sources.readers import INTEGERS, Row
 
 _NOTHING: Final = (MISSING, None)
 
 
-class LabelMessage(NamedTuple):
+class MappedLabel(NamedTuple):
     """A message for the labels topic."""
 
     key: bytes
@@ -32,13 +32,13 @@ class LabelMapper:
         self._id = settings.labels.id or settings.events.id or "id"
         self._label = settings.labels.label or "label"
         self._paths = paths_by_column([self._id, self._label, settings.labels.timestamp])
-        self._events = Mapper(settings, key, first_id)
+        self._events = EventMapper(settings, key, first_id)
 
     def is_id(self, column: str) -> bool:
         """Whether a column holds the id, or the key."""
         return self._paths.get(column, column) in {self._id, self._key}
 
-    def message(self, row: Row, now_ms: int) -> LabelMessage | None:
+    def message(self, row: Row, now_ms: int) -> MappedLabel | None:
         """Message of a row, with the time `now_ms` where the settings map one and the row has none.
 
         None where the row has no label; raises Stop where it has no id or key.
@@ -55,7 +55,7 @@ class LabelMapper:
         path = self._settings.labels.timestamp
         if path and get(value, path) in _NOTHING:
             self._events.stamp_label(value, now_ms)
-        return LabelMessage(key, value)
+        return MappedLabel(key, value)
 
     def _key_of(self, value: dict[str, Any]) -> bytes:
         """Key of a label, whose id becomes text where JSON's readers would round it."""

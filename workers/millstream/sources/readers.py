@@ -35,7 +35,7 @@ class Row(NamedTuple):
     """Its fields are columns, still to be put at the paths that the settings name."""
 
 
-class Source(NamedTuple):
+class OpenSource(NamedTuple):
     """Records, and how many there will be, where that is known."""
 
     rows: Iterator[Row]
@@ -43,7 +43,7 @@ class Source(NamedTuple):
 
 
 @contextmanager
-def open_source(name: str, is_id: Callable[[str], bool] = lambda _: False) -> Iterator[Source]:
+def open_source(name: str, is_id: Callable[[str], bool] = lambda _: False) -> Iterator[OpenSource]:
     """Open `river:NAME`, `-` (JSON Lines on stdin), or a file `*.csv` or `*.jsonl`.
 
     `is_id` says of a column of CSV whether it holds ids, which are not read as floats or booleans.
@@ -53,7 +53,7 @@ def open_source(name: str, is_id: Callable[[str], bool] = lambda _: False) -> It
         yield _river(name.removeprefix(RIVER))
         return
     if name == "-":
-        yield Source(_json_lines(sys.stdin.buffer, "stdin"), None)
+        yield OpenSource(_json_lines(sys.stdin.buffer, "stdin"), None)
         return
     refuse_nul(name, "the source")
     suffix = Path(name).suffix.lower()
@@ -68,12 +68,12 @@ def open_source(name: str, is_id: Callable[[str], bool] = lambda _: False) -> It
         raise Stop(f"cannot read {name}: {error.strerror}") from error
     with file:
         if suffix != ".csv":
-            yield Source(_json_lines(file, name), None)
+            yield OpenSource(_json_lines(file, name), None)
             return
         try:
             # Spreadsheets put a byte order mark before their CSV.
             text = TextIOWrapper(file, encoding="utf-8-sig", newline="")
-            yield Source(_csv(text, name, is_id), None)
+            yield OpenSource(_csv(text, name, is_id), None)
         except UnicodeDecodeError as error:
             raise Stop(f"cannot read {name}: it is not UTF-8 text") from error
 
@@ -147,7 +147,7 @@ def _json_lines(file: BinaryIO, name: str) -> Iterator[Row]:
         yield Row(fields, None, flat=False)
 
 
-def _river(name: str) -> Source:
+def _river(name: str) -> OpenSource:
     shipped = {
         known: getattr(datasets, known)()
         for known in datasets.__all__
@@ -160,7 +160,7 @@ def _river(name: str) -> Source:
     dataset = shipped[name]
     if dataset.task.startswith("Multi-output"):
         raise Stop(f"{name} has several labels per event, and Millstream learns one")
-    return Source((Row(dict(x), y, flat=True) for x, y in dataset), dataset.n_samples)
+    return OpenSource((Row(dict(x), y, flat=True) for x, y in dataset), dataset.n_samples)
 
 
 def _ships_with_river(dataset: object) -> bool:

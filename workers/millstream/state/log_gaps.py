@@ -9,14 +9,14 @@ from millstream.errors import Stop
 log = logging.getLogger(__name__)
 
 
-class LostLogs:
+class LogGaps:
     """The policy of `recovery.lost_log` for one partition."""
 
     def __init__(self, settings: Settings, partition: int) -> None:
         self._settings = settings
         self._partition = partition
 
-    def stretch(self, topic: str, start: int, low: int, what: str) -> None:
+    def offset_range(self, topic: str, start: int, low: int, what: str) -> None:
         """A topic's retention has passed what is needed: stop, or go on with what there is.
 
         `what` needs the log from `start` on, and it begins at `low`. Raises `Stop`.

@@ -11,37 +11,47 @@ from typing import Literal
 from millstream import _failpoints as failpoints
 from millstream.artifacts.loader import load_codec
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Era, Plan, Shard
-from millstream.core.processing.replay import NOTHING, Claims, Known, LateFold, Positions
-from millstream.core.processing.settings_history import Notes
-from millstream.core.records.record import Output, Record, Side
-from millstream.core.snapshots.manifest import SnapshotLog, is_snapshot
-from millstream.errors import DeadLetter, Restore, Stop
-from millstream.kafka.log_reader import Stretch
-from millstream.state.log_gaps import LostLogs
-from millstream.state.restore_context import Restored, RestoreParts
-from millstream.state.retained_store import KeptStore
-from millstream.state.snapshot_search import Found, Search
-from millstream.state.snapshot_writer import Kept
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import (
+    PartitionProcessor,
+    ProcessorConfig,
+    SettingsVersion,
+)
+from millstream.core.processing.replay import (
+    NOTHING,
+    InputPositions,
+    OwnershipHistory,
+    StateReplay,
+    StoreProgress,
+)
+from millstream.core.processing.settings_history import PartitionMetadata
+from millstream.core.records.record import InputName, Output, Record
+from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
+from millstream.errors import DeadLetter, StateInvalid, Stop
+from millstream.kafka.log_reader import OffsetRange
+from millstream.state.log_gaps import LogGaps
+from millstream.state.restore_context import RestoreContext, RestoreResult
+from millstream.state.retained_store import RetainedStore
+from millstream.state.snapshot_search import FoundSnapshot, SnapshotSearch
+from millstream.state.snapshot_writer import StoredSnapshots
 from millstream.state.topic_identity import topics_changed
 
 log = logging.getLogger(__name__)
 
-Positioned = dict[Side, int]
+Positioned = dict[InputName, int]
 
 
-class ShardRestore:
-    """One restore of one partition; `step` until `shard` is there."""
+class PartitionRestore:
+    """One restore of one partition; `step` until `processor` is there."""
 
     def __init__(
         self,
-        restorer: RestoreParts,
+        context: RestoreContext,
         partition: int,
-        committed: Mapping[Side, int | None],
+        committed: Mapping[InputName, int | None],
         committed_by: int | None,
         new_skips: Mapping[tuple[str, int], tuple[DeadLetter, Output | None]],
-        kept: KeptStore | None = None,
+        kept: RetainedStore | None = None,
     ) -> None:
         """Begin with what the group has committed.
 
@@ -49,34 +59,34 @@ class ShardRestore:
         `new_skips`: what the last try broke on, with the note that is to say so; `kept`: what is
         left from before the last batch was aborted.
         """
-        self._kept = restorer.new_store() if kept is None else kept
+        self._kept = context.new_store() if kept is None else kept
         self._known = NOTHING
         self._log_ends: dict[str, int] = {}
-        self._restorer = restorer
-        self._settings = restorer.settings
+        self._restorer = context
+        self._settings = context.settings
         self.partition = partition
-        self._lost = LostLogs(self._settings, partition)
+        self._lost = LogGaps(self._settings, partition)
         # A restore that was given up (its partition was revoked) may have left it half-way.
-        restorer.reader.close()
+        context.reader.close()
         self._committed = committed
         self._committed_by = committed_by
-        self._claims = Claims()
+        self._claims = OwnershipHistory()
         self._owners: set[int] | None = None
         self._new_skips = new_skips
-        self._source = restorer.source(partition)
-        self._notes = Notes()
-        self._snapshots = SnapshotLog(partition)
-        self._search: Search | None = None
-        self._found: Found | None = None
-        self._positions = Positions(self._source.events, self._source.labels)
+        self._source = context.source(partition)
+        self._notes = PartitionMetadata()
+        self._snapshots = SnapshotManifest(partition)
+        self._search: SnapshotSearch | None = None
+        self._found: FoundSnapshot | None = None
+        self._positions = InputPositions(self._source.events, self._source.labels)
         self._steps = deque(self._plan())
         self._began = time.monotonic()
-        self._read_before = restorer.reader.records_read
-        self._fold: LateFold | None = None
+        self._read_before = context.reader.records_read
+        self._fold: StateReplay | None = None
         self._pending_notes: list[Output] = []
         self._topic_notes: list[Output] = []
-        self._made: Shard | None = None
-        self.shard: Shard | None = None
+        self._made: PartitionProcessor | None = None
+        self.processor: PartitionProcessor | None = None
         self.positions: Positioned = {}
 
     def step(self, timeout: float) -> None:
@@ -123,7 +133,7 @@ class ShardRestore:
         return steps
 
     def _offset_missing(self) -> bool:
-        sides: list[Side] = ["events", "labels"] if self._restorer.late else ["events"]
+        sides: list[InputName] = ["events", "labels"] if self._restorer.late else ["events"]
         return any(self._committed.get(side) is None for side in sides)
 
     def _open(
@@ -141,7 +151,7 @@ class ShardRestore:
         """
         low, end = self._restorer.reader.bounds(topic, self.partition)
         if low > start and (start or all_for):
-            self._lost.stretch(topic, start, low, all_for or "the state of the last snapshot")
+            self._lost.offset_range(topic, start, low, all_for or "the state of the last snapshot")
         gone = max(0, low - start)
         if start > end:
             raise Stop(
@@ -157,7 +167,7 @@ class ShardRestore:
             for record in records:
                 sink(record)
 
-        self._restorer.reader.open(Stretch(topic, self.partition, start, end, take))
+        self._restorer.reader.open(OffsetRange(topic, self.partition, start, end, take))
         return gone
 
     def _read_notes(self) -> None:
@@ -167,17 +177,17 @@ class ShardRestore:
         self._open(self._settings.topic("models"), take)
 
     def _find_snapshot(self) -> None:
-        restorer = self._restorer
+        context = self._restorer
         if self._notes.first_offset() is not None:
             self._eras(0)  # raises `Stop` for another model before anything is read for it
         self._topic_notes = topics_changed(
-            self._notes.topics, self.partition, restorer.told.partitions, restorer.told.topic_ids,
-            restorer.logs(), self._settings.app,
+            self._notes.topics, self.partition, context.told.partitions, context.told.topic_ids,
+            context.logs(), self._settings.app,
         )  # fmt: skip
-        version = self._notes.version(restorer.version)
+        version = self._notes.version(context.version)
         self._source = replace(self._source, model_version=version)
-        self._search = Search(
-            restorer.opener, self._snapshots, version, self._committed, restorer.metrics
+        self._search = SnapshotSearch(
+            context.opener, self._snapshots, version, self._committed, context.metrics
         )
 
     def _take_snapshot(self) -> None:
@@ -185,17 +195,19 @@ class ShardRestore:
             raise AssertionError("the search is begun by the step before")
         self._found = self._search.found
         if self._found is not None:
-            self._claims = Claims(self._found.about.claims)
+            self._claims = OwnershipHistory(self._found.about.claims)
             for side, position in self._found.about.positions.items():
                 self._positions.saw("labels" if side == "labels" else "events", position - 1)
 
     def _new_fold(self) -> None:
         about = self._found.about if self._found else None
         self._known = self._kept.begin_restore(self._committed.get("events"))
-        shard = LateShard(self._shard_plan((self._today(0),)), store=self._kept.store)
-        self._made = shard
-        self._fold = LateFold(
-            shard, self._committed, self._owners, about, self._notes.rebuilt, self._known
+        processor = DelayedLabelProcessor(
+            self._shard_plan((self._today(0),)), store=self._kept.store
+        )
+        self._made = processor
+        self._fold = StateReplay(
+            processor, self._committed, self._owners, about, self._notes.rebuilt, self._known
         )
         self._positions = self._fold.positions
 
@@ -203,7 +215,7 @@ class ShardRestore:
         """From where on a log has to be read."""
         return self._found.about.logs[which] if self._found else 0
 
-    def _late_fold(self) -> LateFold:
+    def _late_fold(self) -> StateReplay:
         if self._fold is None:
             raise AssertionError("the fold is made by the step before")
         return self._fold
@@ -249,14 +261,14 @@ class ShardRestore:
     def _replay_events(self) -> None:
         """Learn again from the events themselves, up to the committed offset."""
         position = self._position("events", self._settings.events.topic)
-        eras, notes = self._eras(position)
-        shard = self._made = Shard(self._shard_plan(eras))
-        start = eras[0].start
+        settings_versions, notes = self._eras(position)
+        processor = self._made = PartitionProcessor(self._shard_plan(settings_versions))
+        start = settings_versions[0].start
         if self._found is not None:
             start = self._found.about.positions["events"]
-            shard.learned = self._found.about.learned
+            processor.learned = self._found.about.learned
         # What was too large is in the notes; how large messages may be now says nothing of then.
-        shard.source = replace(self._source, max_bytes=sys.maxsize)
+        processor.source = replace(self._source, max_bytes=sys.maxsize)
         self.positions = {"events": position}
 
         rebuilt = self._notes.rebuilt
@@ -267,8 +279,8 @@ class ShardRestore:
                     r for r in records if r.offset >= rebuilt.log_to or rebuilt.learns(r.offset)
                 ]
             try:
-                shard.process({"events": records}, {}, 0)
-            except Restore as broken:
+                processor.process({"events": records}, {}, 0)
+            except StateInvalid as broken:
                 raise Stop(
                     f"{self._source.events} partition {self.partition}, {broken}: the model did "
                     "not break here when it first learned from this log; has its library changed?"
@@ -277,7 +289,7 @@ class ShardRestore:
         if self._restorer.folds_events and start < position:
             start = self._first_there(start)
             self._restorer.reader.open(
-                Stretch(self._source.events, self.partition, start, position, replay)
+                OffsetRange(self._source.events, self.partition, start, position, replay)
             )
         self._pending_notes = notes
 
@@ -287,24 +299,24 @@ class ShardRestore:
         if low > start:
             rejected = self._search.rejected if self._search else ""
             why = f" (a snapshot was passed over: {rejected})" if rejected else ""
-            self._lost.stretch(self._source.events, start, low, f"what the model learned{why}")
+            self._lost.offset_range(self._source.events, start, low, f"what the model learned{why}")
         return max(low, start)
 
     # -- pieces ---------------------------------------------------------------------------------
 
-    def _today(self, start: int) -> Era:
-        return Era(start, self._settings.events, self._settings.labels)
+    def _today(self, start: int) -> SettingsVersion:
+        return SettingsVersion(start, self._settings.events, self._settings.labels)
 
-    def _eras(self, position: int) -> tuple[tuple[Era, ...], list[Output]]:
+    def _eras(self, position: int) -> tuple[tuple[SettingsVersion, ...], list[Output]]:
         if not self._restorer.learns and self._notes.first_offset() is None:
             return (self._today(position),), []
         settings = self._settings
-        return self._notes.eras(
+        return self._notes.settings_versions(
             settings.events, settings.labels, settings.model, partition=self.partition,
             position=position, version=self._restorer.version, app=settings.app,
         )  # fmt: skip
 
-    def _shard_plan(self, eras: tuple[Era, ...]) -> Plan:
+    def _shard_plan(self, settings_versions: tuple[SettingsVersion, ...]) -> ProcessorConfig:
         skips = {**self._notes.skips, **{where: bad for where, (bad, _) in self._new_skips.items()}}
         build = self._restorer.build_learner
         if self._found is not None:
@@ -313,9 +325,11 @@ class ShardRestore:
             def build() -> Learner:
                 return learner
 
-        return Plan(self._source, self._settings.model, build, eras, skips, load_codec)
+        return ProcessorConfig(
+            self._source, self._settings.model, build, settings_versions, skips, load_codec
+        )
 
-    def _position(self, side: Side, topic: str) -> int:
+    def _position(self, side: InputName, topic: str) -> int:
         """Where to go on: the committed offset, else what the outputs say, else the setting."""
         low, high = self._restorer.reader.bounds(topic, self.partition)
         position = self._committed.get(side)
@@ -325,55 +339,57 @@ class ShardRestore:
             )
         return self._lost.position(topic, position, low, high)
 
-    def _what_is_known(self, shard: LateShard) -> Known:
-        known = Known(
+    def _what_is_known(self, processor: DelayedLabelProcessor) -> StoreProgress:
+        known = StoreProgress(
             self.positions["events"],
             predictions=self._log_ends[self._settings.topic("predictions")],
             examples=self._log_ends[self._settings.topic("examples")],
         )
         # What was predicted beyond the committed offset is not in the store, but in the shard: the
         # next restore has to read of it again.
-        return known._replace(predictions=0) if shard.predicted_offsets else known
+        return known._replace(predictions=0) if processor.predicted_offsets else known
 
     def _finish(self) -> None:
-        shard = self._made
-        if shard is None:
+        processor = self._made
+        if processor is None:
             raise AssertionError("the steps make a shard")
         notes: list[Output]
-        if isinstance(shard, LateShard):
+        if isinstance(processor, DelayedLabelProcessor):
             fold = self._late_fold()
             fold.finish()
-            shard.owner = fold.owner
-            topics: dict[Side, str] = {
+            processor.owner = fold.owner
+            topics: dict[InputName, str] = {
                 "events": self._source.events, "labels": self._source.labels or ""
             }  # fmt: skip
-            self.positions = {side: self._position(side, topics[side]) for side in shard.sides}
+            self.positions = {side: self._position(side, topics[side]) for side in processor.sides}
             _, notes = self._eras(self.positions["events"])
-            self._kept.restored(self._what_is_known(shard))
+            self._kept.restored(self._what_is_known(processor))
         else:
             notes = self._pending_notes
-        shard.source = self._source
-        if self._found and shard.latest is None:
-            shard.latest = self._found.probed
-        self.restored = self._began_from(shard)
-        shard.announce(
+        processor.source = self._source
+        if self._found and processor.latest is None:
+            processor.latest = self._found.probed
+        self.restored = self._began_from(processor)
+        processor.announce(
             [*notes, *self._topic_notes, *(note for _, note in self._new_skips.values() if note)]
         )
-        self.shard = shard
-        self._report(shard)
+        self.processor = processor
+        self._report(processor)
 
-    def _began_from(self, shard: Shard) -> Restored:
+    def _began_from(self, processor: PartitionProcessor) -> RestoreResult:
         about = self._found.about if self._found else None
-        return Restored(
+        return RestoreResult(
             about.learned if about else 0,
             about.positions if about else {},
-            Kept.of(self._snapshots),
-            self._claims.chain(shard.owner) if isinstance(shard, LateShard) else {},
+            StoredSnapshots.of(self._snapshots),
+            self._claims.chain(processor.owner)
+            if isinstance(processor, DelayedLabelProcessor)
+            else {},
             self._source.model_version,
             self._notes.attempt,
         )
 
-    def _report(self, shard: Shard) -> None:
+    def _report(self, processor: PartitionProcessor) -> None:
         replayed = self._restorer.reader.records_read - self._read_before
         seconds = time.monotonic() - self._began
         self._restorer.metrics.observe_restore(self.partition, replayed, seconds)
@@ -382,8 +398,8 @@ class ShardRestore:
             extra={
                 "partition": self.partition,
                 "positions": dict(self.positions),
-                "learned": shard.learned,
-                "waiting": shard.waiting(),
+                "learned": processor.learned,
+                "waiting": processor.waiting(),
                 "waiting_kept": self._known != NOTHING,
                 "snapshot": self.restored.learned if self._found else None,
                 "replayed": replayed,

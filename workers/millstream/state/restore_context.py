@@ -9,27 +9,27 @@ from confluent_kafka.admin import AdminClient
 
 from millstream._versions import library_versions
 from millstream.config.settings import Settings
-from millstream.core.join.pending_store import MemoryStore, WaitingStore
+from millstream.core.join.pending_store import MemoryPendingStore, PendingStore
 from millstream.core.models.factory import definition_digest
 from millstream.core.models.interface.learner import Learner
-from millstream.core.records.crash_markers import Attempt
-from millstream.core.records.outputs import Source
-from millstream.kafka.log_reader import Stretch
-from millstream.kafka.watermarks import KafkaLogs, LogBounds
+from millstream.core.records.crash_markers import CrashMarker
+from millstream.core.records.outputs import PartitionSource
+from millstream.kafka.log_reader import OffsetRange
+from millstream.kafka.watermarks import KafkaLogReader, Watermarks
 from millstream.observability.metrics import Metrics
-from millstream.state.retained_store import KeptStore
-from millstream.state.snapshot_search import Opener
-from millstream.state.snapshot_writer import Kept
+from millstream.state.retained_store import RetainedStore
+from millstream.state.snapshot_search import SnapshotLoader
+from millstream.state.snapshot_writer import StoredSnapshots
 
 
-class OwnerLog(Protocol):
+class EpochLog(Protocol):
     """How a new owner announces itself where no transaction fences the old one."""
 
     def claim(self, partition: int, owner: int, after: int) -> None:
         """Append an owner record to `examples`, and wait until it is there."""
 
 
-class Logs(Protocol):
+class RestoreLogs(Protocol):
     """Where a restore reads: the logs of all partitions, one stretch at a time."""
 
     records_read: int
@@ -38,7 +38,7 @@ class Logs(Protocol):
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset, and the offset after the last record that was ever written."""
 
-    def open(self, stretch: Stretch) -> None:
+    def open(self, offset_range: OffsetRange) -> None:
         """Begin with a stretch."""
 
     def done(self) -> bool:
@@ -51,7 +51,7 @@ class Logs(Protocol):
         """Let go of the stretch."""
 
 
-class Told(NamedTuple):
+class TopicFacts(NamedTuple):
     """What the brokers say of the topics."""
 
     partitions: int
@@ -63,22 +63,22 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """What a restore began from."""
 
     learned: int
     """Examples in the snapshot; 0 without one. Likewise `positions`."""
     positions: Mapping[str, int]
-    kept: Kept
+    kept: StoredSnapshots
     claims: dict[str, int]
-    """At least once: see `Claims.chain`."""
+    """At least once: see `OwnershipHistory.chain`."""
     version: str = ""
     """Of the model, with its lineage."""
-    attempt: Attempt | None = None
+    attempt: CrashMarker | None = None
     """What the process before died over: see `runners.quarantine`."""
 
 
-NOTHING_RESTORED: Final = Restored(0, {}, Kept(), {})
+NOTHING_RESTORED: Final = RestoreResult(0, {}, StoredSnapshots(), {})
 
 
 def wall_clock() -> int:
@@ -86,18 +86,18 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class RestoreParts:
+class RestoreContext:
     """What all restores of a worker share, wherever its logs are."""
 
     def __init__(
         self,
         settings: Settings,
         build_learner: Callable[[], Learner],
-        logs: Logs,
-        owner_log: OwnerLog | None,
-        told: Told,
+        logs: RestoreLogs,
+        owner_log: EpochLog | None,
+        told: TopicFacts,
         metrics: Metrics,
-        build_store: Callable[[], WaitingStore] = MemoryStore,
+        build_store: Callable[[], PendingStore] = MemoryPendingStore,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
         """`owner_log` is None where transactions fence the old owner, and for who only looks.
@@ -120,15 +120,15 @@ class RestoreParts:
         self.version = definition_digest(settings.model, settings.labels, probe.made)
         self.versions = library_versions()
         self.metrics = metrics
-        self.opener = Opener(settings, build_learner, self.versions)
+        self.opener = SnapshotLoader(settings, build_learner, self.versions)
 
     def close(self) -> None:
         """Let go of the broker."""
         self.reader.close()
 
-    def new_store(self) -> KeptStore:
+    def new_store(self) -> RetainedStore:
         """Where the predictions of one partition wait."""
-        return KeptStore(self._build_store(), fenced=not self.claims)
+        return RetainedStore(self._build_store(), fenced=not self.claims)
 
     def logs(self) -> list[str]:
         """The topics that a shard's state belongs to."""
@@ -138,10 +138,10 @@ class RestoreParts:
         return [settings.events.topic, str(settings.labels.topic),
                 settings.topic("predictions"), settings.topic("examples")]  # fmt: skip
 
-    def source(self, partition: int) -> Source:
+    def source(self, partition: int) -> PartitionSource:
         """Where a partition's records come from."""
         settings = self.settings
-        return Source(
+        return PartitionSource(
             partition=partition,
             events=settings.events.topic,
             labels=settings.labels.topic if self.late else None,
@@ -152,7 +152,7 @@ class RestoreParts:
         )
 
 
-class Restorer(RestoreParts):
+class KafkaRestoreContext(RestoreContext):
     """The same, for logs on Kafka."""
 
     def __init__(
@@ -161,13 +161,13 @@ class Restorer(RestoreParts):
         build_learner: Callable[[], Learner],
         admin: AdminClient,
         reader_config: dict[str, Any],
-        owner_log: OwnerLog | None,
-        told: Told,
+        owner_log: EpochLog | None,
+        told: TopicFacts,
         metrics: Metrics,
-        build_store: Callable[[], WaitingStore] = MemoryStore,
+        build_store: Callable[[], PendingStore] = MemoryPendingStore,
     ) -> None:
-        """`reader_config`: of a consumer outside of the group; see `RestoreParts` for the rest."""
+        """`reader_config`: of a consumer outside of the group. The rest as `RestoreContext`."""
         self.admin = admin
-        self.bounds = LogBounds(reader_config)
-        logs = KafkaLogs(self.bounds, reader_config)
+        self.bounds = Watermarks(reader_config)
+        logs = KafkaLogReader(self.bounds, reader_config)
         super().__init__(settings, build_learner, logs, owner_log, told, metrics, build_store)

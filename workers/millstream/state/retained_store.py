@@ -1,10 +1,10 @@
 """What of a partition outlives an aborted batch: its waiting predictions, where a disk has them."""
 
-from millstream.core.join.pending_store import WaitingStore
-from millstream.core.processing.replay import NOTHING, Known
+from millstream.core.join.pending_store import PendingStore
+from millstream.core.processing.replay import NOTHING, StoreProgress
 
 
-class KeptStore:
+class RetainedStore:
     """A store of waiting predictions, and which part of the logs is in it.
 
     It is changed by the shard as batches go, and stands for the last one that was committed
@@ -12,7 +12,7 @@ class KeptStore:
     there: what it has not seen is folded on top of it, by source positions. In doubt it is emptied.
     """
 
-    def __init__(self, store: WaitingStore, *, fenced: bool) -> None:
+    def __init__(self, store: PendingStore, *, fenced: bool) -> None:
         """`fenced`: transactions see to it that no other owner writes between our commits.
 
         Without them the log may hold predictions on events that no commit covers, written before
@@ -22,7 +22,7 @@ class KeptStore:
         self._fenced = fenced
         self._known = NOTHING
 
-    def begin_restore(self, committed: int | None) -> Known:
+    def begin_restore(self, committed: int | None) -> StoreProgress:
         """Go back to the last commit; returns what is in the store then.
 
         `committed`: the group's offset of events, None where there is none.
@@ -33,7 +33,7 @@ class KeptStore:
             self._known = NOTHING
         return self._known
 
-    def restored(self, known: Known) -> None:
+    def restored(self, known: StoreProgress) -> None:
         """All logs have been folded, up to these ends."""
         self.store.commit()
         self._known = known

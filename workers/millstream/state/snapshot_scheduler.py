@@ -16,15 +16,15 @@ from confluent_kafka import KafkaException
 from millstream.config.settings import SnapshotSettings
 from millstream.core.models.factory import described
 from millstream.core.models.state_codec import CannotCaptureError, capture
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Shard
-from millstream.core.snapshots.manifest import Pointer
-from millstream.core.snapshots.snapshot import About, BadSnapshot
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.snapshots.manifest import ManifestEntry
+from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
 from millstream.kafka.confirmed_writer import NotWritten
 from millstream.observability.metrics import Metrics
 from millstream.state.partition import Partition
-from millstream.state.restore_context import RestoreParts, Restorer, wall_clock
-from millstream.state.snapshot_writer import Kept, SnapshotWriter
+from millstream.state.restore_context import KafkaRestoreContext, RestoreContext, wall_clock
+from millstream.state.snapshot_writer import SnapshotWriter, StoredSnapshots
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ class _Track:
     """What is known of one partition's snapshots."""
 
     partition: Partition
-    shard: Shard
+    processor: PartitionProcessor
     learned: int
     """How many examples the last one holds; likewise `positions`."""
     positions: Mapping[str, int]
-    kept: Kept = field(default_factory=Kept)
+    kept: StoredSnapshots = field(default_factory=StoredSnapshots)
     due_at: float = 0.0
     """By age, on the monotonic clock."""
     pause: float = 0.0
@@ -57,25 +57,25 @@ class _Track:
     """Not before, on the monotonic clock: see `REST`."""
     ends: "Future[tuple[int, int]] | None" = None
     """Ends of predictions and examples, asked for a new mark."""
-    job: "Future[tuple[Pointer, float]] | None" = None
+    job: "Future[tuple[ManifestEntry, float]] | None" = None
 
 
-class Snapshots:
+class SnapshotScheduler:
     """Takes the snapshots of a worker's shards."""
 
     def __init__(
         self,
         settings: SnapshotSettings,
-        restorer: Restorer,
+        context: KafkaRestoreContext,
         writer: SnapshotWriter,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
-        self._restorer = restorer
+        self._restorer = context
         self._writer = writer
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(1, "snapshots")
-        self._takes_any = settings.enabled and restorer.learns
+        self._takes_any = settings.enabled and context.learns
         self._tracks: dict[int, _Track] = {}
         self._look_at = 0.0
 
@@ -86,10 +86,10 @@ class Snapshots:
             return
         self._look_at = now + LOOK_SECONDS
         for partition in partitions:
-            shard = partition.shard
-            if shard is None:
+            processor = partition.processor
+            if processor is None:
                 continue
-            track = self._track(partition, shard)
+            track = self._track(partition, processor)
             self._collect(partition.number, track)
             if track.job is None and self._due(track, partition, now):
                 self._go_on(partition, track)
@@ -99,14 +99,16 @@ class Snapshots:
         if not self._takes_any:
             return
         until = time.monotonic() + RELEASE_SECONDS
-        tracks = {each.number: self._track(each, each.shard) for each in partitions if each.shard}
+        tracks = {
+            each.number: self._track(each, each.processor) for each in partitions if each.processor
+        }
         wait([track.job for track in tracks.values() if track.job], RELEASE_SECONDS)
         for partition in partitions:
             track = tracks.get(partition.number)
             if track is None:
                 continue
             self._collect(partition.number, track)
-            if track.job is None and track.learned != track.shard.learned:
+            if track.job is None and track.learned != track.processor.learned:
                 self._take(partition, track)
         wait([t.job for t in tracks.values() if t.job], max(0.0, until - time.monotonic()))
         for number, track in tracks.items():
@@ -120,15 +122,15 @@ class Snapshots:
 
     # -- when -----------------------------------------------------------------------------------
 
-    def _track(self, partition: Partition, shard: Shard) -> _Track:
+    def _track(self, partition: Partition, processor: PartitionProcessor) -> _Track:
         track = self._tracks.get(partition.number)
-        if track is None or track.shard is not shard:
+        if track is None or track.processor is not processor:
             before = partition.restored
             # After an abort: the same partition, whose last snapshot may still be on its way.
             same = track if track is not None and track.partition is partition else None
             track = self._tracks[partition.number] = _Track(
                 partition,
-                shard,
+                processor,
                 before.learned,
                 before.positions,
                 before.kept if same is None else same.kept,
@@ -150,14 +152,14 @@ class Snapshots:
             return True
         if now < track.rest_until:
             return False
-        if track.shard.learned - track.learned >= self._settings.examples:
+        if track.processor.learned - track.learned >= self._settings.examples:
             return True
         return now >= track.due_at and partition.positions != track.positions
 
     def _go_on(self, partition: Partition, track: _Track) -> None:
         """One step towards a snapshot: late shards need to know where their logs end first."""
-        shard = track.shard
-        if isinstance(shard, LateShard):
+        processor = track.processor
+        if isinstance(processor, DelayedLabelProcessor):
             if track.ends is None:
                 track.ends = self._pool.submit(self._log_ends, partition.number)
                 return
@@ -166,7 +168,7 @@ class Snapshots:
             asked, track.ends = track.ends, None
             try:
                 # Asked for a moment ago: what is written from now on is not below them.
-                shard.mark(partition.positions, *asked.result())
+                processor.mark(partition.positions, *asked.result())
             except KafkaException as error:
                 self._failed(partition.number, track, error)
                 return
@@ -182,17 +184,17 @@ class Snapshots:
 
     def _take(self, partition: Partition, track: _Track) -> None:
         began = time.monotonic()
-        shard = track.shard
+        processor = track.processor
         try:
-            captured = capture(shard.learner)
+            captured = capture(processor.learner)
         except CannotCaptureError as error:
             self._failed(partition.number, track, error)
             return
-        about = about_now(self._restorer, partition, shard, wall_clock())
-        probe = None if shard.latest is None else dict(shard.latest)
+        about = about_now(self._restorer, partition, processor, wall_clock())
+        probe = None if processor.latest is None else dict(processor.latest)
         track.pause = time.monotonic() - began
         self._metrics.observe_stage("snapshot", track.pause)
-        track.learned = shard.learned
+        track.learned = processor.learned
         track.positions = dict(about.positions)
         track.due_at = began + self._settings.every / 1000
         track.job = self._pool.submit(self._writer.write, captured, about, probe, track.kept)
@@ -221,33 +223,35 @@ class Snapshots:
         self._metrics.count_snapshot("failed")
         track.due_at = time.monotonic() + min(RETRY_SECONDS, self._settings.every / 1000)
         track.positions = {}
-        track.learned = track.shard.learned
+        track.learned = track.processor.learned
         log.warning(
             "snapshot failed; the worker goes on, and a restore would read more of the logs",
             extra={"partition": number, "reason": str(error)},
         )
 
 
-def about_now(restorer: RestoreParts, partition: Partition, shard: Shard, created_at: int) -> About:
+def about_now(
+    context: RestoreContext, partition: Partition, processor: PartitionProcessor, created_at: int
+) -> SnapshotMetadata:
     """What a snapshot of a shard says of itself; `created_at` in ms."""
     logs: dict[str, int] = {}
     marks: list[list[int]] = []
     claims: dict[str, int] = {}
-    if isinstance(shard, LateShard):
-        needed = shard.marks.needed(shard.join)
+    if isinstance(processor, DelayedLabelProcessor):
+        needed = processor.marks.needed(processor.join)
         marks = [list(mark) for mark in needed]
         logs = {"predictions": needed[0].predictions, "examples": needed[0].examples}
         claims = partition.restored.claims
-    return About(
-        app=restorer.settings.app,
+    return SnapshotMetadata(
+        app=context.settings.app,
         partition=partition.number,
         positions={side: offset for side, offset in partition.positions.items()},  # noqa: C416 - to str
         logs=logs,
-        topic_ids=restorer.told.topic_ids,
-        learned=shard.learned,
+        topic_ids=context.told.topic_ids,
+        learned=processor.learned,
         model_version=partition.restored.version,
-        model=described(restorer.settings.model),
-        versions=restorer.versions,
+        model=described(context.settings.model),
+        versions=context.versions,
         created_at=created_at,
         marks=marks,
         claims=claims,

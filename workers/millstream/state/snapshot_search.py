@@ -7,9 +7,16 @@ from typing import NamedTuple
 
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Features, Learner
-from millstream.core.records.record import Side
-from millstream.core.snapshots.manifest import Pointer, SnapshotLog
-from millstream.core.snapshots.snapshot import About, BadSnapshot, Snapshot, load, probed, unseal
+from millstream.core.records.record import InputName
+from millstream.core.snapshots.manifest import ManifestEntry, SnapshotManifest
+from millstream.core.snapshots.snapshot import (
+    BadSnapshot,
+    Snapshot,
+    SnapshotMetadata,
+    load,
+    probed,
+    unseal,
+)
 from millstream.errors import SettingsError
 from millstream.observability.metrics import Metrics
 from millstream.state.snapshot_files import SnapshotFiles
@@ -17,16 +24,16 @@ from millstream.state.snapshot_files import SnapshotFiles
 log = logging.getLogger(__name__)
 
 
-class Found(NamedTuple):
+class FoundSnapshot(NamedTuple):
     """A snapshot, and the learner that was made of it."""
 
-    about: About
+    about: SnapshotMetadata
     learner: Learner
     probed: Features | None
     """The features that it was probed with: good enough for the next one's."""
 
 
-class Opener:
+class SnapshotLoader:
     """Reads and proves snapshots under a worker's settings."""
 
     def __init__(
@@ -41,7 +48,7 @@ class Opener:
         self._build_learner = build_learner
         self._versions = versions
 
-    def read(self, pointer: Pointer, chunks: SnapshotLog) -> bytes:
+    def read(self, pointer: ManifestEntry, chunks: SnapshotManifest) -> bytes:
         """A snapshot as it is stored. Raises BadSnapshot where it is not there."""
         if pointer.store == "topic":
             return chunks.blob(pointer.name)
@@ -51,7 +58,7 @@ class Opener:
             raise BadSnapshot(f"its store cannot be opened ({error})") from error
         return files.read(pointer.partition, pointer.name)
 
-    def open(self, pointer: Pointer, chunks: SnapshotLog) -> Snapshot:
+    def open(self, pointer: ManifestEntry, chunks: SnapshotManifest) -> Snapshot:
         """Read a snapshot. Raises BadSnapshot where it is not there, damaged, or not signed."""
         snapshot = unseal(self.read(pointer, chunks), self._settings.snapshots.key_bytes)
         about = snapshot.about
@@ -74,15 +81,15 @@ class Opener:
         )  # fmt: skip
 
 
-class Search:
+class SnapshotSearch:
     """Looks through the snapshots of one partition in a thread, as proving one takes its time."""
 
     def __init__(
         self,
-        opener: Opener,
-        chunks: SnapshotLog,
+        opener: SnapshotLoader,
+        chunks: SnapshotManifest,
         version: str,
-        committed: Mapping[Side, int | None],
+        committed: Mapping[InputName, int | None],
         metrics: Metrics,
     ) -> None:
         """`committed`: the group's offsets; what stands for more than those is passed over.
@@ -96,7 +103,7 @@ class Search:
         self._metrics = metrics
         self.rejected = ""
         """Why the last one that was not taken was not."""
-        self.found: Found | None = None
+        self.found: FoundSnapshot | None = None
         pool = ThreadPoolExecutor(1, "restore-snapshot")
         self._job = pool.submit(self._run)
         pool.shutdown(wait=False)
@@ -119,17 +126,17 @@ class Search:
             if self.found is not None:
                 return
 
-    def _usable(self, pointer: Pointer) -> bool:
+    def _usable(self, pointer: ManifestEntry) -> bool:
         """Of this model, and of nothing that the group has not committed."""
         committed = {side: offset for side, offset in self._committed.items() if offset is not None}
         return pointer.model_version == self._version and all(
             pointer.positions.get(side, 0) <= offset for side, offset in committed.items()
         )
 
-    def _try(self, pointer: Pointer) -> None:
+    def _try(self, pointer: ManifestEntry) -> None:
         try:
             snapshot = self._opener.open(pointer, self._chunks)
-            self.found = Found(
+            self.found = FoundSnapshot(
                 snapshot.about, self._opener.load(snapshot, self._version), probed(snapshot)
             )
         except BadSnapshot as bad:

@@ -13,13 +13,13 @@ from millstream.core.models.interface.learner import Features, Learner
 from millstream.core.models.state_codec import Captured
 from millstream.core.records.record import Output
 from millstream.core.snapshots.manifest import (
-    Pointer,
-    SnapshotLog,
+    ManifestEntry,
+    SnapshotManifest,
     chunk_records,
     deletions,
     taken_at,
 )
-from millstream.core.snapshots.snapshot import About, finish, unseal
+from millstream.core.snapshots.snapshot import SnapshotMetadata, finish, unseal
 from millstream.kafka.confirmed_writer import NotWritten
 from millstream.state.snapshot_files import SnapshotFiles
 
@@ -31,21 +31,21 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Kept:
+class StoredSnapshots:
     """The snapshots of one partition that are stored, oldest first."""
 
-    pointers: list[Pointer] = field(default_factory=list)
+    pointers: list[ManifestEntry] = field(default_factory=list)
     orphans: dict[str, list[int]] = field(default_factory=dict)
     """What a crash left without a pointer: names, and the numbers of their chunks."""
 
     @classmethod
-    def of(cls, log: SnapshotLog) -> "Kept":
+    def of(cls, log: SnapshotManifest) -> "StoredSnapshots":
         """What a restore has read."""
         return cls(log.pointers()[::-1], log.orphans())
 
 
-class Models(Protocol):
-    """The models topic, as far as it takes snapshots; see `snapshot_topic.ModelsTopic`."""
+class ModelsTopicWriter(Protocol):
+    """The models topic, as far as it takes snapshots; see `snapshot_topic.ConfirmedWriter`."""
 
     def write(self, partition: int, outputs: Iterable[Output]) -> None:
         """Write records and wait until they are there. Raises NotWritten."""
@@ -60,7 +60,7 @@ class SnapshotWriter:
     def __init__(
         self,
         settings: SnapshotSettings,
-        topic: Models,
+        topic: ModelsTopicWriter,
         files: SnapshotFiles | None,
         build_learner: Callable[[], Learner],
     ) -> None:
@@ -71,8 +71,12 @@ class SnapshotWriter:
         self._build_learner = build_learner
 
     def write(
-        self, captured: Captured, about: About, probe: Features | None, kept: Kept
-    ) -> tuple[Pointer, float]:
+        self,
+        captured: Captured,
+        about: SnapshotMetadata,
+        probe: Features | None,
+        kept: StoredSnapshots,
+    ) -> tuple[ManifestEntry, float]:
         """Store a snapshot, then its pointer, then let go of the oldest.
 
         Returns the pointer and the seconds it took. Raises BadSnapshot, NotWritten, OSError.
@@ -85,7 +89,7 @@ class SnapshotWriter:
         name = f"{about.created_at}-{token_hex(4)}"
         chunks = self._store(about.partition, name, blob)
         failpoints.reach("before_pointer")
-        pointer = Pointer(
+        pointer = ManifestEntry(
             partition=about.partition,
             name=name,
             store=TOPIC if self._files is None else self._files.url,
@@ -123,7 +127,7 @@ class SnapshotWriter:
         self._topic.write(partition, records[len(records) // 2 :])
         return len(records)
 
-    def _prune(self, partition: int, kept: Kept) -> None:
+    def _prune(self, partition: int, kept: StoredSnapshots) -> None:
         newest = kept.pointers[-1]
         for name, chunks in list(kept.orphans.items()):
             # A younger one may be on its way still, from the worker that had the partition before.
@@ -136,7 +140,7 @@ class SnapshotWriter:
             self.delete(kept.pointers[0])
             del kept.pointers[0]
 
-    def delete(self, pointer: Pointer) -> None:
+    def delete(self, pointer: ManifestEntry) -> None:
         """Remove a snapshot, its pointer first. Raises NotWritten, OSError."""
         gone = deletions(pointer.partition, pointer.name, range(pointer.chunks))
         self._topic.write(pointer.partition, gone)

@@ -28,7 +28,7 @@ def numbered(settings: Settings, number: int) -> Settings:
     return settings.model_copy(update=changes)
 
 
-class Line:
+class ControlChannel:
     """The connection to the supervisor; it breaks when either of the two is gone."""
 
     def __init__(self, descriptor: int) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from millstream.core.processing.partition_processor import Shard
-from millstream.core.records.record import REASONS, Outcome, Record
+from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.records.record import REASONS, BatchResult, Record
 from tests.support.bad_messages import BAD_EVENTS, EVENT_MESSAGES, EVENTS, ODD_EVENTS, Message, good
-from tests.support.shards import decoded, inline_shard
+from tests.support.processors import decoded, inline_shard
 
 NOW = 4_102_444_800_000
 UNBOUNDED = {**EVENTS, "bounds": {}, "missing": None}
@@ -24,8 +24,8 @@ RIVER_EVENTS = [
 """What is different where neither bounds nor the model say that features are numbers."""
 
 
-def reasons(outcome: Outcome) -> list[str]:
-    found = [dict(letter.headers or ()) for letter in outcome.dead_letters]
+def reasons(result: BatchResult) -> list[str]:
+    found = [dict(letter.headers or ()) for letter in result.dead_letters]
     return [(headers["millstream-reason"] or b"").decode() for headers in found]
 
 
@@ -34,7 +34,7 @@ def usual(count: int) -> list[bytes]:
     return [good(id=f"usual {i}", a=i * 0.37 % 5, b=-i, label=i % 3 == 0) for i in range(count)]
 
 
-def shard(events: dict[str, object]) -> Shard:
+def processor(events: dict[str, object]) -> PartitionProcessor:
     return inline_shard(events=events)
 
 
@@ -42,8 +42,8 @@ def as_record(offset: int, message: Message) -> Record:
     return Record(offset, offset, message.key, message.value, message.headers)
 
 
-def work(shard: Shard, records: list[Record]) -> Outcome:
-    return shard.process({"events": records}, {"events": True}, NOW)
+def work(processor: PartitionProcessor, records: list[Record]) -> BatchResult:
+    return processor.process({"events": records}, {"events": True}, NOW)
 
 
 def test_there_are_more_than_forty_kinds_under_names_of_their_own() -> None:
@@ -61,27 +61,27 @@ def test_there_are_more_than_forty_kinds_under_names_of_their_own() -> None:
     ],
 )
 def test_each_message_comes_to_what_it_should(events: dict[str, object], message: Message) -> None:
-    one = shard(events)
+    one = processor(events)
     before, after = usual(6)[:3], usual(6)[3:]
     values = [Message("", value, None) for value in (*before, b"", *after)]
     values[3] = message
-    outcome = work(one, [as_record(offset, each) for offset, each in enumerate(values)])
+    result = work(one, [as_record(offset, each) for offset, each in enumerate(values)])
     bad = message.expected is not None
-    assert len(outcome.predictions) == 6 + (not bad)
-    assert reasons(outcome) == ([message.expected] if bad and message.expected != "skip" else [])
-    assert outcome.counts.get(("skipped", "tombstone"), 0) == (message.expected == "skip")
-    assert outcome.positions == {"events": 7}
-    assert outcome.counts["consumed", "events"] == 7
+    assert len(result.predictions) == 6 + (not bad)
+    assert reasons(result) == ([message.expected] if bad and message.expected != "skip" else [])
+    assert result.counts.get(("skipped", "tombstone"), 0) == (message.expected == "skip")
+    assert result.positions == {"events": 7}
+    assert result.counts["consumed", "events"] == 7
 
     if bad:
-        untouched = shard(events)
+        untouched = processor(events)
         work(untouched, [as_record(o, each) for o, each in enumerate(values) if o != 3])
         assert one.learner.digest() == untouched.learner.digest()
     assert one.learned == 6 + (not bad)
 
 
 def test_a_dead_letter_holds_the_message_as_it_came() -> None:
-    one = shard(EVENTS)
+    one = processor(EVENTS)
     for offset, message in enumerate(BAD_EVENTS):
         if message.expected == "skip":
             continue
@@ -92,7 +92,7 @@ def test_a_dead_letter_holds_the_message_as_it_came() -> None:
 
 
 def test_a_dead_letter_quotes_nothing_of_the_payload() -> None:
-    one = shard(EVENTS)
+    one = processor(EVENTS)
     for canary in (b'{"id": canary}', good(id=["canary"]), good(at="canary"), good(a="canary"),
                    good(label="canary"), good(label=["canary"]), good(a={"canary": 1}),
                    b'"canary"', b'{"canary": 1}'):  # fmt: skip
@@ -102,28 +102,28 @@ def test_a_dead_letter_quotes_nothing_of_the_payload() -> None:
 
 
 def test_all_of_them_mixed_leave_the_model_as_the_good_ones_alone_would() -> None:
-    mixed, clean = shard(EVENTS), shard(EVENTS)
+    mixed, clean = processor(EVENTS), processor(EVENTS)
     messages = [
         each
         for odd, value in zip(EVENT_MESSAGES, usual(len(EVENT_MESSAGES)), strict=True)
         for each in (odd, Message("", value, None))
     ]
     records = [as_record(offset, message) for offset, message in enumerate(messages)]
-    outcome = work(mixed, records)
+    result = work(mixed, records)
     wanted = [m.expected for m in BAD_EVENTS if m.expected != "skip"]
-    assert reasons(outcome) == wanted
-    assert len(outcome.predictions) == len(ODD_EVENTS) + len(EVENT_MESSAGES)
+    assert reasons(result) == wanted
+    assert len(result.predictions) == len(ODD_EVENTS) + len(EVENT_MESSAGES)
     work(clean, [r for r, m in zip(records, messages, strict=True) if m.expected is None])
     assert mixed.learner.digest() == clean.learner.digest()
-    assert mixed.learned == clean.learned == len(outcome.predictions)
+    assert mixed.learned == clean.learned == len(result.predictions)
 
 
 def test_predictions_carry_the_key_and_the_headers_however_odd() -> None:
-    one = shard(EVENTS)
+    one = processor(EVENTS)
     records = [as_record(offset, message) for offset, message in enumerate(ODD_EVENTS)]
-    outcome = work(one, records)
-    for message, prediction in zip(ODD_EVENTS, outcome.predictions, strict=True):
+    result = work(one, records)
+    for message, prediction in zip(ODD_EVENTS, result.predictions, strict=True):
         assert prediction.key == message.key
         assert prediction.headers == message.headers
-    offsets = [document["source"]["offset"] for document in decoded(outcome.predictions)]
+    offsets = [document["source"]["offset"] for document in decoded(result.predictions)]
     assert offsets == list(range(len(ODD_EVENTS)))

@@ -5,7 +5,7 @@ import sys
 
 FILL = """
 import resource
-from tests.support.shards import event, late_run
+from tests.support.processors import event, late_run
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -20,7 +20,7 @@ feed(range(1_000))
 before = peak()
 for first in range(1_000, 31_000, 1_000):
     feed(range(first, first + 1_000))
-assert run.shard.waiting() == 31_000
+assert run.processor.waiting() == 31_000
 print((peak() - before) / 30_000)
 """
 

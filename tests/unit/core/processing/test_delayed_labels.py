@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.core.processing.delayed_labels import LateShard
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.records.outputs import owner_record
 from millstream.core.records.record import Output
-from millstream.errors import Restore, Stop
-from tests.support.shards import (
+from millstream.errors import StateInvalid, Stop
+from tests.support.processors import (
     HOUR,
     WAIT,
     Run,
@@ -37,15 +37,15 @@ def test_a_label_joins_the_features_as_they_were_at_prediction_time() -> None:
     assert example["features"] == {"a": 3.5, "b": 1.0}
     assert example["event"] == {"offset": 0, "time": 100}
     assert example["label_source"] == {"offset": 0, "time": 200}
-    assert run.shard.learned == 1
-    assert run.shard.waiting() == 0
+    assert run.processor.learned == 1
+    assert run.processor.waiting() == 0
 
 
 def test_a_label_from_2099_expires_nothing() -> None:
     run = late_run()
     run.feed(NOW, events=[event(0, NOW - MONTH, "old"), event(1, NOW, "new")])
     run.feed(NOW + 1, labels=[label(0, YEAR_2099, "someone else")])
-    assert run.shard.waiting() == 2
+    assert run.processor.waiting() == 2
     run.feed(NOW + 2, labels=[label(1, NOW - MONTH + 1, "old"), label(2, NOW + 1, "new")])
     assert run.kinds() == [("held", "someone else"), ("learned", "old"), ("learned", "new")]
 
@@ -54,7 +54,7 @@ def test_a_message_whose_time_cannot_be_read_expires_nothing() -> None:
     run = late_run(timestamp="at")
     run.feed(NOW, events=[event(0, NOW - MONTH, "old")])
     run.feed(NOW + 1, labels=[record(0, b"junk", NOW), record(1, None, NOW)])
-    assert run.shard.waiting() == 1
+    assert run.processor.waiting() == 1
     timely = record(2, {"id": "old", "label": True, "at": NOW - MONTH + 1}, NOW)
     run.feed(NOW + 2, labels=[timely])
     assert run.kinds() == [("learned", "old")]
@@ -65,7 +65,7 @@ def test_events_backfilled_before_their_labels_do_not_expire() -> None:
     began = NOW - MONTH
     run.feed(NOW, events=[event(i, began + i * 10, i) for i in range(50)])
     run.feed(NOW + WAIT // 2)
-    assert run.shard.waiting() == 50
+    assert run.processor.waiting() == 50
     run.feed(NOW + WAIT // 2, labels=[label(i, began + i * 10 + 5, i) for i in range(50)])
     assert run.kinds() == [("learned", i) for i in range(50)]
 
@@ -84,7 +84,7 @@ def test_what_waits_is_not_given_up_before_the_labels_topic_was_read_to_its_end(
     run = late_run()
     run.feed(0, events=[event(0, 0, "a")])
     run.feed(1000 * WAIT, at_end=(True, False))
-    assert run.shard.waiting() == 1
+    assert run.processor.waiting() == 1
 
 
 def test_a_label_at_the_deadline_joins_and_one_later_is_late() -> None:
@@ -93,14 +93,14 @@ def test_a_label_at_the_deadline_joins_and_one_later_is_late() -> None:
     run.feed(5 * WAIT, labels=[label(0, WAIT, "a"), label(1, WAIT + 1, "b")])
     assert run.kinds() == [("learned", "a"), ("expired", "b")]
     assert run.reasons() == ["late"]
-    assert run.shard.learned == 1
+    assert run.processor.learned == 1
 
 
 def test_expiry_goes_on_while_nothing_arrives() -> None:
     run = late_run()
     run.feed(0, events=[event(0, 0, "a")])
     run.feed(WAIT)
-    assert run.shard.waiting() == 1
+    assert run.processor.waiting() == 1
     run.feed(WAIT + 1)
     assert run.kinds() == [("expired", "a")]
 
@@ -117,20 +117,20 @@ def test_predictions_expire_in_the_order_of_their_deadlines() -> None:
 def test_an_expired_prediction_is_learned_with_the_assumed_label() -> None:
     run = late_run(on_timeout={"assume": False})
     run.feed(0, events=[event(0, 0, "a")])
-    outcome = run.feed(WAIT + 1)
-    (example,) = decoded(outcome.examples)
+    result = run.feed(WAIT + 1)
+    (example,) = decoded(result.examples)
     assert (example["kind"], example["label"], example["learned"]) == ("expired", False, 1)
-    assert run.shard.learned == 1
+    assert run.processor.learned == 1
 
 
 def test_an_early_label_is_held_and_learned_after_its_event_was_predicted() -> None:
     run = late_run()
     run.feed(10, labels=[label(0, 10, "a")])
-    assert run.shard.held() == 1
-    outcome = run.feed(20, events=[event(0, 20, "a")])
-    assert decoded(outcome.predictions)[0]["model"]["learned"] == 0
+    assert run.processor.held() == 1
+    result = run.feed(20, events=[event(0, 20, "a")])
+    assert decoded(result.predictions)[0]["model"]["learned"] == 0
     assert run.kinds() == [("held", "a"), ("learned", "a")]
-    assert run.shard.held() == 0
+    assert run.processor.held() == 0
 
 
 def test_an_unmatched_label_ends_in_dead_letters_after_its_wait_with_its_own_bytes() -> None:
@@ -151,7 +151,7 @@ def test_a_held_label_is_not_given_up_before_events_were_read_past_its_deadline(
     run = late_run()
     run.feed(10, labels=[label(0, 10, "a")])
     run.feed(100 * WAIT, at_end=(False, True))
-    assert run.shard.held() == 1
+    assert run.processor.held() == 1
     run.feed(100 * WAIT, events=[event(0, 10 + WAIT, "a")])
     assert run.kinds() == [("held", "a"), ("learned", "a")]
 
@@ -161,7 +161,7 @@ def test_a_duplicate_label_never_learns_twice() -> None:
     run.feed(0, events=[event(0, 0, "a")])
     run.feed(10, labels=[label(0, 5, "a"), label(1, 6, "a", value=False)])
     run.feed(20, labels=[label(2, 20, "a")])
-    assert run.shard.learned == 1
+    assert run.processor.learned == 1
     assert run.counts["skipped", "duplicate_label"] == 2
     assert run.dead_letters == []
 
@@ -182,14 +182,14 @@ def test_an_id_that_comes_again_while_it_waits_is_predicted_and_the_label_joins_
     run.feed(2, labels=[label(0, 2, "a")])
     assert decoded(run.examples)[0]["features"]["a"] == 1.0
     run.feed(3, labels=[label(1, 3, "a")])
-    assert run.shard.learned == 1
+    assert run.processor.learned == 1
 
 
 def test_a_text_id_and_the_same_number_are_one_id() -> None:
     run = late_run()
     run.feed(0, events=[event(0, 0, 7)])
     run.feed(1, labels=[label(0, 1, "7")])
-    assert run.shard.learned == 1
+    assert run.processor.learned == 1
 
 
 def test_a_label_tombstone_is_a_counted_skip() -> None:
@@ -210,8 +210,8 @@ def test_a_bad_label_is_one_dead_letter_and_its_prediction_goes_on_waiting() -> 
 def test_a_label_of_the_same_time_as_an_event_comes_first() -> None:
     run = late_run()
     run.feed(0, events=[event(0, 0, "a")])
-    outcome = run.feed(50, events=[event(1, 50, "b")], labels=[label(0, 50, "a")])
-    assert decoded(outcome.predictions)[0]["model"]["learned"] == 1
+    result = run.feed(50, events=[event(1, 50, "b")], labels=[label(0, 50, "a")])
+    assert decoded(result.predictions)[0]["model"]["learned"] == 1
 
 
 def test_an_empty_side_is_waited_for_as_long_as_the_settings_say() -> None:
@@ -224,7 +224,7 @@ def test_an_empty_side_is_waited_for_as_long_as_the_settings_say() -> None:
 def test_one_side_is_not_taken_while_the_other_is_still_being_fetched() -> None:
     run = late_run()
     assert not run.feed(1000, events=[event(0, 0, "a")], at_end=(True, False))
-    assert run.shard.backlog("events") == 1
+    assert run.processor.backlog("events") == 1
 
 
 def test_a_model_that_breaks_on_an_example_asks_for_a_restore_and_then_passes_it_over() -> None:
@@ -237,8 +237,8 @@ def test_a_model_that_breaks_on_an_example_asks_for_a_restore_and_then_passes_it
     def explode(*_: object) -> None:
         raise BrokenError
 
-    run.shard.learner.learn = explode
-    with pytest.raises(Restore) as raised:
+    run.processor.learner.learn = explode
+    with pytest.raises(StateInvalid) as raised:
         run.feed(1, labels=[label(0, 1, "a")])
     assert (raised.value.side, raised.value.offset) == ("examples", 0)
     skips = {("examples", 0): raised.value.skip}
@@ -246,9 +246,9 @@ def test_a_model_that_breaks_on_an_example_asks_for_a_restore_and_then_passes_it
     again.feed(2, labels=[label(0, 1, "a"), label(1, 2, "b")])
     assert again.kinds() == [("failed", "a"), ("learned", "b")]
     assert again.reasons() == ["learn_error"]
-    assert again.shard.learned == 1
+    assert again.processor.learned == 1
     refolded = restored(run.predictions, again.examples, {"events": 2, "labels": 2})
-    assert refolded.learner.digest() == again.shard.learner.digest()
+    assert refolded.learner.digest() == again.processor.learner.digest()
 
 
 def test_a_label_too_large_to_be_held_is_a_dead_letter() -> None:
@@ -256,7 +256,7 @@ def test_a_label_too_large_to_be_held_is_a_dead_letter() -> None:
     huge = record(0, {"id": "a", "label": True, "note": "x" * 800_000}, 0)
     run.feed(0, labels=[huge])
     assert run.reasons() == ["too_large"]
-    assert run.shard.held() == 0
+    assert run.processor.held() == 0
 
 
 # -- properties ---------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ def test_a_backlog_gives_the_examples_predictions_and_weights_of_a_live_run(
         e for e in without_clock(expected.examples) if e["kind"] in learned
     ]
     assert without_clock(backlog.predictions) == without_clock(expected.predictions)
-    assert backlog.shard.learner.digest() == expected.shard.learner.digest()
+    assert backlog.processor.learner.digest() == expected.processor.learner.digest()
 
 
 @settings(max_examples=150, deadline=None)
@@ -345,14 +345,14 @@ def test_a_shard_folded_from_its_logs_at_any_moment_goes_on_like_one_that_never_
     whole = live(stream)
     first = live(stream[:cut])
     second = Run(restored(first.predictions, first.examples, dict(first.positions)))
-    assert second.shard.learner.digest() == first.shard.learner.digest()
-    assert second.shard.waiting() == first.shard.waiting()
+    assert second.processor.learner.digest() == first.processor.learner.digest()
+    assert second.processor.waiting() == first.processor.waiting()
     for side, message, time in stream[cut:]:
         second.feed(time)
         second.feed(time, **{side: [message]})
     assert first.examples + second.examples == whole.examples
     assert first.predictions + second.predictions == whole.predictions
-    assert second.shard.learner.digest() == whole.shard.learner.digest()
+    assert second.processor.learner.digest() == whole.processor.learner.digest()
 
 
 def test_a_label_that_was_skipped_is_no_early_one_after_a_crash() -> None:
@@ -368,7 +368,7 @@ def test_a_label_that_was_skipped_is_no_early_one_after_a_crash() -> None:
         again.feed(time)
         again.feed(time, **{side: [message]})
     assert not again.examples
-    assert again.shard.learned == whole.shard.learned
+    assert again.processor.learned == whole.processor.learned
 
 
 @settings(max_examples=200, deadline=None)
@@ -402,7 +402,7 @@ def test_at_least_once_a_crash_between_outputs_and_offsets_learns_nothing_twice(
         ]  # fmt: skip
 
     assert folded(before + again.examples) == folded(whole.examples)
-    assert again.shard.learner.digest() == whole.shard.learner.digest()
+    assert again.processor.learner.digest() == whole.processor.learner.digest()
     offsets = {p["source"]["offset"] for p in decoded(crashed.predictions[:written])}
     offsets |= {p["source"]["offset"] for p in decoded(again.predictions)}
     assert offsets == {p["source"]["offset"] for p in decoded(whole.predictions)}
@@ -414,15 +414,15 @@ def test_records_of_an_owner_that_was_replaced_do_not_count() -> None:
     run.feed(1, labels=[label(0, 1, "a")])
     zombie = Run(restored(run.predictions, run.examples, dict(run.positions)))
     zombie.feed(2, labels=[label(1, 2, "b", value=False)])
-    new_owner = Run(LateShard(plan(), owner=5))
-    new_owner.shard = restored(
+    new_owner = Run(DelayedLabelProcessor(plan(), owner=5))
+    new_owner.processor = restored(
         run.predictions, [*run.examples, owner_record(5, 0, 2)], dict(run.positions)
     )
-    assert new_owner.shard.owner == 5
+    assert new_owner.processor.owner == 5
     new_owner.feed(3, labels=[label(1, 2, "b", value=True)])
     log = [*run.examples, owner_record(5, 0, 2), *zombie.examples, *new_owner.examples]
     folded = restored(run.predictions, log, {"events": 2, "labels": 2})
-    assert folded.learner.digest() == new_owner.shard.learner.digest()
+    assert folded.learner.digest() == new_owner.processor.learner.digest()
 
 
 def test_a_training_log_that_lost_its_beginning_stops_with_a_sentence() -> None:
@@ -502,7 +502,7 @@ def test_a_duplicate_is_known_though_another_label_came_from_2099() -> None:
     run.feed(NOW, labels=[label(0, began + 2, "a"), label(1, YEAR_2099, "b")])
     run.feed(NOW, labels=[label(2, began + 3, "a")])
     run.feed(NOW, events=[event(2, began + 4, "a")])
-    assert run.shard.learned == 2
+    assert run.processor.learned == 2
     assert run.counts["skipped", "duplicate_label"] == 1
     assert run.counts["repeated_id",] == 1
 
@@ -513,28 +513,28 @@ def test_what_expires_by_the_clock_waits_until_the_broker_confirms_that_no_label
     records = {"events": [], "labels": []}
     ends = {"events": True, "labels": True}
     thawed = 10 * WAIT
-    assert run.shard.overdue(thawed) == ["labels"]
-    assert not run.shard.process(records, ends, thawed, confirmed={})
-    assert not run.shard.process(records, ends, thawed, confirmed={"labels": WAIT})
-    assert run.shard.process(records, ends, thawed, confirmed={"labels": WAIT + 1}).examples
+    assert run.processor.overdue(thawed) == ["labels"]
+    assert not run.processor.process(records, ends, thawed, confirmed={})
+    assert not run.processor.process(records, ends, thawed, confirmed={"labels": WAIT})
+    assert run.processor.process(records, ends, thawed, confirmed={"labels": WAIT + 1}).examples
 
 
 def test_no_more_records_are_taken_than_a_batch_may_have() -> None:
     run = late_run()
     events = [event(i, i, i) for i in range(10)]
     ends = {"events": True, "labels": True}
-    outcome = run.shard.process({"events": events, "labels": []}, ends, 10, None, 4)
-    assert (outcome.taken, outcome.positions) == (4, {"events": 4})
-    assert run.shard.backlog("events") == 6
+    result = run.processor.process({"events": events, "labels": []}, ends, 10, None, 4)
+    assert (result.taken, result.positions) == (4, {"events": 4})
+    assert run.processor.backlog("events") == 6
 
 
 def test_memory_stays_bounded_where_labels_never_come() -> None:
     run = late_run()
     for i in range(5000):
         run.feed(i * 100, events=[event(i, i * 100, i)])
-    assert run.shard.waiting() < 50
-    assert run.shard.join.store.queued() < 2500
-    assert run.shard.join.store.remembered() < 50
+    assert run.processor.waiting() < 50
+    assert run.processor.join.store.queued() < 2500
+    assert run.processor.join.store.remembered() < 50
 
 
 def test_at_least_once_an_event_that_the_model_refused_has_its_dead_letter_written_first() -> None:
@@ -555,4 +555,4 @@ def test_at_least_once_an_event_whose_prediction_the_broker_refused_is_predicted
     again = Run(restored(written, [], {"events": 0, "labels": 0}))
     again.feed(5, events=events)
     assert [record["source"]["offset"] for record in decoded(again.predictions)] == [1]
-    assert again.shard.waiting() == 4
+    assert again.processor.waiting() == 4

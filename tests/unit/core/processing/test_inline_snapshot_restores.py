@@ -10,12 +10,16 @@ from river import forest, neighbors
 from sklearn.linear_model import SGDClassifier
 
 from millstream.core.models.state_codec import capture
-from millstream.core.processing.partition_processor import Era, Plan, Shard
+from millstream.core.processing.partition_processor import (
+    PartitionProcessor,
+    ProcessorConfig,
+    SettingsVersion,
+)
 from millstream.core.records.record import Record
-from millstream.core.snapshots.snapshot import About, Snapshot, finish, load, unseal
+from millstream.core.snapshots.snapshot import Snapshot, SnapshotMetadata, finish, load, unseal
 from millstream.core.spec import EventsSpec
 from millstream.errors import DeadLetter
-from tests.support.shards import LINEAR, plan, record
+from tests.support.processors import LINEAR, plan, record
 
 VERSION = "0123456789ab"
 EVENTS = 160
@@ -53,26 +57,28 @@ def history(dice: random.Random) -> list[Record]:
     return made
 
 
-def shard(made: Plan, dice: random.Random) -> Shard:
+def processor(made: ProcessorConfig, dice: random.Random) -> PartitionProcessor:
     """With two changes of settings, and skips that the bytes do not tell."""
-    first = made.eras[0]
+    first = made.settings_versions[0]
     renamed = EventsSpec.model_validate(
         first.events.model_dump(by_alias=True)
         | ({"label": "other"} if first.events.label else {})
         | {"bounds": {"a": (-1.5, None)}}
     )
     starts = sorted(dice.sample(range(1, EVENTS), 2))
-    eras = (
+    settings_versions = (
         first,
-        Era(starts[0], renamed, first.labels),
-        Era(starts[1], first.events, first.labels),
+        SettingsVersion(starts[0], renamed, first.labels),
+        SettingsVersion(starts[1], first.events, first.labels),
     )
     left_out = dice.sample(range(EVENTS), 2)
     skips = {("events", offset): DeadLetter("learn_error") for offset in left_out}
-    return Shard(replace(made, eras=eras, skips=skips))
+    return PartitionProcessor(replace(made, settings_versions=settings_versions, skips=skips))
 
 
-def work(worker: Shard, events: list[Record], dice: random.Random) -> list[bytes | None]:
+def work(
+    worker: PartitionProcessor, events: list[Record], dice: random.Random
+) -> list[bytes | None]:
     """Batches of whatever size; returns the predictions."""
     predictions = []
     while events:
@@ -82,24 +88,24 @@ def work(worker: Shard, events: list[Record], dice: random.Random) -> list[bytes
     return [each.value for each in predictions]
 
 
-def sealed(worker: Shard, made: Plan, position: int) -> Snapshot:
-    about = About(
+def sealed(worker: PartitionProcessor, made: ProcessorConfig, position: int) -> Snapshot:
+    about = SnapshotMetadata(
         app="app", partition=0, positions={"events": position}, logs={}, topic_ids={},
         learned=worker.learned, model_version=VERSION, model="", versions={}, created_at=0,
     )  # fmt: skip
     return unseal(finish(capture(worker.learner), about, made.build_learner(), worker.latest))
 
 
-def held_against_a_replay(made: Plan, seed: int) -> None:
+def held_against_a_replay(made: ProcessorConfig, seed: int) -> None:
     """At some offset a snapshot is taken; a restore at a later one goes on as if never stopped."""
     events = history(random.Random(seed))
     taken, restored = sorted(random.Random(seed).sample(range(EVENTS), 2))
-    whole = shard(made, random.Random(seed))
+    whole = processor(made, random.Random(seed))
     work(whole, events[:taken], random.Random(1))
     snapshot = sealed(whole, made, taken)
     work(whole, events[taken:restored], random.Random(2))
     learner = load(snapshot, made.build_learner, VERSION, {})
-    again = shard(replace(made, build_learner=lambda: learner), random.Random(seed))
+    again = processor(replace(made, build_learner=lambda: learner), random.Random(seed))
     again.learned = snapshot.about.learned
     work(again, events[taken:restored], random.Random(3))
     assert again.learned == whole.learned

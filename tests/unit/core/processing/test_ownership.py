@@ -2,17 +2,17 @@
 
 import pytest
 
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.replay import Claims
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.replay import OwnershipHistory
 from millstream.core.records.outputs import owner_record
 from millstream.core.records.record import Output, Record
-from tests.support.shards import Run, event, label, late_run, plan, record, restored
+from tests.support.processors import Run, event, label, late_run, plan, record, restored
 
 pytestmark = pytest.mark.usefixtures("each_store")
 
 
-def claims(*outputs: Output) -> Claims:
-    made = Claims()
+def claims(*outputs: Output) -> OwnershipHistory:
+    made = OwnershipHistory()
     for offset, output in enumerate(outputs):
         made.add(Record(offset, 0, output.key, output.value, None))
     return made
@@ -38,19 +38,19 @@ def test_where_the_group_has_forgotten_its_offsets_the_newest_claim_is_believed(
 def test_what_an_owner_learns_after_a_refused_claim_still_counts() -> None:
     run = late_run()
     run.feed(0, events=[event(0, 0, "a"), event(1, 0, "b")])
-    owner = Run(LateShard(plan(), owner=0))
-    owner.shard = restored(run.predictions, [owner_record(5, 0, 0)], dict(run.positions))
+    owner = Run(DelayedLabelProcessor(plan(), owner=0))
+    owner.processor = restored(run.predictions, [owner_record(5, 0, 0)], dict(run.positions))
     owner.feed(1, labels=[label(0, 1, "a")])
     log = [owner_record(5, 0, 0), owner_record(7, 5, 1), *owner.examples]
     believed = restored(run.predictions, log, {"events": 2, "labels": 1}, owners={0, 5})
-    assert believed.learner.digest() == owner.shard.learner.digest()
+    assert believed.learner.digest() == owner.processor.learner.digest()
     assert believed.waiting() == 1
     fooled = restored(run.predictions, log, {"events": 2, "labels": 1}, owners={0, 5, 7})
     assert fooled.learned == 0
 
 
 def test_examples_that_are_no_claims_are_passed_over() -> None:
-    made = Claims()
+    made = OwnershipHistory()
     made.add(record(0, {"kind": "learned", "owner": 3}, 0))
     made.add(record(1, None, 0))
     assert made.newest() == 0

@@ -11,12 +11,16 @@ from sklearn.linear_model import LogisticRegression
 
 from millstream.core.models.factory import wrap
 from millstream.core.models.interface.learner import Answer, Features
-from millstream.core.processing.partition_processor import Era, Plan, Shard
+from millstream.core.processing.partition_processor import (
+    PartitionProcessor,
+    ProcessorConfig,
+    SettingsVersion,
+)
 from millstream.core.records.outputs import dead_letter, settings_note
-from millstream.core.records.record import UNREADABLE_HEADERS, Headers, Outcome, Record
+from millstream.core.records.record import UNREADABLE_HEADERS, BatchResult, Headers, Record
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
-from millstream.errors import DeadLetter, Restore
-from tests.support.shards import LINEAR, SOURCE, decoded, inline_shard, plan, record
+from millstream.errors import DeadLetter, StateInvalid
+from tests.support.processors import LINEAR, SOURCE, decoded, inline_shard, plan, record
 
 NOW = 1_000_000
 INLINE: dict[str, Any] = {"from": "event"}
@@ -29,13 +33,13 @@ def event(offset: int, **changes: Any) -> Record:
     return record(offset, fields, offset, key=b"k", headers=[("h", b"v")])
 
 
-def work(shard: Shard, *records: Record) -> Outcome:
-    return shard.process({"events": records}, {"events": True}, NOW)
+def work(processor: PartitionProcessor, *records: Record) -> BatchResult:
+    return processor.process({"events": records}, {"events": True}, NOW)
 
 
-def reasons(outcome: Outcome) -> list[str]:
+def reasons(result: BatchResult) -> list[str]:
     return [(dict(x.headers or ())["millstream-reason"] or b"").decode()
-            for x in outcome.dead_letters]  # fmt: skip
+            for x in result.dead_letters]  # fmt: skip
 
 
 class Fussy(linear_model.LogisticRegression):
@@ -55,9 +59,9 @@ class Fussy(linear_model.LogisticRegression):
 
 
 def test_each_event_is_predicted_before_it_is_learned() -> None:
-    shard = inline_shard()
-    outcome = work(shard, *map(event, range(5)))
-    predictions = decoded(outcome.predictions)
+    processor = inline_shard()
+    result = work(processor, *map(event, range(5)))
+    predictions = decoded(result.predictions)
     assert [one["model"]["learned"] for one in predictions] == [0, 1, 2, 3, 4]
     model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
     for offset, one in enumerate(predictions):
@@ -65,34 +69,34 @@ def test_each_event_is_predicted_before_it_is_learned() -> None:
         probability = model.predict_proba_one(features)[True]
         assert one["probabilities"]["true"] == probability
         model.learn_one(features, offset % 7 > 2)
-    assert shard.learned == 5
-    assert outcome.counts == {
+    assert processor.learned == 5
+    assert result.counts == {
         ("consumed", "events"): 5, ("predicted",): 5, ("learned",): 5,
     }  # fmt: skip
-    assert outcome.positions == {"events": 5}
+    assert result.positions == {"events": 5}
 
 
 def test_a_prediction_says_where_it_comes_from() -> None:
-    outcome = work(inline_shard(), event(41))
-    (one,) = decoded(outcome.predictions)
+    result = work(inline_shard(), event(41))
+    (one,) = decoded(result.predictions)
     assert one["source"] == {"topic": "events", "partition": 0, "offset": 41}
     assert one["model"] == {"name": "model", "version": "0123456789ab", "learned": 0}
     assert (one["event_time"], one["predicted_at"]) == (41, NOW)
     assert one["features"] == {"a": 3.0, "b": 1.0}
-    assert outcome.predictions[0].key == b"k"
-    assert outcome.predictions[0].headers == [("h", b"v")]
+    assert result.predictions[0].key == b"k"
+    assert result.predictions[0].headers == [("h", b"v")]
 
 
 def test_without_a_mapped_id_the_source_position_is_the_id() -> None:
-    outcome = work(inline_shard(events={"id": None}), event(41))
-    assert decoded(outcome.predictions)[0]["id"] == "events-0-41"
+    result = work(inline_shard(events={"id": None}), event(41))
+    assert decoded(result.predictions)[0]["id"] == "events-0-41"
 
 
 def test_event_time_is_never_later_than_now_nor_unknown() -> None:
-    shard = inline_shard()
+    processor = inline_shard()
     times = [-1, NOW + 5, NOW - 5]
-    outcome = work(shard, *(event(i)._replace(timestamp=t) for i, t in enumerate(times)))
-    assert [one["event_time"] for one in decoded(outcome.predictions)] == [NOW, NOW, NOW - 5]
+    result = work(processor, *(event(i)._replace(timestamp=t) for i, t in enumerate(times)))
+    assert [one["event_time"] for one in decoded(result.predictions)] == [NOW, NOW, NOW - 5]
 
 
 def test_how_a_log_is_cut_into_batches_makes_no_difference() -> None:
@@ -100,27 +104,33 @@ def test_how_a_log_is_cut_into_batches_makes_no_difference() -> None:
     records = [event(i) for i in range(30)]
     at_once = work(whole, *records)
     one_by_one = [work(pieces, each) for each in records]
-    assert at_once.predictions == [x for outcome in one_by_one for x in outcome.predictions]
+    assert at_once.predictions == [x for result in one_by_one for x in result.predictions]
     assert whole.learner.digest() == pieces.learner.digest()
 
 
 def test_an_unsupervised_model_learns_from_every_event_after_answering() -> None:
-    shard = Shard(plan("anomaly.HalfSpaceTrees(seed=1, window_size=3)", **NONE))
-    outcome = work(shard, *map(event, range(10)))
-    assert [one["model"]["learned"] for one in decoded(outcome.predictions)] == list(range(10))
-    assert all("score" in one for one in decoded(outcome.predictions))
-    assert shard.learned == 10
+    processor = PartitionProcessor(plan("anomaly.HalfSpaceTrees(seed=1, window_size=3)", **NONE))
+    result = work(processor, *map(event, range(10)))
+    assert [one["model"]["learned"] for one in decoded(result.predictions)] == list(range(10))
+    assert all("score" in one for one in decoded(result.predictions))
+    assert processor.learned == 10
 
 
 def test_an_event_without_its_label_is_predicted_and_not_learned_where_that_is_allowed() -> None:
     spec = ModelSpec(river=LINEAR)
     base = plan(LINEAR, **INLINE, events={"label": "label"})
     labels = LabelsSpec.model_validate({"from": "event", "missing": "predict"})
-    shard = Shard(replace(base, model=spec, eras=(Era(0, base.eras[0].events, labels),)))
-    outcome = work(shard, event(0, label=None), event(1))
-    assert len(outcome.predictions) == 2
-    assert shard.learned == 1
-    assert outcome.counts["unlabelled",] == 1
+    processor = PartitionProcessor(
+        replace(
+            base,
+            model=spec,
+            settings_versions=(SettingsVersion(0, base.settings_versions[0].events, labels),),
+        )
+    )
+    result = work(processor, event(0, label=None), event(1))
+    assert len(result.predictions) == 2
+    assert processor.learned == 1
+    assert result.counts["unlabelled",] == 1
 
 
 class Rows(LogisticRegression):
@@ -134,16 +144,16 @@ class Rows(LogisticRegression):
         return answers
 
 
-def static_shard(**source: Any) -> Shard:
+def static_shard(**source: Any) -> PartitionProcessor:
     features = np.array([[i % 7 - 3.0, 1.0] for i in range(20)])
     model = Rows().fit(features, [i % 7 > 2 for i in range(20)])
     spec = ModelSpec(factory="a:b")
     events = EventsSpec.model_validate({"topic": "events", "id": "id", "features": ["a", "b"]})
-    return Shard(
-        Plan(
+    return PartitionProcessor(
+        ProcessorConfig(
             replace(SOURCE, **source), spec,
             lambda: wrap(model, spec, labelled=False, feature_names=("a", "b")),
-            (Era(0, events, LabelsSpec()),), {},
+            (SettingsVersion(0, events, LabelsSpec()),), {},
         )
     )  # fmt: skip
 
@@ -159,136 +169,142 @@ def assert_same_answers(some: list[dict[str, Any]], others: list[dict[str, Any]]
 def test_a_batched_model_answers_as_it_would_one_by_one() -> None:
     records = [event(i) for i in range(20)]
     at_once = work(static_shard(), *records)
-    shard = static_shard()
-    assert shard.learner.batched
-    one_by_one = [work(shard, each) for each in records]
+    processor = static_shard()
+    assert processor.learner.batched
+    one_by_one = [work(processor, each) for each in records]
     assert_same_answers(
         decoded(at_once.predictions),
-        [one for outcome in one_by_one for one in decoded(outcome.predictions)],
+        [one for result in one_by_one for one in decoded(result.predictions)],
     )
-    assert shard.learned == 0
+    assert processor.learned == 0
 
 
 def test_one_row_that_breaks_a_batch_is_one_dead_letter() -> None:
     records = [event(0), event(1, b=-1), record(2, None, 2), event(3, b=-2), event(4),
                event(5, b="x"), event(6)]  # fmt: skip
-    outcome = work(static_shard(), *records)
-    assert [one["source"]["offset"] for one in decoded(outcome.predictions)] == [0, 4, 6]
-    assert sorted(reasons(outcome)) == ["feature_type", "not_finite", "predict_error"]
-    assert outcome.counts["skipped", "tombstone"] == 1
+    result = work(static_shard(), *records)
+    assert [one["source"]["offset"] for one in decoded(result.predictions)] == [0, 4, 6]
+    assert sorted(reasons(result)) == ["feature_type", "not_finite", "predict_error"]
+    assert result.counts["skipped", "tombstone"] == 1
     clean = work(static_shard(), event(0), event(4), event(6))
-    assert_same_answers(decoded(outcome.predictions), decoded(clean.predictions))
+    assert_same_answers(decoded(result.predictions), decoded(clean.predictions))
 
 
 def test_a_batch_without_one_good_event_asks_the_model_nothing() -> None:
-    outcome = work(static_shard(), record(0, b"", 0), record(1, None, 0))
-    assert reasons(outcome) == ["empty"]
-    assert outcome.positions == {"events": 2}
+    result = work(static_shard(), record(0, b"", 0), record(1, None, 0))
+    assert reasons(result) == ["empty"]
+    assert result.positions == {"events": 2}
 
 
 def test_nothing_comes_of_no_records() -> None:
-    shard = inline_shard()
-    shard.announce([settings_note(0, 0, "v", {})])
-    assert not work(shard)
-    assert work(shard, event(0)).notes
+    processor = inline_shard()
+    processor.announce([settings_note(0, 0, "v", {})])
+    assert not work(processor)
+    assert work(processor, event(0)).notes
 
 
 def test_a_model_that_raises_when_it_predicts_makes_a_dead_letter_and_goes_on() -> None:
-    shard, clean = inline_shard(make=Fussy), inline_shard(make=Fussy)
-    outcome = work(shard, event(0), event(1, b=-1), event(2))
-    assert reasons(outcome) == ["predict_error"]
-    (letter,) = outcome.dead_letters
+    processor, clean = inline_shard(make=Fussy), inline_shard(make=Fussy)
+    result = work(processor, event(0), event(1, b=-1), event(2))
+    assert reasons(result) == ["predict_error"]
+    (letter,) = result.dead_letters
     headers = dict(letter.headers or ())
     assert headers["millstream-stage"] == b"predict"
     assert headers["millstream-detail"] == b"RuntimeError"  # not what the model says: it may quote
     work(clean, event(0), event(2))
-    assert shard.learner.digest() == clean.learner.digest()
+    assert processor.learner.digest() == clean.learner.digest()
 
 
 def test_a_model_that_raises_over_text_makes_a_dead_letter_that_names_the_features_with_text() -> (
     None
 ):
-    shard = inline_shard(make=lambda: preprocessing.MinMaxScaler() | linear_model.PAClassifier())
+    processor = inline_shard(
+        make=lambda: preprocessing.MinMaxScaler() | linear_model.PAClassifier()
+    )
     good = event(0), event(1)
-    outcome = work(shard, *good, event(2, a="12,5", b="secret"), event(3, a="x"))
-    details = [dict(x.headers or ())["millstream-detail"] for x in outcome.dead_letters]
+    result = work(processor, *good, event(2, a="12,5", b="secret"), event(3, a="x"))
+    details = [dict(x.headers or ())["millstream-detail"] for x in result.dead_letters]
     assert details == [
         b"TypeError; there is text in a, b: does the model take text there?",
         b"TypeError; there is text in a: does the model take text there?",
     ]
-    with pytest.raises(Restore, match=r"learn_error: TypeError; there is text in b: "):
+    with pytest.raises(StateInvalid, match=r"learn_error: TypeError; there is text in b: "):
         work(inline_shard(), event(0), event(1, b="x"))
 
 
 def test_an_answer_that_is_not_finite_is_a_dead_letter_and_not_learned() -> None:
-    shard = inline_shard(make=Fussy)
-    outcome = work(shard, event(0), event(1, b=-2), event(2))
-    assert reasons(outcome) == ["not_finite"]
-    assert len(outcome.predictions) == 2
-    assert shard.learned == 2
+    processor = inline_shard(make=Fussy)
+    result = work(processor, event(0), event(1, b=-2), event(2))
+    assert reasons(result) == ["not_finite"]
+    assert len(result.predictions) == 2
+    assert processor.learned == 2
 
 
 def test_a_model_that_breaks_while_it_learns_needs_a_restore_that_leaves_the_event_out() -> None:
     records = [event(0), event(1, b=-3), event(2)]
-    with pytest.raises(Restore) as caught:
+    with pytest.raises(StateInvalid) as caught:
         work(inline_shard(make=Fussy), *records)
     assert (caught.value.side, caught.value.offset) == ("events", 1)
     assert (caught.value.skip.reason, caught.value.skip.detail) == ("learn_error", "RuntimeError")
 
     skips = {(caught.value.side, caught.value.offset): caught.value.skip}
     again, clean = inline_shard(make=Fussy, skips=skips), inline_shard(make=Fussy)
-    outcome = work(again, *records)
-    assert reasons(outcome) == ["learn_error"]
-    assert outcome.dead_letters[0].value == records[1].value
-    assert len(outcome.predictions) == 2
+    result = work(again, *records)
+    assert reasons(result) == ["learn_error"]
+    assert result.dead_letters[0].value == records[1].value
+    assert len(result.predictions) == 2
     work(clean, event(0), event(2))
     assert again.learner.digest() == clean.learner.digest()
     assert again.learned == 2
 
 
-def era(start: int, **events: Any) -> Era:
+def era(start: int, **events: Any) -> SettingsVersion:
     spec = {"topic": "events", "id": "id", "label": "label", "features": ["a", "b"], **events}
-    return Era(start, EventsSpec.model_validate(spec), LabelsSpec.model_validate({"from": "event"}))
+    return SettingsVersion(
+        start, EventsSpec.model_validate(spec), LabelsSpec.model_validate({"from": "event"})
+    )
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 10])
 def test_settings_change_at_their_offset_in_whatever_batches_it_comes(size: int) -> None:
     base = plan(LINEAR, **INLINE, events={"label": "label"})
-    eras = (era(0), era(4, bounds={"a": [0, None]}), era(7, features=["b"]))
-    shard = Shard(replace(base, eras=eras))
+    settings_versions = (era(0), era(4, bounds={"a": [0, None]}), era(7, features=["b"]))
+    processor = PartitionProcessor(replace(base, settings_versions=settings_versions))
     records = [event(i, a=-1.0) for i in range(10)]
     letters, predictions = [], []
     for first in range(0, 10, size):
-        outcome = work(shard, *records[first : first + size])
-        letters += [dict(x.headers or ())["millstream-offset"] for x in outcome.dead_letters]
-        predictions += decoded(outcome.predictions)
+        result = work(processor, *records[first : first + size])
+        letters += [dict(x.headers or ())["millstream-offset"] for x in result.dead_letters]
+        predictions += decoded(result.predictions)
     assert letters == [b"4", b"5", b"6"]
     assert [list(one["features"]) for one in predictions] == [["a", "b"]] * 4 + [["b"]] * 3
 
 
 def test_an_era_without_a_record_of_its_own_is_passed_over() -> None:
     base = plan(LINEAR, **INLINE, events={"label": "label"})
-    shard = Shard(replace(base, eras=(era(0), era(3, bounds={"a": [5, 6]}), era(5))))
-    outcome = work(shard, event(2, a=1.0), event(9, a=1.0))  # offsets have gaps
-    assert len(outcome.predictions) == 2
+    processor = PartitionProcessor(
+        replace(base, settings_versions=(era(0), era(3, bounds={"a": [5, 6]}), era(5)))
+    )
+    result = work(processor, event(2, a=1.0), event(9, a=1.0))  # offsets have gaps
+    assert len(result.predictions) == 2
 
 
 def test_a_prediction_too_large_to_be_written_is_a_dead_letter_and_not_learned() -> None:
     small = replace(SOURCE, max_bytes=2_000)
     model = "preprocessing.OneHotEncoder() | linear_model.LogisticRegression()"
-    shard, clean = inline_shard(model, source=small), inline_shard(model, source=small)
-    outcome = work(shard, event(0), event(1, a="x" * 2_000), event(2))
-    assert reasons(outcome) == ["too_large"]
+    processor, clean = inline_shard(model, source=small), inline_shard(model, source=small)
+    result = work(processor, event(0), event(1, a="x" * 2_000), event(2))
+    assert reasons(result) == ["too_large"]
     work(clean, event(0), event(2))
-    assert shard.learner.digest() == clean.learner.digest()
-    assert shard.learned == 2
+    assert processor.learner.digest() == clean.learner.digest()
+    assert processor.learned == 2
 
 
 def test_a_dead_letter_that_would_be_too_large_is_cut_and_says_so() -> None:
     small = replace(SOURCE, max_bytes=4_000)
     value = b"x" * 10_000
-    outcome = work(inline_shard(source=small), Record(5, 0, b"key", value, [("h", b"v")]))
-    (letter,) = outcome.dead_letters
+    result = work(inline_shard(source=small), Record(5, 0, b"key", value, [("h", b"v")]))
+    (letter,) = result.dead_letters
     headers = dict(letter.headers or ())
     assert headers["millstream-truncated"] == b"10000"
     assert headers["millstream-offset"] == b"5"
@@ -306,28 +322,28 @@ def test_a_dead_letter_that_fits_is_whole() -> None:
 
 
 def test_announced_notes_go_out_with_the_first_outcome_alone() -> None:
-    shard = inline_shard()
+    processor = inline_shard()
     notes = [settings_note(0, 3, "v", {}), settings_note(0, 7, "v", {})]
-    shard.announce(notes)
-    assert work(shard, event(0)).notes == notes
-    assert work(shard, event(1)).notes == []
+    processor.announce(notes)
+    assert work(processor, event(0)).notes == notes
+    assert work(processor, event(1)).notes == []
 
 
 def test_headers_that_cannot_be_read_are_a_dead_letter_without_them() -> None:
-    shard = inline_shard()
-    outcome = work(shard, event(0)._replace(headers=UNREADABLE_HEADERS), event(1))
-    assert reasons(outcome) == ["headers"]
-    assert len(outcome.predictions) == 1
+    processor = inline_shard()
+    result = work(processor, event(0)._replace(headers=UNREADABLE_HEADERS), event(1))
+    assert reasons(result) == ["headers"]
+    assert len(result.predictions) == 1
     assert UNREADABLE_HEADERS == []
     # An event that simply has none is a good one.
-    assert len(work(shard, event(2)._replace(headers=[])).predictions) == 1
+    assert len(work(processor, event(2)._replace(headers=[])).predictions) == 1
 
 
 def test_a_skip_comes_before_everything_else() -> None:
     bad = DeadLetter("learn_error", "x")
-    shard = inline_shard(skips={("events", 0): bad, ("events", 1): bad})
-    outcome = work(shard, record(0, None, 0), record(1, b"", 0), event(2))
-    assert reasons(outcome) == ["learn_error", "learn_error"]
+    processor = inline_shard(skips={("events", 0): bad, ("events", 1): bad})
+    result = work(processor, record(0, None, 0), record(1, b"", 0), event(2))
+    assert reasons(result) == ["learn_error", "learn_error"]
 
 
 class Counting:
@@ -350,9 +366,9 @@ class Counting:
 
 
 def test_a_static_model_is_called_once_for_a_batch() -> None:
-    shard = static_shard()
-    shard.learner = counting = Counting(shard.learner)
-    work(shard, *map(event, range(5)), record(5, b"", 0))
+    processor = static_shard()
+    processor.learner = counting = Counting(processor.learner)
+    work(processor, *map(event, range(5)), record(5, b"", 0))
     assert counting.calls == ["predict 5"]
 
 
@@ -369,13 +385,13 @@ def test_a_dead_letter_fits_into_a_message_whatever_the_headers_take() -> None:
 
 
 def test_an_event_that_was_too_large_is_noted_so_that_a_replay_leaves_it_out_as_well() -> None:
-    shard = inline_shard(source=replace(SOURCE, max_bytes=9_000))
+    processor = inline_shard(source=replace(SOURCE, max_bytes=9_000))
     document = {"id": 1, "a": 1.0, "b": 1.0, "label": True}
     large = record(0, document, 1, headers=[("h", b"x" * 9_000)])
-    outcome = shard.process({"events": [large]}, {}, 2)
-    (note,) = outcome.notes
+    result = processor.process({"events": [large]}, {}, 2)
+    (note,) = result.notes
     assert note.key == b"0/skip/events/0"
-    assert shard.learned == 0
+    assert processor.learned == 0
     noted = inline_shard(skips={("events", 0): DeadLetter("too_large")})
     assert noted.process({"events": [large]}, {}, 2).notes == []
     assert noted.learned == 0

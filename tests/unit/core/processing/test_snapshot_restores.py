@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 from tests.support.histories import History
-from tests.support.shards import WAIT, decoded
+from tests.support.processors import WAIT, decoded
 
-SIDES: tuple[Side, Side] = ("events", "labels")
+SIDES: tuple[InputName, InputName] = ("events", "labels")
 ASSUME = {"on_timeout": {"assume": False}}
 
 
@@ -73,15 +73,15 @@ def do(history: History, what: tuple[Any, ...]) -> None:  # noqa: C901 - a case 
 
 
 def state(history: History) -> dict[str, Any]:
-    shard = history.shard
+    processor = history.processor
     return {
-        "waiting": dict(shard.join.store._waiting),
-        "held": shard.join.held,
-        "learned": shard.learned,
-        "digest": shard.learner.digest(),
-        "predicted_already": shard.predicted_already,
-        "predicted_offsets": shard.predicted_offsets,
-        "owner": shard.owner,
+        "waiting": dict(processor.join.store._waiting),
+        "held": processor.join.held,
+        "learned": processor.learned,
+        "digest": processor.learner.digest(),
+        "predicted_already": processor.predicted_already,
+        "predicted_offsets": processor.predicted_offsets,
+        "owner": processor.owner,
     }
 
 
@@ -141,7 +141,7 @@ def test_a_snapshot_taken_while_old_outputs_are_gone_over_again_hides_none_of_th
     assert state(other) == state(whole)
     other.work(10, 1)
     assert [p["source"]["offset"] for p in decoded(other.predictions)] == list(range(10))
-    assert other.shard.waiting() == 2
+    assert other.processor.waiting() == 2
 
 
 def test_what_was_forgotten_before_a_snapshot_is_forgotten_after_any_restore() -> None:
@@ -186,4 +186,4 @@ def test_at_least_once_an_id_waits_once_whatever_a_worker_before_knew_of_it() ->
     assert [(p["source"]["offset"], p["waits"]) for p in decoded(history.predictions)] == [
         (0, True), (1, True), (1, False),
     ]  # fmt: skip
-    assert history.shard.waiting() == history.fork(None).shard.waiting() == 0
+    assert history.processor.waiting() == history.fork(None).processor.waiting() == 0

@@ -3,16 +3,16 @@
 import orjson
 import pytest
 
-from millstream.core.processing.settings_history import Notes
-from millstream.core.records.crash_markers import Attempt, Place
+from millstream.core.processing.settings_history import PartitionMetadata
+from millstream.core.records.crash_markers import CrashMarker, RecordRef
 from millstream.core.records.record import Output, Record
 
-FIRST = Attempt(partition=0, incarnation="one", crashes=1, ends={"events": 64})
-PLACE = Place("events", 7)
+FIRST = CrashMarker(partition=0, incarnation="one", crashes=1, ends={"events": 64})
+PLACE = RecordRef("events", 7)
 
 
-def read(*outputs: Output) -> Notes:
-    notes = Notes()
+def read(*outputs: Output) -> PartitionMetadata:
+    notes = PartitionMetadata()
     for offset, output in enumerate(outputs):
         notes.add(Record(offset, 0, output.key, output.value, None))
     return notes
@@ -35,13 +35,13 @@ def test_crashes_over_one_record_add_up_and_those_over_different_ones_do_not() -
     once = FIRST.at(PLACE, "two", {})
     twice = once.at(PLACE, "three", {})
     assert (once.crashes, twice.crashes) == (1, 2)
-    assert twice.at(Place("labels", 7), "four", {}).crashes == 1
-    assert twice.at(Place("events", 8), "four", {}).crashes == 1
+    assert twice.at(RecordRef("labels", 7), "four", {}).crashes == 1
+    assert twice.at(RecordRef("events", 8), "four", {}).crashes == 1
 
 
 @pytest.mark.parametrize("side", ["events", "labels", "examples"])
 def test_a_quarantined_record_is_left_out_with_a_note_that_every_replay_reads(side: str) -> None:
-    ((where, (bad, note)),) = FIRST.at(Place(side, 7), "two", {}).quarantine().items()
+    ((where, (bad, note)),) = FIRST.at(RecordRef(side, 7), "two", {}).quarantine().items()
     assert where == (side, 7)
     assert bad.reason == "quarantined"
     assert note is not None

@@ -5,12 +5,12 @@ from typing import Any
 import orjson
 import pytest
 
-from millstream.core.processing.settings_history import Notes
+from millstream.core.processing.settings_history import PartitionMetadata
 from millstream.core.records.record import Output, Record
 from millstream.core.snapshots.manifest import (
     CHUNK_BYTES,
-    Pointer,
-    SnapshotLog,
+    ManifestEntry,
+    SnapshotManifest,
     chunk_records,
     deletions,
     is_snapshot,
@@ -21,17 +21,17 @@ NAME = "1767225600000-0123abcd"
 OTHER = "1767225600001-0123abcd"
 
 
-def pointer(name: str = NAME, **fields: Any) -> Pointer:
+def pointer(name: str = NAME, **fields: Any) -> ManifestEntry:
     whole: dict[str, Any] = {
         "partition": 0, "name": name, "store": "topic", "bytes": 3, "chunks": 1,
         "positions": {"events": 4}, "learned": 4, "digest": "d", "model_version": "v",
         "created_at": 1,
     }  # fmt: skip
-    return Pointer(**(whole | fields))
+    return ManifestEntry(**(whole | fields))
 
 
-def log(*outputs: Output) -> SnapshotLog:
-    made = SnapshotLog(0)
+def log(*outputs: Output) -> SnapshotManifest:
+    made = SnapshotManifest(0)
     for offset, output in enumerate(outputs):
         record = Record(offset, 0, output.key, output.value, None)
         assert is_snapshot(record)
@@ -81,4 +81,4 @@ def test_a_pointer_that_cannot_be_read_or_is_anothers_is_known_and_an_orphan(val
 def test_a_key_of_a_later_version_is_ignored_and_no_note(key: bytes) -> None:
     made = log(Output(key, b"?", None))
     assert (made.pointers(), made.orphans()) == ([], {})
-    Notes().add(Record(0, 0, key, b"?", None))
+    PartitionMetadata().add(Record(0, 0, key, b"?", None))

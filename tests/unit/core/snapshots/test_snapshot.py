@@ -16,9 +16,9 @@ from millstream.core.models.river.kinds import RiverClassifier, river_learner
 from millstream.core.models.state_codec import capture
 from millstream.core.snapshots.chunks import Chunk, assemble, chunks
 from millstream.core.snapshots.snapshot import (
-    About,
     BadSnapshot,
     Snapshot,
+    SnapshotMetadata,
     finish,
     load,
     seal,
@@ -35,7 +35,7 @@ HERE = library_versions()
 ELSEWHERE = {**HERE, "river": "0.27.0"}
 
 
-def about(**changes: Any) -> About:
+def about(**changes: Any) -> SnapshotMetadata:
     known: dict[str, Any] = {
         "app": "fraud",
         "partition": 3,
@@ -48,7 +48,7 @@ def about(**changes: Any) -> About:
         "versions": HERE,
         "created_at": 1_767_225_600_000,
     }
-    return About(**known | changes)
+    return SnapshotMetadata(**known | changes)
 
 
 def making(expression: str) -> Callable[[], Learner]:

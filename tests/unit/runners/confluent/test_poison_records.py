@@ -6,16 +6,16 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from millstream.core.processing.partition_processor import Shard
-from millstream.core.records.crash_markers import Attempt, Place
+from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.records.crash_markers import CrashMarker, RecordRef
 from millstream.core.records.record import Output
-from millstream.kafka.confirmed_writer import ModelsTopic, NotWritten
-from millstream.runners.confluent.poison_records import Quarantine
+from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
+from millstream.runners.confluent.poison_records import PoisonRecordDetector
 from millstream.state.partition import Partition, Skips
-from millstream.state.restore_context import NOTHING_RESTORED, Restored
+from millstream.state.restore_context import NOTHING_RESTORED, RestoreResult
 
-FOUND = Attempt(partition=0, incarnation="dead", crashes=1, ends={"events": 64})
-PLACE = Place("events", 7)
+FOUND = CrashMarker(partition=0, incarnation="dead", crashes=1, ends={"events": 64})
+PLACE = RecordRef("events", 7)
 
 
 class Notes:
@@ -43,25 +43,27 @@ class Scene:
     def __init__(self, most: int | None = 3) -> None:
         self.notes = Notes()
         self.restarts: list[Skips] = []
-        self.quarantine = Quarantine(most, cast("ModelsTopic", self.notes), self._restart)
+        self.quarantine = PoisonRecordDetector(
+            most, cast("ConfirmedWriter", self.notes), self._restart
+        )
 
     def _restart(self, _partition: Partition, skips: Skips) -> None:
         self.restarts.append(skips)
 
-    def restored(self, found: Attempt | None, position: int = 0, number: int = 0) -> Partition:
+    def restored(self, found: CrashMarker | None, position: int = 0, number: int = 0) -> Partition:
         """A partition that was restored, and looked at."""
         at = NOTHING_RESTORED
-        restored = Restored(at.learned, at.positions, at.kept, at.claims, attempt=found)
+        restored = RestoreResult(at.learned, at.positions, at.kept, at.claims, attempt=found)
         return Partition(
-            number, cast("Shard", AnyShard()), positions={"events": position},
+            number, cast("PartitionProcessor", AnyShard()), positions={"events": position},
             fetched={"events": position}, restored=restored,
         )  # fmt: skip
 
     def touch(self, partition: Partition, offset: int) -> None:
         """Work on an event."""
-        shard = partition.shard
-        if shard is not None and shard.before is not None:
-            shard.before("events", offset)
+        processor = partition.processor
+        if processor is not None and processor.before is not None:
+            processor.before("events", offset)
 
 
 def test_without_a_death_one_note_names_no_record_and_is_taken_back() -> None:
@@ -122,7 +124,7 @@ def test_a_note_of_this_process_itself_is_no_death() -> None:
     partition = scene.restored(None)
     scene.quarantine.before_work([partition])
     scene.touch(partition, 0)
-    own = Attempt.model_validate(scene.notes.written[-1])
+    own = CrashMarker.model_validate(scene.notes.written[-1])
     assert not scene.quarantine.before_work([scene.restored(own)])
 
 
@@ -138,7 +140,7 @@ def test_a_broker_that_is_away_holds_no_batch_up_record_by_record() -> None:
 
 
 @pytest.mark.parametrize("found", [None, FOUND])
-def test_nothing_is_noted_where_the_settings_say_never(found: Attempt | None) -> None:
+def test_nothing_is_noted_where_the_settings_say_never(found: CrashMarker | None) -> None:
     scene = Scene(most=None)
     partition = scene.restored(found)
     assert not scene.quarantine.before_work([partition])

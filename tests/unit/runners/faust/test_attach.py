@@ -23,7 +23,7 @@ from millstream.config.settings import load_settings
 from millstream.errors import SettingsError, Stop
 from millstream.observability.health import Health
 from millstream.runners.faust.security import app_options, kafka_of
-from millstream.runners.faust.stall_detector import Stalls
+from millstream.runners.faust.stall_detector import StallDetector
 from tests.support.wrong_settings import GOOD
 
 
@@ -216,7 +216,7 @@ def test_liveness_ends_when_records_are_there_and_none_comes(tmp_path: Path) -> 
 
     due, ends, health = Due(), Ends(), Health()
     settings = load_settings(settings_file(tmp_path, faust={"stall_after": "30s"}))
-    stalls = Stalls(settings, due, health)  # type: ignore[arg-type] # stand-ins
+    stalls = StallDetector(settings, due, health)  # type: ignore[arg-type] # stand-ins
 
     def look(now: float) -> str | None:
         health.set_stall(stalls.look(ends, now))  # type: ignore[arg-type] # stand-ins

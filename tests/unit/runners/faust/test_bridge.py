@@ -10,10 +10,10 @@ from confluent_kafka import KafkaError, TopicPartition
 from millstream.config.settings import Settings
 from millstream.core.records.record import Record
 from millstream.errors import Stop
-from millstream.kafka.log_reader import Stretch
+from millstream.kafka.log_reader import OffsetRange
 from millstream.runners.faust import bridge as feed_module
 from millstream.runners.faust import partition_buffer
-from millstream.runners.faust.bridge import Feed, FetchedTo
+from millstream.runners.faust.bridge import ConsumerBridge, FetchedTo
 from tests.support.kafka.cluster import wait_until
 
 GENERATION = 7
@@ -37,12 +37,12 @@ class Log:
 
     def __init__(self, offsets: Sequence[int], low: int = 0) -> None:
         self.offsets, self.low = offsets, low
-        self.stretches: list[tuple[int, int]] = []
+        self.offset_ranges: list[tuple[int, int]] = []
 
-    def open(self, stretch: Stretch) -> None:
-        self.stretches.append((stretch.start, stretch.end))
-        found = [o for o in self.offsets if stretch.start <= o < stretch.end]
-        stretch.sink([Record(offset, 0, None, b"{}", None) for offset in found])
+    def open(self, offset_range: OffsetRange) -> None:
+        self.offset_ranges.append((offset_range.start, offset_range.end))
+        found = [o for o in self.offsets if offset_range.start <= o < offset_range.end]
+        offset_range.sink([Record(offset, 0, None, b"{}", None) for offset in found])
 
     def done(self) -> bool:
         return True
@@ -79,7 +79,7 @@ class Fed:
         monkeypatch.setattr(feed_module, "LogReader", lambda _: log)
         self.log, self.group = log, Group()
         self.calls: list[tuple[str, list[int]]] = []
-        self.feed = Feed(settings, self.group)
+        self.feed = ConsumerBridge(settings, self.group)
         self.feed.open()
         self.feed.subscribe(["events"], *map(self._callback, ("assign", "revoke", "lost")))
 
@@ -122,14 +122,14 @@ def test_records_come_in_the_order_of_their_offsets_and_each_once(fed: Fed) -> N
     fed.put(0, 1, 2)
     fed.put(1, 2, 3)  # Faust has sought back to what is committed
     assert fed.take() == [0, 1, 2, 3]
-    assert fed.log.stretches == []
+    assert fed.log.offset_ranges == []
 
 
 def test_what_faust_left_out_is_read_from_the_log(fed: Fed) -> None:
     fed.begin()
     fed.put(0, 1, 5, 6)
     assert fed.take() == [0, 1, 2, 3, 4, 5, 6]
-    assert fed.log.stretches == [(2, 5)]
+    assert fed.log.offset_ranges == [(2, 5)]
 
 
 def test_what_lies_before_the_first_message_is_read_from_the_log(fed: Fed) -> None:
@@ -149,7 +149,7 @@ def test_a_hole_in_one_answer_of_the_brokers_is_no_loss(fed: Fed) -> None:
     fed.fetched(FetchedTo(6, 20, 5), {5: (2, True)})
     fed.put(0, 1, 5)
     assert fed.take() == [0, 1, 5]
-    assert fed.log.stretches == []
+    assert fed.log.offset_ranges == []
 
 
 def test_a_hole_between_two_answers_is_a_loss_where_retention_has_passed(
@@ -160,13 +160,13 @@ def test_a_hole_between_two_answers_is_a_loss_where_retention_has_passed(
     whole.fetched(FetchedTo(6, 6, 5), {5: (2, False)})
     whole.put(0, 1, 5)
     assert whole.take() == [0, 1, 5, "end 6"]
-    assert whole.log.stretches == []
+    assert whole.log.offset_ranges == []
     cut = Fed(Log([5], low=4), monkeypatch)
     cut.begin()
     cut.fetched(FetchedTo(6, 6, 5), {5: (2, False)})
     cut.put(0, 1, 5)
     cut.take()
-    assert cut.log.stretches == [(2, 5)]  # where the reader stops with a sentence of its own
+    assert cut.log.offset_ranges == [(2, 5)]  # where the reader stops with a sentence of its own
 
 
 def test_a_hole_is_read_in_which_something_was_left_out_before(fed: Fed) -> None:

@@ -14,11 +14,11 @@ from millstream.artifacts.loader import why_not_reproducible
 from millstream.cli.console import Json, SettingsFile, console, load_for_command
 from millstream.cli.dead_letter_tables import printable
 from millstream.cli.read_only import looking
-from millstream.core.records.audit import Audited, Recorded, Verdict
+from millstream.core.records.audit import Audited, RecordedPrediction, Verdict
 from millstream.errors import EXIT_FAILURE, SettingsError
 from millstream.kafka.topics import connect
 from millstream.operations.audit import Auditor
-from millstream.operations.prediction_search import Finder, Wanted
+from millstream.operations.prediction_search import PredictionSearch, WantedPrediction
 
 SHOWN: Final = 20
 """More predictions than these are not printed one by one, but for those that are not identical."""
@@ -73,20 +73,20 @@ def audit(
             "PARTITION/FROM..TO"
         )
     admin = connect(settings)
-    restorer = looking(settings_file, settings, admin)
+    context = looking(settings_file, settings, admin)
     try:
-        count = restorer.told.partitions
+        count = context.told.partitions
         if sources and max(sources) >= count:
             raise SettingsError(
                 f"{settings.events.topic} has no partition {max(sources)}: its partitions are 0 to "
                 f"{count - 1}"
             )
-        found = Finder(settings, count).find(Wanted(names, sources, every))
+        found = PredictionSearch(settings, count).find(WantedPrediction(names, sources, every))
         missing = _missing(found, names, sources)
-        auditor = Auditor(restorer)
+        auditor = Auditor(context)
         audited = auditor.audit(found)
     finally:
-        restorer.close()
+        context.close()
     (_print_json if as_json else _print)(audited, missing)
     for name, why in auditor.passed_over.items():
         typer.echo(f"millstream: snapshot {name} was passed over: {why}", err=True)
@@ -118,34 +118,34 @@ def _sources(
     sources: list[str] | tuple[str, ...], offsets: list[str] | tuple[str, ...]
 ) -> dict[int, list[tuple[int, int]]]:
     """Partition to stretches of offsets."""
-    stretches: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    offset_ranges: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for text in sources:
         place = _SOURCE.fullmatch(text)
         if place is None:
             raise SettingsError(f"--source {text} is no place: write PARTITION/OFFSET, such as 0/7")
-        stretches[int(place[1])].append((int(place[2]), int(place[2]) + 1))
+        offset_ranges[int(place[1])].append((int(place[2]), int(place[2]) + 1))
     for text in offsets:
         place = _STRETCH.fullmatch(text)
         if place is None or int(place[2]) >= int(place[3]):
             raise SettingsError(
                 f"--offsets {text} is no stretch: write PARTITION/FROM..TO, such as 0/100..200"
             )
-        stretches[int(place[1])].append((int(place[2]), int(place[3])))
-    return dict(stretches)
+        offset_ranges[int(place[1])].append((int(place[2]), int(place[3])))
+    return dict(offset_ranges)
 
 
 def _missing(
-    found: list[Recorded], names: set[str], sources: dict[int, list[tuple[int, int]]]
+    found: list[RecordedPrediction], names: set[str], sources: dict[int, list[tuple[int, int]]]
 ) -> list[str]:
     """What was asked for and has no prediction; a stretch need only have some."""
     there = {str(each.id) for each in found}
     missing = [f"id {name}" for name in sorted(names - there)]
-    for partition, stretches in sources.items():
+    for partition, offset_ranges in sources.items():
         answered = {each.source for each in found if each.partition == partition}
         missing += [
             f"event {partition}/{start}" if end == start + 1
             else f"events {partition}/{start}..{end}"
-            for start, end in stretches
+            for start, end in offset_ranges
             if not any(start <= each < end for each in answered)
         ]  # fmt: skip
     return missing

@@ -31,7 +31,7 @@ from millstream.kafka.topics import (
     reason,
     unreachable,
 )
-from millstream.kafka.watermarks import LogBounds
+from millstream.kafka.watermarks import Watermarks
 from millstream.observability.logs import without_secrets
 
 _COLOURS: dict[Level, str] = {
@@ -94,7 +94,7 @@ def _check_kafka(settings: Settings, learner: Learner) -> list[Finding]:
         brokers = len(admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).brokers)
         topics = check_topics(settings, admin, learns=learner.learns)
         needed = needed_topics(settings)
-        bounds = LogBounds(reader_config(settings))
+        bounds = Watermarks(reader_config(settings))
         known = describe(admin, needed.values(), configs=False)
     except SettingsError:
         raise

@@ -21,7 +21,12 @@ from millstream.cli.dead_letter_plan import (
 from millstream.cli.dead_letter_tables import as_object, counts_table, letters_table, print_letter
 from millstream.config.settings import Settings
 from millstream.config.yaml_file import nearest
-from millstream.core.records.dead_letters import Letter, Place, describe, read_letter
+from millstream.core.records.dead_letters import (
+    DeadLetterRecord,
+    RecordPosition,
+    describe,
+    read_letter,
+)
 from millstream.core.records.record import REASONS
 from millstream.core.spec import Milliseconds
 from millstream.errors import SettingsError, Stop
@@ -60,7 +65,7 @@ class Filter:
     since: int | None
     """ms since 1970."""
 
-    def fits(self, letter: Letter) -> bool:
+    def fits(self, letter: DeadLetterRecord) -> bool:
         """Whether a dead letter is meant, as far as reason and stage go."""
         return (not self.reasons or letter.reason in self.reasons) and (
             not self.stages or letter.stage in self.stages
@@ -141,7 +146,7 @@ def show(
         raise SettingsError("name a dead letter either by PARTITION and OFFSET, or by --source")
     reader = DeadLetterReader(settings, connect(settings))
     if place is None:
-        letters = [_letter_at(reader, Place(reader.topic, partition or 0, offset or 0))]
+        letters = [_letter_at(reader, RecordPosition(reader.topic, partition or 0, offset or 0))]
     else:
         letters = _letters_of(reader, place)
     for letter in letters:
@@ -239,8 +244,8 @@ def _since_ms(text: str) -> int:
         ) from error
 
 
-def _source_place(text: str | None) -> Place | None:
-    place = None if text is None else Place.parse(text)
+def _source_place(text: str | None) -> RecordPosition | None:
+    place = None if text is None else RecordPosition.parse(text)
     if text is not None and place is None:
         raise SettingsError(f"--source {text} is no place: write TOPIC/PARTITION/OFFSET")
     return place
@@ -250,7 +255,7 @@ def _source_topics(settings: Settings) -> frozenset[str]:
     return frozenset(filter(None, (settings.events.topic, settings.labels.topic)))
 
 
-def _letter_at(reader: DeadLetterReader, place: Place) -> Letter:
+def _letter_at(reader: DeadLetterReader, place: RecordPosition) -> DeadLetterRecord:
     reader.chosen_partitions([place.partition])
     record = reader.fetch(place)
     letter = None if record is None else read_letter(place.topic, place.partition, record)
@@ -259,7 +264,7 @@ def _letter_at(reader: DeadLetterReader, place: Place) -> Letter:
     return letter
 
 
-def _letters_of(reader: DeadLetterReader, source: Place) -> list[Letter]:
+def _letters_of(reader: DeadLetterReader, source: RecordPosition) -> list[DeadLetterRecord]:
     # A dead letter lies in the partition of its message.
     partitions = reader.chosen_partitions([source.partition])
     found = reader.scan(partitions, None, lambda letter: source in (letter.source, letter.origin))

@@ -17,7 +17,7 @@ from millstream.artifacts.loader import learner_factory
 from millstream.cli.commands.topics import create_topics, plan_topics
 from millstream.cli.console import console
 from millstream.cli.demo_screen import Score, screen
-from millstream.cli.producer import Publisher
+from millstream.cli.producer import CommandProducer
 from millstream.config.settings import LogSettings, Settings
 from millstream.errors import Stop
 from millstream.kafka.client_config import reader_config
@@ -26,7 +26,7 @@ from millstream.observability import logs
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
 from millstream.runners.confluent.worker import Worker
-from millstream.sources.event_mapping import Mapper, encode
+from millstream.sources.event_mapping import EventMapper, encode
 from millstream.sources.readers import open_source
 
 _MODEL: Final = (
@@ -165,7 +165,7 @@ class _WorkerThread(threading.Thread):
 def _send_and_judge(
     settings: Settings, thread: _WorkerThread, consumer: Consumer, seconds: float
 ) -> Score:
-    mapper, publisher = Mapper(settings), Publisher(settings)
+    mapper, publisher = EventMapper(settings), CommandProducer(settings)
     with open_source("river:Phishing") as source:
         rows = list(source.rows)
     score = Score(labels=[bool(row.label) for row in rows])

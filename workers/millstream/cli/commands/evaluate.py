@@ -14,7 +14,7 @@ from millstream.core.records.record import REASONS
 from millstream.errors import SettingsError, Stop
 from millstream.evaluation import Evaluation, Incoming, Report, evaluate
 from millstream.kafka.topics import connect
-from millstream.operations.topic_source import Recorded
+from millstream.operations.topic_source import TopicSource
 from millstream.sources.readers import RIVER
 
 _FILES = {".csv", ".jsonl", ".ndjson", ".json"}
@@ -105,7 +105,7 @@ def _evaluate_topic(
         )
     now = time.time_ns() // 1_000_000
     topic = (labels or settings.labels.topic) if late else None
-    recorded = Recorded(settings, connect(settings), events, topic)
+    recorded = TopicSource(settings, connect(settings), events, topic)
     run = Evaluation(settings, partitions=recorded.partitions, truth=truth)
     for partition in range(recorded.partitions):
         for side in recorded.sides():

@@ -21,7 +21,7 @@ from millstream.config.settings import Settings
 from millstream.core.records.outputs import SMALL_BYTES
 from millstream.errors import SettingsError, Stop
 from millstream.kafka.client_config import consumer_config, producer_config, reader_config
-from millstream.kafka.confirmed_writer import ModelsTopic, NotWritten
+from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
 from millstream.kafka.topics import (
     connect,
     describe,
@@ -31,8 +31,8 @@ from millstream.kafka.topics import (
     topic_ids,
 )
 from millstream.observability.metrics import Metrics
-from millstream.operations.rebuild import Made, Point, Rebuild
-from millstream.state.restore_context import Restorer, Told
+from millstream.operations.rebuild import LogPoint, Rebuild, RebuiltModel
+from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
 from millstream.state.snapshot_files import SnapshotFiles
 from millstream.state.snapshot_writer import SnapshotWriter
 
@@ -102,8 +102,8 @@ def rebuild(
 def _run(
     rebuilder: Rebuild,
     numbers: list[int],
-    start: Point,
-    skips: list[tuple[Point, Point]],
+    start: LogPoint,
+    skips: list[tuple[LogPoint, LogPoint]],
     *,
     as_json: bool,
 ) -> None:
@@ -121,7 +121,7 @@ def _run(
             _print(number, made, as_json=as_json)
 
 
-def _print(number: int, made: Made | None, *, as_json: bool) -> None:
+def _print(number: int, made: RebuiltModel | None, *, as_json: bool) -> None:
     if as_json:
         typer.echo(orjson.dumps({"partition": number} if made is None else made.__dict__))
     elif made is None:
@@ -140,26 +140,28 @@ def _open(settings: Settings) -> tuple[Rebuild, int]:
     build = learner_factory(settings)
     events = settings.events.topic
     count = describe(admin, [events], configs=False)[events].partitions
-    told = Told(count, topic_ids(admin, needed_topics(settings).values()), 2 * SMALL_BYTES)
-    restorer = Restorer(settings, build, admin, reader_config(settings), None, told, Metrics())
-    topic = ModelsTopic(producer_config(settings, None), settings.topic("models"))
+    told = TopicFacts(count, topic_ids(admin, needed_topics(settings).values()), 2 * SMALL_BYTES)
+    context = KafkaRestoreContext(
+        settings, build, admin, reader_config(settings), None, told, Metrics()
+    )
+    topic = ConfirmedWriter(producer_config(settings, None), settings.topic("models"))
     store = settings.snapshots.store
     files = None if store is None else SnapshotFiles(store, settings.app)
     writer = SnapshotWriter(settings.snapshots, topic, files, build)
     consumer = Consumer(consumer_config(settings))
-    return Rebuild(restorer, consumer, topic, writer, lambda: time.time_ns() // 1_000_000), count
+    return Rebuild(context, consumer, topic, writer, lambda: time.time_ns() // 1_000_000), count
 
 
-def _point(text: str, option: str) -> Point:
+def _point(text: str, option: str) -> LogPoint:
     try:
-        return Point.parse(text)
+        return LogPoint.parse(text)
     except ValueError as error:
         raise SettingsError(
             f"{option} {text}: write start, end, an offset, or a time such as 2026-01-31T12:00"
         ) from error
 
 
-def _stretch(text: str) -> tuple[Point, Point]:
+def _stretch(text: str) -> tuple[LogPoint, LogPoint]:
     first, dots, last = text.partition("..")
     if not dots:
         raise SettingsError(f"--skip {text}: write FROM..TO, such as 1200..1350")

@@ -11,12 +11,12 @@ from millstream.cli.console import SettingsFile
 from millstream.cli.signals import stop_on_signals
 from millstream.config.settings import Settings, load_settings
 from millstream.errors import SettingsError
-from millstream.kafka.producer_warmup import EarlyProducer
-from millstream.kafka.transactional_id import Slot
+from millstream.kafka.producer_warmup import ProducerWarmup
+from millstream.kafka.transactional_id import TransactionalIdLease
 from millstream.observability import logs
 from millstream.observability.health import HealthServer
 from millstream.supervisor.aggregation import AllHealth, AllMetrics
-from millstream.supervisor.control_channel import Line, numbered
+from millstream.supervisor.control_channel import ControlChannel, numbered
 from millstream.supervisor.processes import Supervisor, worker_command
 
 MOST_WORKERS: Final = 256
@@ -51,7 +51,7 @@ def run(
         raise SettingsError("--worker and --line are for `run --workers` alone: leave them out")
     if worker is not None and line is not None:
         logs.name_worker(worker)
-        _work(numbered(settings, worker), settings_file, Line(line))
+        _work(numbered(settings, worker), settings_file, ControlChannel(line))
     elif count > 1:
         _supervise(count, settings, settings_file)
     else:
@@ -93,12 +93,12 @@ def _supervise(count: int, settings: Settings, settings_file: Path) -> None:
         server.stop()
 
 
-def _work(settings: Settings, settings_file: Path, line: Line | None) -> None:
+def _work(settings: Settings, settings_file: Path, line: ControlChannel | None) -> None:
     slot = None
     if settings.runner == "confluent":  # inside Faust it has no process of its own
-        slot = Slot(settings.app, settings.instance)
+        slot = TransactionalIdLease(settings.app, settings.instance)
         if settings.processing_guarantee == "exactly_once":
-            slot.early = EarlyProducer(settings, slot.name)
+            slot.early = ProducerWarmup(settings, slot.name)
     # Only now: this imports River, or scikit-learn, which takes seconds.
     from millstream.cli.worker_process import work  # noqa: PLC0415 - see above
 

@@ -14,15 +14,15 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from millstream.cli.console import SettingsFile, console, load_for_command
 from millstream.cli.label_sender import send_labels
-from millstream.cli.producer import Publisher
+from millstream.cli.producer import CommandProducer
 from millstream.config.settings import Settings
 from millstream.core.spec import Milliseconds
 from millstream.errors import EXIT_INTERRUPTED, SettingsError, Stop
 from millstream.kafka.topics import TopicsNotReady, connect, describe
 from millstream.sources.arrivals import require_json
-from millstream.sources.event_mapping import Mapper, Message, encode
+from millstream.sources.event_mapping import EventMapper, MappedEvent, encode
 from millstream.sources.label_mapping import LabelMapper
-from millstream.sources.readers import Source, open_source
+from millstream.sources.readers import OpenSource, open_source
 
 
 class To(StrEnum):
@@ -102,7 +102,7 @@ def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
         require_json(settings, "labels")
     labels = [str(settings.labels.topic)] if delay is not None else []
     _require([settings.events.topic, *labels], settings, str(settings_file))
-    mapper = Mapper(settings, key, first_id)
+    mapper = EventMapper(settings, key, first_id)
     sender = Sender(settings, mapper, delay, rate)
     try:
         with open_source(source, mapper.is_id) as opened:
@@ -129,7 +129,7 @@ def _require_labels(settings: Settings, settings_file: str) -> None:
     _require([str(settings.labels.topic)], settings, settings_file)
 
 
-def _sum_up(settings: Settings, sender: "Sender", mapper: Mapper) -> None:
+def _sum_up(settings: Settings, sender: "Sender", mapper: EventMapper) -> None:
     labels = f" and {sender.labels} labels to {settings.labels.topic}" if sender.delay else ""
     text = f"sent {sender.events} events to {settings.events.topic}{labels}{_numbered(mapper)}"
     console.print(text, soft_wrap=True, markup=False)
@@ -142,7 +142,7 @@ def _sum_up(settings: Settings, sender: "Sender", mapper: Mapper) -> None:
         )
 
 
-def _numbered(mapper: Mapper) -> str:
+def _numbered(mapper: EventMapper) -> str:
     if mapper.ids is None:
         return ""
     first, last = mapper.ids
@@ -186,20 +186,20 @@ class Sender:
     """Sends events at their pace, and each label when its time has come."""
 
     def __init__(
-        self, settings: Settings, mapper: Mapper, delay: Delay | None, rate: float | None
+        self, settings: Settings, mapper: EventMapper, delay: Delay | None, rate: float | None
     ) -> None:
         self.events = 0
         self.labels = 0
         self._settings = settings
         self._mapper = mapper
-        self._publisher = Publisher(settings)
+        self._publisher = CommandProducer(settings)
         self.delay = delay
         self._rate = rate
         # Due (number of events, or milliseconds since 1970), and the message with its label.
-        self._waiting: deque[tuple[int, Message]] = deque()
+        self._waiting: deque[tuple[int, MappedEvent]] = deque()
         self._last_ms = 0
 
-    def send_all(self, source: Source, limit: int | None) -> None:
+    def send_all(self, source: OpenSource, limit: int | None) -> None:
         """Send every row up to the limit, then the labels that are left."""
         total = min(filter(None, (source.total, limit)), default=None)
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
@@ -219,7 +219,7 @@ class Sender:
         """Wait for every delivery; raises Stop where one failed."""
         self._publisher.finish()
 
-    def _send_event(self, message: Message) -> None:
+    def _send_event(self, message: MappedEvent) -> None:
         now = self._next_ms()
         self._send_due(now)
         self._mapper.stamp(message, now)
@@ -259,7 +259,7 @@ class Sender:
             self._send_label(message, self._next_ms())
             progress.advance(task)
 
-    def _send_label(self, message: Message, label_ms: int) -> None:
+    def _send_label(self, message: MappedEvent, label_ms: int) -> None:
         if message.label is None:
             return
         self._mapper.stamp_label(message.label, label_ms)

@@ -31,7 +31,7 @@ from millstream.core.snapshots.snapshot import BadSnapshot
 from millstream.core.spec import Milliseconds
 from millstream.errors import EXIT_FAILURE, SettingsError, Stop
 from millstream.kafka.topics import connect
-from millstream.operations.snapshot_catalog import Shelf, Stored
+from millstream.operations.snapshot_catalog import CatalogEntry, SnapshotCatalog
 
 app = typer.Typer(
     name="snapshots", help="List, verify, export and delete snapshots.", no_args_is_help=True
@@ -183,17 +183,17 @@ def delete(
 
 
 @contextmanager
-def _shelf(path: Path) -> Generator[Shelf]:
+def _shelf(path: Path) -> Generator[SnapshotCatalog]:
     settings = load_for_command(path)
     admin = connect(settings)
-    restorer = looking(path, settings, admin)
+    context = looking(path, settings, admin)
     try:
-        yield Shelf(restorer)
+        yield SnapshotCatalog(context)
     finally:
-        restorer.close()
+        context.close()
 
 
-def _verdict(shelf: Shelf, stored: Stored) -> str:
+def _verdict(shelf: SnapshotCatalog, stored: CatalogEntry) -> str:
     try:
         shelf.check(stored)
     except BadSnapshot as bad:
@@ -201,13 +201,15 @@ def _verdict(shelf: Shelf, stored: Stored) -> str:
     return _GOOD if stored.current else _OTHER
 
 
-def _dumped(shelf: Shelf, stored: Stored) -> bytes:
+def _dumped(shelf: SnapshotCatalog, stored: CatalogEntry) -> bytes:
     buffer = io.BytesIO()
     joblib.dump(shelf.learner(stored).model, buffer)
     return buffer.getvalue()
 
 
-def _chosen(stored: list[Stored], oldest: int | None, all_but: int | None) -> list[Stored]:
+def _chosen(
+    stored: list[CatalogEntry], oldest: int | None, all_but: int | None
+) -> list[CatalogEntry]:
     if oldest is not None:
         return [each for each in stored if each.pointer.created_at < oldest]
     seen: dict[int, int] = defaultdict(int)
@@ -219,7 +221,7 @@ def _chosen(stored: list[Stored], oldest: int | None, all_but: int | None) -> li
     return chosen
 
 
-def _print_chosen(stored: list[Stored], chosen: list[Stored]) -> None:
+def _print_chosen(stored: list[CatalogEntry], chosen: list[CatalogEntry]) -> None:
     if not chosen:
         console.print("there is none such")
         return
@@ -234,7 +236,7 @@ def _print_chosen(stored: list[Stored], chosen: list[Stored]) -> None:
         )
 
 
-def _table(stored: list[Stored]) -> Table:
+def _table(stored: list[CatalogEntry]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("partition", "name", "age", "learned", "events", "labels", "size", "store",
                   "model"):  # fmt: skip
@@ -258,7 +260,7 @@ def _table(stored: list[Stored]) -> Table:
     return table
 
 
-def _as_object(stored: Stored) -> dict[str, Any]:
+def _as_object(stored: CatalogEntry) -> dict[str, Any]:
     pointer = stored.pointer
     return {
         **pointer.model_dump(exclude={"kind", "chunks"}),

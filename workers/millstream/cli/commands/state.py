@@ -18,8 +18,8 @@ from millstream.cli.console import (
 from millstream.cli.read_only import looking
 from millstream.errors import Stop
 from millstream.kafka.topics import connect
-from millstream.operations.partition_state import ShardState, SideState, StateReader
-from millstream.state.restore_context import Restorer
+from millstream.operations.partition_state import InputState, PartitionState, StateReader
+from millstream.state.restore_context import KafkaRestoreContext
 
 Partitions = Annotated[
     list[int] | None, typer.Option("--partition", min=0, help="This one only; may be repeated.")
@@ -45,94 +45,94 @@ def state(
     """
     settings = load_for_command(settings_file)
     admin = connect(settings)
-    restorer = looking(settings_file, settings, admin)
-    reader = StateReader(restorer)
+    context = looking(settings_file, settings, admin)
+    reader = StateReader(context)
     try:
-        shards = [
-            reader.read(number, replay=replay) for number in chosen_partitions(restorer, partition)
+        processors = [
+            reader.read(number, replay=replay) for number in chosen_partitions(context, partition)
         ]
     finally:
         reader.close()
-        restorer.close()
+        context.close()
     if as_json:
-        for shard in shards:
-            typer.echo(orjson.dumps(as_object(shard)).decode())
+        for processor in processors:
+            typer.echo(orjson.dumps(as_object(processor)).decode())
         return
-    console.print(_table(shards, late=restorer.late, replay=replay))
-    if any(shard.replayed is not None and shard.replayed.moved for shard in shards):
+    console.print(_table(processors, late=context.late, replay=replay))
+    if any(processor.replayed is not None and processor.replayed.moved for processor in processors):
         console.print(
             "a worker is at work: what it committed meanwhile may be in the figures", soft_wrap=True
         )
 
 
-def chosen_partitions(restorer: Restorer, wanted: list[int] | None) -> list[int]:
+def chosen_partitions(context: KafkaRestoreContext, wanted: list[int] | None) -> list[int]:
     """The partitions to look at, all where none is named; raises `Stop` for one that is not."""
-    count = restorer.told.partitions
+    count = context.told.partitions
     chosen = sorted(set(wanted or range(count)))
     if chosen[-1] >= count:
         raise Stop(
-            f"{restorer.settings.events.topic} has no partition {chosen[-1]}: its partitions are "
+            f"{context.settings.events.topic} has no partition {chosen[-1]}: its partitions are "
             f"0 to {count - 1}"
         )
     return chosen
 
 
-def as_object(shard: ShardState) -> dict[str, Any]:
+def as_object(processor: PartitionState) -> dict[str, Any]:
     """A shard for JSON; what only a replay tells is null without one."""
-    replayed, snapshot = shard.replayed, shard.snapshot
+    replayed, snapshot = processor.replayed, processor.snapshot
     return {
-        "partition": shard.partition,
-        **{side: _side(each) for side, each in shard.sides.items()},
-        "model_version": shard.model_version,
+        "partition": processor.partition,
+        **{side: _side(each) for side, each in processor.sides.items()},
+        "model_version": processor.model_version,
         "learned": None if replayed is None else replayed.learned,
         "digest": None if replayed is None else replayed.digest,
         "waiting": None if replayed is None else replayed.waiting,
         "held": None if replayed is None else replayed.held,
         "moved": None if replayed is None else replayed.moved,
         "snapshot": None if snapshot is None else {
-            **snapshot.model_dump(exclude={"kind", "partition", "chunks"}), "age": shard.age,
+            **snapshot.model_dump(exclude={"kind", "partition", "chunks"}), "age": processor.age,
         },
     }  # fmt: skip
 
 
-def _side(side: SideState) -> dict[str, int | None]:
+def _side(side: InputState) -> dict[str, int | None]:
     return {"committed": side.committed, "end": side.end, "lag": side.lag}
 
 
-def _table(shards: list[ShardState], *, late: bool, replay: bool) -> Table:
+def _table(processors: list[PartitionState], *, late: bool, replay: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     titles = ["partition", "events", "lag", *(["labels", "labels' lag"] if late else [])]
     titles += ["learned", "digest", "snapshot", "size"]
     for title in [*titles, *(["waiting", "held"] if late and replay else [])]:
         table.add_column(title, justify="left" if title in {"digest", "snapshot"} else "right")
-    for shard in shards:
-        cells = [str(shard.partition)]
-        for each in shard.sides.values():
+    for processor in processors:
+        cells = [str(processor.partition)]
+        for each in processor.sides.values():
             cells += [_number(each.committed), _number(each.lag)]
-        cells += [*_learned(shard), _snapshot(shard), _size(shard)]
-        if late and shard.replayed is not None:
-            cells += [_number(shard.replayed.waiting), _number(shard.replayed.held)]
+        cells += [*_learned(processor), _snapshot(processor), _size(processor)]
+        if late and processor.replayed is not None:
+            cells += [_number(processor.replayed.waiting), _number(processor.replayed.held)]
         table.add_row(*map(Text, cells))
     return table
 
 
-def _learned(shard: ShardState) -> tuple[str, str]:
+def _learned(processor: PartitionState) -> tuple[str, str]:
     """Examples and digest: as replayed, else as the snapshot has them."""
-    if shard.replayed is not None:
-        return _number(shard.replayed.learned), (shard.replayed.digest or "-")[:12]
-    if shard.snapshot is not None:
-        return f"{shard.snapshot.learned:,} then", shard.snapshot.digest[:12]
+    if processor.replayed is not None:
+        return _number(processor.replayed.learned), (processor.replayed.digest or "-")[:12]
+    if processor.snapshot is not None:
+        return f"{processor.snapshot.learned:,} then", processor.snapshot.digest[:12]
     return "-", "-"
 
 
-def _snapshot(shard: ShardState) -> str:
-    if shard.snapshot is None or shard.age is None:
+def _snapshot(processor: PartitionState) -> str:
+    if processor.snapshot is None or processor.age is None:
         return "none"
-    return f"{duration(shard.age)} ago"
+    return f"{duration(processor.age)} ago"
 
 
-def _size(shard: ShardState) -> str:
-    return "-" if shard.snapshot is None else size(shard.snapshot.bytes)
+def _size(processor: PartitionState) -> str:
+    return "-" if processor.snapshot is None else size(processor.snapshot.bytes)
 
 
 def _number(value: int | None) -> str:

@@ -1,15 +1,15 @@
 """What happens when as many predictions wait, or labels are held, as may."""
 
 from millstream.core.formats.labels import LabelMessage
-from millstream.core.join.join import Join
-from millstream.core.join.merge import Item
+from millstream.core.join.join import LabelJoin
+from millstream.core.join.merge import BufferedRecord
 from millstream.core.records.event import Event
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 from millstream.core.spec import LabelsSpec
 from millstream.errors import Stop
 
 
-class AtMax:
+class CapacityPolicy:
     """Stop, or let the first deadline come early: `labels.at_max`."""
 
     def __init__(self, labels: LabelsSpec, partition: int) -> None:
@@ -17,7 +17,7 @@ class AtMax:
         self._labels = labels
         self._partition = partition
 
-    def needs_room(self, item: Item[object], join: Join) -> bool:
+    def needs_room(self, item: BufferedRecord[object], join: LabelJoin) -> bool:
         """Whether, with this record, one more would wait, or be held, than may."""
         content = item.content
         if isinstance(content, Event) and content.id is not None and join.full():
@@ -27,7 +27,7 @@ class AtMax:
             return not joins and join.unmatched_as(content.id, item.time) is None
         return False
 
-    def stop(self, side: Side) -> Stop:
+    def stop(self, side: InputName) -> Stop:
         """One more record of this side would be one too many."""
         labels = self._labels
         if side == "events":

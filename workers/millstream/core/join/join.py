@@ -21,11 +21,17 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import NamedTuple
 
-from millstream.core.join.pending_store import MemoryStore, Oldest, Resolved, Waiting, WaitingStore
+from millstream.core.join.pending_store import (
+    CompletedId,
+    MemoryPendingStore,
+    Oldest,
+    PendingPrediction,
+    PendingStore,
+)
 from millstream.core.models.interface.learner import Label
-from millstream.core.records.record import Record, Side
+from millstream.core.records.record import InputName, Record
 
-__all__ = ["Held", "Join", "Resolved", "Waiting"]
+__all__ = ["CompletedId", "EarlyLabel", "LabelJoin", "PendingPrediction"]
 
 MOST = 1_000_000
 """Of each kind, unless said otherwise."""
@@ -33,7 +39,7 @@ FOREVER = 2**63 - 1
 """Later than any time, ms."""
 
 
-class Held(NamedTuple):
+class EarlyLabel(NamedTuple):
     """An early label."""
 
     id: str | int
@@ -46,16 +52,16 @@ class Held(NamedTuple):
     """The message itself, for the dead letter if its event never comes."""
 
 
-class Join:
+class LabelJoin:
     """The state machine of the join; knows nothing of models or topics."""
 
-    def __init__(self, wait: int, store: WaitingStore | None = None, most: int = MOST) -> None:
+    def __init__(self, wait: int, store: PendingStore | None = None, most: int = MOST) -> None:
         """`wait` in milliseconds; `store` is empty, and this join's alone (None: in memory)."""
         self._wait = wait
         self._most = most
-        self.store: WaitingStore = MemoryStore() if store is None else store
+        self.store: PendingStore = MemoryPendingStore() if store is None else store
         # In the order of their arrival, which is that of the clock.
-        self.held: dict[str, Held] = {}
+        self.held: dict[str, EarlyLabel] = {}
         # (time, offset, id) by time; entries that are no longer held are passed over when met.
         self._held_by_time: list[tuple[int, int, str]] = []
         self.latest = (0, 0)
@@ -87,23 +93,23 @@ class Join:
         """Whether as many predictions wait as may."""
         return len(self.store) >= self._most
 
-    def await_label(self, prediction: Waiting) -> None:
+    def await_label(self, prediction: PendingPrediction) -> None:
         """Let a prediction wait, room or not: a log may hold more than may wait today."""
         self.store.add(prediction)
 
-    def take_waiting(self, identity: str | int) -> Waiting | None:
+    def take_waiting(self, identity: str | int) -> PendingPrediction | None:
         """The prediction that waits under an id, which waits no longer."""
         return self.store.take(str(identity))
 
-    def take_first_deadline(self) -> Waiting | None:
+    def take_first_deadline(self) -> PendingPrediction | None:
         """The prediction that would be the first to expire on the stream; it waits no longer."""
         return self.store.take_due(FOREVER)
 
-    def due(self, before: int) -> Waiting | None:
+    def due(self, before: int) -> PendingPrediction | None:
         """The prediction of the earliest deadline that lies before a time of the stream."""
         return self.store.take_due(before - self._wait)
 
-    def due_by_clock(self, now: int) -> Waiting | None:
+    def due_by_clock(self, now: int) -> PendingPrediction | None:
         """The prediction that waits longest, if it has waited long enough by the clock."""
         found = self._oldest_since(now - self._wait)
         return None if found is None else self.store.take(str(found.id))
@@ -128,21 +134,21 @@ class Join:
         """Whether as many labels are held as may be."""
         return len(self.held) >= self._most
 
-    def hold(self, label: Held) -> None:
+    def hold(self, label: EarlyLabel) -> None:
         """Keep an early label."""
         name = str(label.id)
         self.held[name] = label
         heappush(self._held_by_time, (label.time, label.record.offset, name))
 
-    def take_held(self, identity: str | int) -> Held | None:
+    def take_held(self, identity: str | int) -> EarlyLabel | None:
         """The label held under an id, which is held no longer."""
         return self.held.pop(str(identity), None)
 
-    def take_first_held_deadline(self) -> Held | None:
+    def take_first_held_deadline(self) -> EarlyLabel | None:
         """The held label that would be the first to be given up; it is held no longer."""
         return self.held_due(FOREVER)
 
-    def held_due(self, before: int) -> Held | None:
+    def held_due(self, before: int) -> EarlyLabel | None:
         """As `due`, for held labels."""
         heap = self._held_by_time
         while heap and heap[0][0] + self._wait < before:
@@ -152,7 +158,7 @@ class Join:
                 return self.held.pop(name)
         return None
 
-    def held_due_by_clock(self, now: int) -> Held | None:
+    def held_due_by_clock(self, now: int) -> EarlyLabel | None:
         """As `due_by_clock`, for held labels."""
         for name, found in islice(self.held.items(), 1):
             if max(found.time, found.held_at) + self._wait < now:
@@ -163,7 +169,7 @@ class Join:
 
     def resolve(self, identity: str | int, time: int, now: int, *, expired: bool) -> None:
         """Remember that an id was resolved at a time of the stream, and of the clock."""
-        if self.store.remember(str(identity), Resolved(time, now, expired)):
+        if self.store.remember(str(identity), CompletedId(time, now, expired)):
             self.forgotten += 1  # its first resolution
         self.count_resolution(time, now)
         self._forget()
@@ -185,13 +191,13 @@ class Join:
             return None
         return "late" if resolved.expired else "duplicate"
 
-    def _lately_resolved(self, name: str, time: int) -> Resolved | None:
+    def _lately_resolved(self, name: str, time: int) -> CompletedId | None:
         resolved = self.store.recall(name)
         if resolved is None or self._is_past(resolved) or resolved.time + self._wait < time:
             return None
         return resolved
 
-    def _is_past(self, resolved: Resolved) -> bool:
+    def _is_past(self, resolved: CompletedId) -> bool:
         """Whether an id was resolved more than one wait ago, as the stream or the clock has it."""
         stream, clock = self.latest
         return resolved.time + self._wait < stream or resolved.at + self._wait < clock
@@ -207,9 +213,9 @@ class Join:
 
     # -- the clock ------------------------------------------------------------------------------
 
-    def overdue(self, now: int) -> list[Side]:
+    def overdue(self, now: int) -> list[InputName]:
         """The sides on which an absence lets something expire by the clock: labels, events."""
-        sides: list[Side] = []
+        sides: list[InputName] = []
         if self._oldest_since(now - self._wait) is not None:
             sides.append("labels")
         held = next(iter(self.held.values()), None)

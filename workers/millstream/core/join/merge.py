@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from millstream.core.records.record import Record, Side
+from millstream.core.records.record import InputName, Record
 from millstream.errors import DeadLetter
 
 Content = TypeVar("Content")
 
 
-class Item(NamedTuple, Generic[Content]):
+class BufferedRecord(NamedTuple, Generic[Content]):
     """A decoded record with its time."""
 
     record: Record
@@ -32,27 +32,30 @@ class Item(NamedTuple, Generic[Content]):
     about how far the stream is."""
 
 
-class Merge:
+class EventTimeMerge:
     """Two queues, and the rule which of them is next."""
 
     def __init__(self, max_idle: int) -> None:
         """`max_idle`: how long (ms) a side that is at its end is waited for nevertheless."""
         self._max_idle = max_idle
-        self.queues: dict[Side, deque[Item[object]]] = {"events": deque(), "labels": deque()}
-        self._ends: dict[Side, bool] = {"events": False, "labels": False}
-        self._absent_since: dict[Side, int | None] = {"events": None, "labels": None}
+        self.queues: dict[InputName, deque[BufferedRecord[object]]] = {
+            "events": deque(),
+            "labels": deque(),
+        }
+        self._ends: dict[InputName, bool] = {"events": False, "labels": False}
+        self._absent_since: dict[InputName, int | None] = {"events": None, "labels": None}
 
-    def add(self, side: Side, items: Sequence[Item[object]]) -> None:
+    def add(self, side: InputName, items: Sequence[BufferedRecord[object]]) -> None:
         """Queue what was fetched."""
         if items:
             self.queues[side].extend(items)
             self._absent_since[side] = None
 
-    def mark_ends(self, ends: dict[Side, bool]) -> None:
+    def mark_ends(self, ends: dict[InputName, bool]) -> None:
         """Note which sides have nothing more to fetch at present."""
         self._ends.update(ends)
 
-    def absent(self, side: Side, now: int) -> bool:
+    def absent(self, side: InputName, now: int) -> bool:
         """Whether a side is empty, at its end, and has been for long enough."""
         if self.queues[side] or not self._ends[side]:
             self._absent_since[side] = None
@@ -62,7 +65,7 @@ class Merge:
             since = self._absent_since[side] = now
         return now - since >= self._max_idle
 
-    def next_side(self, now: int) -> Side | None:
+    def next_side(self, now: int) -> InputName | None:
         """The side to take the next record from; None: wait."""
         events, labels = self.queues["events"], self.queues["labels"]
         if events and labels:
@@ -74,18 +77,18 @@ class Merge:
         return None
 
 
-class Turns:
+class OrderTimes:
     """When each record has its turn: its message time, or its place where it tells none."""
 
     def __init__(self, *, events: bool, labels: bool) -> None:
         """Whether the settings map a timestamp field of either side."""
-        self._maps_time: dict[Side, bool] = {"events": events, "labels": labels}
-        self._latest: dict[Side, int] = {"events": 0, "labels": 0}
+        self._maps_time: dict[InputName, bool] = {"events": events, "labels": labels}
+        self._latest: dict[InputName, int] = {"events": 0, "labels": 0}
 
     def item(
-        self, side: Side, record: Record, content: object, mapped: int | None, now: int,
+        self, side: InputName, record: Record, content: object, mapped: int | None, now: int,
         *, readable: bool,
-    ) -> Item[object]:  # fmt: skip
+    ) -> BufferedRecord[object]:  # fmt: skip
         """`mapped`: the time in a field, ms; `readable`: the message could be read at all."""
         own = record.timestamp if mapped is None else mapped
         if not readable and self._maps_time[side]:
@@ -94,4 +97,4 @@ class Turns:
         if tells_time:
             self._latest[side] = own
         time = own if tells_time else now
-        return Item(record, content, time, turn=self._latest[side], tells_time=tells_time)
+        return BufferedRecord(record, content, time, turn=self._latest[side], tells_time=tells_time)

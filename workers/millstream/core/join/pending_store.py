@@ -12,7 +12,7 @@ MAX_STALE = 1_000
 """How many entries of a queue may be stale, besides as many as there are others."""
 
 
-class Waiting(NamedTuple):
+class PendingPrediction(NamedTuple):
     """A prediction that waits for its label."""
 
     id: str | int
@@ -48,7 +48,7 @@ class Oldest(NamedTuple):
     of the two."""
 
 
-class Resolved(NamedTuple):
+class CompletedId(NamedTuple):
     """An id that no longer waits."""
 
     time: int
@@ -58,7 +58,7 @@ class Resolved(NamedTuple):
     expired: bool
 
 
-class WaitingStore(Protocol):
+class PendingStore(Protocol):
     """Predictions that wait, and ids that were resolved lately; ids as text."""
 
     def __len__(self) -> int:
@@ -67,31 +67,31 @@ class WaitingStore(Protocol):
     def __contains__(self, name: object) -> bool:
         """Whether a prediction waits under an id."""
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: PendingPrediction) -> None:
         """Let a prediction wait; none waits under its id."""
 
-    def take(self, name: str) -> Waiting | None:
+    def take(self, name: str) -> PendingPrediction | None:
         """The prediction that waits under an id, which waits no longer."""
 
-    def take_due(self, before: int) -> Waiting | None:
+    def take_due(self, before: int) -> PendingPrediction | None:
         """The one of the earliest time (then offset), taken, if its time lies before this one."""
 
     def oldest(self) -> Oldest | None:
         """The one that was added first of those that wait; it goes on waiting."""
 
-    def remember(self, name: str, resolved: Resolved) -> bool:
+    def remember(self, name: str, resolved: CompletedId) -> bool:
         """Remember an id as the one resolved last.
 
         Returns whether it is known to have been the one resolved first.
         """
 
-    def recall(self, name: str) -> Resolved | None:
+    def recall(self, name: str) -> CompletedId | None:
         """What is remembered of an id."""
 
     def remembered(self) -> int:
         """How many ids are remembered."""
 
-    def oldest_resolved(self) -> Resolved | None:
+    def oldest_resolved(self) -> CompletedId | None:
         """What was remembered first of what is remembered."""
 
     def forget_oldest(self) -> None:
@@ -116,14 +116,14 @@ class WaitingStore(Protocol):
         """Let go of memory and disk; the store is of no more use."""
 
 
-class MemoryStore:
+class MemoryPendingStore:
     """Every prediction as it is, ready to be learned from: the fastest, and the largest."""
 
     def __init__(self) -> None:
         # Both in the order of their arrival. A plain dict finds its first entry by passing over all
         # that were deleted before it: with a million, that is milliseconds for each label.
-        self._waiting: OrderedDict[str, Waiting] = OrderedDict()
-        self._resolved: OrderedDict[str, Resolved] = OrderedDict()
+        self._waiting: OrderedDict[str, PendingPrediction] = OrderedDict()
+        self._resolved: OrderedDict[str, CompletedId] = OrderedDict()
         # (time, offset, id) by time; entries that no longer wait are passed over when met.
         self._by_time: list[tuple[int, int, str]] = []
 
@@ -135,7 +135,7 @@ class MemoryStore:
         """Whether a prediction waits under an id."""
         return name in self._waiting
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: PendingPrediction) -> None:
         """Let a prediction wait; none waits under its id."""
         name = str(waiting.id)
         self._waiting[name] = waiting
@@ -146,11 +146,11 @@ class MemoryStore:
                 (each.time, each.offset, each_name) for each_name, each in self._waiting.items()
             )
 
-    def take(self, name: str) -> Waiting | None:
+    def take(self, name: str) -> PendingPrediction | None:
         """The prediction that waits under an id, which waits no longer."""
         return self._waiting.pop(name, None)
 
-    def take_due(self, before: int) -> Waiting | None:
+    def take_due(self, before: int) -> PendingPrediction | None:
         """The one of the earliest time (then offset), taken, if its time lies before this one."""
         heap = self._by_time
         while heap and heap[0][0] < before:
@@ -166,7 +166,7 @@ class MemoryStore:
             return Oldest(each.id, each.offset, max(each.time, each.predicted_at))
         return None
 
-    def remember(self, name: str, resolved: Resolved) -> bool:
+    def remember(self, name: str, resolved: CompletedId) -> bool:
         """Remember an id as the one resolved last; whether it was the one resolved first."""
         before = self._resolved.get(name)
         was_first = before is not None and before is self.oldest_resolved()
@@ -175,7 +175,7 @@ class MemoryStore:
         self._resolved[name] = resolved
         return was_first
 
-    def recall(self, name: str) -> Resolved | None:
+    def recall(self, name: str) -> CompletedId | None:
         """What is remembered of an id."""
         return self._resolved.get(name)
 
@@ -183,7 +183,7 @@ class MemoryStore:
         """How many ids are remembered."""
         return len(self._resolved)
 
-    def oldest_resolved(self) -> Resolved | None:
+    def oldest_resolved(self) -> CompletedId | None:
         """What was remembered first of what is remembered."""
         return next(iter(self._resolved.values()), None)
 

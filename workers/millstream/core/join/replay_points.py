@@ -1,4 +1,4 @@
-"""Where in its own logs the memory of a `LateShard` begins.
+"""Where in its own logs the memory of a `DelayedLabelProcessor` begins.
 
 What waits, what is held, and which ids were resolved lately is the fold of `predictions` and
 `examples`. It is not in a snapshot, since that would have to copy it; a restore folds it again, but
@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from millstream.core.join.join import Join
+from millstream.core.join.join import LabelJoin
 
 
-class Mark(NamedTuple):
+class ReplayPoint(NamedTuple):
     """A moment in the life of a shard."""
 
     events: int
@@ -26,41 +26,41 @@ class Mark(NamedTuple):
     `examples`."""
     examples: int
     resolved: int
-    """How many ids had been resolved: see `Join.resolutions`."""
+    """How many ids had been resolved: see `LabelJoin.resolutions`."""
     stream: int = 0
-    """See `Join.latest`; likewise `clock`."""
+    """See `LabelJoin.latest`; likewise `clock`."""
     clock: int = 0
 
 
-START = Mark(0, 0, 0, 0, 0)
+START = ReplayPoint(0, 0, 0, 0, 0)
 """The beginning of all logs."""
 
 
-class Marks:
+class ReplayPoints:
     """The marks that still matter, oldest first; there is always one."""
 
     def __init__(self, marks: Iterable[Sequence[int]] = (START,)) -> None:
         """Those of a snapshot, or that of a shard that begins with its logs."""
-        self._marks = deque(Mark(*mark) for mark in marks)
+        self._marks = deque(ReplayPoint(*mark) for mark in marks)
         # A fold counts resolutions anew, from the oldest mark on.
         self._unreached = deque(self._marks)
         self._marks.clear()
 
-    def reached(self, examples: int, join: Join) -> None:
+    def reached(self, examples: int, join: LabelJoin) -> None:
         """The fold is about to take the example at this offset."""
         while self._unreached and self._unreached[0].examples <= examples:
             self._marks.append(self._unreached.popleft()._replace(resolved=join.resolutions))
 
-    def folded(self, join: Join) -> None:
+    def folded(self, join: LabelJoin) -> None:
         """The fold has taken all examples."""
         while self._unreached:
             self._marks.append(self._unreached.popleft()._replace(resolved=join.resolutions))
 
-    def add(self, mark: Mark) -> None:
+    def add(self, mark: ReplayPoint) -> None:
         """Remember a moment that is now or was lately."""
         self._marks.append(mark)
 
-    def needed(self, join: Join) -> list[Mark]:
+    def needed(self, join: LabelJoin) -> list[ReplayPoint]:
         """The newest mark that all memory of the join is younger than, and the marks after it.
 
         Those before it are forgotten.
@@ -70,7 +70,7 @@ class Marks:
         return list(self._marks)
 
 
-def _covers(mark: Mark, join: Join) -> bool:
+def _covers(mark: ReplayPoint, join: LabelJoin) -> bool:
     waiting, held = join.oldest_waiting(), join.oldest_held()
     return (
         (waiting is None or mark.events <= waiting)

@@ -21,7 +21,7 @@ _KEYS: Final[Mapping[Kind, frozenset[str]]] = {
 _NUMBERS: Final = (bool, int, float)
 
 
-class OwnLearner:
+class CheckedLearner:
     """Does what the learner inside does, and checks what it answers.
 
     That one is left as its author made it: what settings decide (`learns`, `made`) is kept here,

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from sklearn.base import BaseEstimator
 
-from millstream.core.models.checked_learner import OwnLearner
+from millstream.core.models.checked_learner import CheckedLearner
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.river.kinds import river_learner
 from millstream.core.models.river.traits import RiverTraits, probe
@@ -102,7 +102,7 @@ def is_sklearn(model: object) -> bool:
 def _own(given: Learner, spec: ModelSpec, *, labelled: bool) -> Learner:
     """A learner that a factory made, of a kind of the user's own."""
     name = type(given).__name__
-    learner = OwnLearner(given)
+    learner = CheckedLearner(given)
     if learner.learns:
         _check_labels(name, spec, supervised=learner.supervised, labelled=labelled)
         learner.learns = spec.learn and (labelled or not learner.supervised)

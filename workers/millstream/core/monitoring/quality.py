@@ -6,18 +6,18 @@ from typing import Any, Final, Literal
 
 from millstream.core.models.interface.learner import Kind, Label
 
-Outcome = Literal[
+ScoreOutcome = Literal[
     "true_positive", "true_negative", "false_positive", "false_negative",
     "correct", "wrong", "number",
 ]  # fmt: skip
-OUTCOMES: Final[tuple[Outcome, ...]] = (
+OUTCOMES: Final[tuple[ScoreOutcome, ...]] = (
     "true_positive", "true_negative", "false_positive", "false_negative",
     "correct", "wrong", "number",
 )  # fmt: skip
 Scored = tuple[Any, Label | None]
 """What was predicted (None: nothing yet), and what turned out to be true (None: not known)."""
 
-_OF_TWO: Final[dict[tuple[bool, bool], Outcome]] = {
+_OF_TWO: Final[dict[tuple[bool, bool], ScoreOutcome]] = {
     (True, True): "true_positive",
     (False, False): "true_negative",
     (True, False): "false_positive",
@@ -29,7 +29,7 @@ _OF_TWO: Final[dict[tuple[bool, bool], Outcome]] = {
 class Quality:
     """How the predictions of a batch compare with their labels."""
 
-    outcomes: dict[Outcome, int] = field(default_factory=dict)
+    outcomes: dict[ScoreOutcome, int] = field(default_factory=dict)
     absolute_error: float = 0.0
     """Sum over those counted as `number`, in the unit of the label."""
 
@@ -52,7 +52,7 @@ def _of_numbers(known: Iterable[tuple[Any, Label]]) -> Quality:
     return Quality({"number": len(errors)} if errors else {}, sum(errors))
 
 
-def _of_classes(said: Any, true: Label) -> Outcome:
+def _of_classes(said: Any, true: Label) -> ScoreOutcome:
     # True == 1 in Python, but they are two classes.
     if type(said) is bool and type(true) is bool:
         return _OF_TWO[said, true]

@@ -14,44 +14,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from millstream.core.formats.labels import LabelMessage, LabelReader
-from millstream.core.join.capacity import AtMax
-from millstream.core.join.join import Held, Waiting
-from millstream.core.join.merge import Item, Merge, Turns
-from millstream.core.join.pending_store import WaitingStore, compact
-from millstream.core.join.replay_points import Mark, Marks
-from millstream.core.processing.partition_processor import Confirmed, Ends, Plan, Records
-from millstream.core.processing.training_log import ExampleShard
+from millstream.core.join.capacity import CapacityPolicy
+from millstream.core.join.join import EarlyLabel, PendingPrediction
+from millstream.core.join.merge import BufferedRecord, EventTimeMerge, OrderTimes
+from millstream.core.join.pending_store import PendingStore, compact
+from millstream.core.join.replay_points import ReplayPoint, ReplayPoints
+from millstream.core.processing.partition_processor import Confirmed, Ends, ProcessorConfig, Records
+from millstream.core.processing.training_log import TrainingLog
 from millstream.core.records import outputs
 from millstream.core.records.event import Event
-from millstream.core.records.record import UNREADABLE_HEADERS, Outcome, Record, Side
+from millstream.core.records.record import UNREADABLE_HEADERS, BatchResult, InputName, Record
 from millstream.errors import DeadLetter
 
 
-class LateShard(ExampleShard):
+class DelayedLabelProcessor(TrainingLog):
     """One partition of events and of labels, joined by id."""
 
     sides = ("events", "labels")
 
-    def __init__(self, plan: Plan, owner: int = 0, store: WaitingStore | None = None) -> None:
+    def __init__(
+        self, plan: ProcessorConfig, owner: int = 0, store: PendingStore | None = None
+    ) -> None:
         """A shard before its first record; `owner` is the epoch that its outputs carry.
 
         `store` is where predictions wait, and holds what the fold is not to fill in (None: an
         empty one in memory).
         """
         super().__init__(plan, owner, store)
-        labels = plan.eras[-1].labels
-        self._at_max = AtMax(labels, plan.source.partition)
-        self.merge = Merge(labels.max_idle)
-        self.marks = Marks()
+        labels = plan.settings_versions[-1].labels
+        self._at_max = CapacityPolicy(labels, plan.source.partition)
+        self.merge = EventTimeMerge(labels.max_idle)
+        self.marks = ReplayPoints()
         """Where in the logs the join's memory begins."""
         self._label_reader = LabelReader(
-            plan.eras[-1].events, labels, self.learner, plan.model.classes, plan.codecs
+            plan.settings_versions[-1].events, labels, self.learner, plan.model.classes, plan.codecs
         )
-        self._turns = Turns(
-            events=plan.eras[-1].events.timestamp is not None,
+        self._turns = OrderTimes(
+            events=plan.settings_versions[-1].events.timestamp is not None,
             labels=labels.timestamp is not None,
         )
-        self.predicted_already: dict[int, Waiting] = {}
+        self.predicted_already: dict[int, PendingPrediction] = {}
         """At least once only: predictions whose offsets were not committed, by source offset."""
         self.predicted_offsets: set[int] = set()
         """At least once only: all events that have a prediction though no offset says so. (Not all
@@ -73,11 +75,11 @@ class LateShard(ExampleShard):
         """How many early labels wait for their event."""
         return len(self.join.held)
 
-    def backlog(self, side: Side) -> int:
+    def backlog(self, side: InputName) -> int:
         """How many fetched records of a side are not yet taken."""
         return len(self.merge.queues[side])
 
-    def mark(self, positions: Mapping[Side, int], predictions: int, examples: int) -> None:
+    def mark(self, positions: Mapping[InputName, int], predictions: int, examples: int) -> None:
         """Remember where the logs ended a moment ago, and how far the inputs are taken now.
 
         Not while it goes over what it did before a crash, or before somebody moved the offsets
@@ -86,7 +88,7 @@ class LateShard(ExampleShard):
         events, labels, join = positions["events"], positions["labels"], self.join
         if events >= self.events_floor and labels >= self.labels_floor:
             ends = (predictions, examples)
-            self.marks.add(Mark(events, labels, *ends, join.resolutions, *join.latest))
+            self.marks.add(ReplayPoint(events, labels, *ends, join.resolutions, *join.latest))
 
     # -- the order of things ------------------------------------------------------------------
 
@@ -97,14 +99,14 @@ class LateShard(ExampleShard):
         now: int,
         confirmed: Confirmed | None = None,
         most: int | None = None,
-    ) -> Outcome:
+    ) -> BatchResult:
         """Take what the merge lets through, and let expire what is due before it.
 
         `confirmed`: when the broker last said that a side is at its end (ms; None: now): what
         expires by the clock expires by that one, as a worker that was frozen, or cut off, does not
         know what came meanwhile. `most`: how many records to take at the most.
         """
-        out = Outcome()
+        out = BatchResult()
         for side in self.sides:
             self.merge.add(
                 side, [self._item(side, record, now) for record in records.get(side, ())]
@@ -126,7 +128,7 @@ class LateShard(ExampleShard):
             self._take(side_now, now, out)
         return out
 
-    def _let_expire_by_clock(self, now: int, confirmed: Confirmed | None, out: Outcome) -> None:
+    def _let_expire_by_clock(self, now: int, confirmed: Confirmed | None, out: BatchResult) -> None:
         known = {"labels": now, "events": now} if confirmed is None else confirmed
         if self.merge.absent("labels", now):
             while (waiting := self.join.due_by_clock(known.get("labels", 0))) is not None:
@@ -136,16 +138,16 @@ class LateShard(ExampleShard):
             while (held := self.join.held_due_by_clock(known.get("events", 0))) is not None:
                 self.give_up(held, now, out)
 
-    def _will_expire_by_clock(self, side: Side, now: int) -> bool:
+    def _will_expire_by_clock(self, side: InputName, now: int) -> bool:
         """Whether room for a record of this side comes when the broker confirms an absence."""
-        other: Side = "labels" if side == "events" else "events"
+        other: InputName = "labels" if side == "events" else "events"
         return other in self.join.overdue(now) and self.merge.absent(other, now)
 
-    def overdue(self, now: int) -> list[Side]:
+    def overdue(self, now: int) -> list[InputName]:
         """The sides whose end has to be confirmed, because something is due by the clock."""
         return self.join.overdue(now)
 
-    def _item(self, side: Side, record: Record, now: int) -> Item[object]:
+    def _item(self, side: InputName, record: Record, now: int) -> BufferedRecord[object]:
         content: Event | LabelMessage | DeadLetter | None
         if self.before is not None:
             self.before(side, record.offset)
@@ -164,7 +166,7 @@ class LateShard(ExampleShard):
             raise DeadLetter("headers", "a header's name is not UTF-8")
         return None if record.value is None else self._label_reader.read(record.value)
 
-    def _let_expire_before(self, item: Item[object], now: int, out: Outcome) -> None:
+    def _let_expire_before(self, item: BufferedRecord[object], now: int, out: BatchResult) -> None:
         """What is due on the stream when this record is taken."""
         if not item.tells_time:
             return
@@ -175,7 +177,7 @@ class LateShard(ExampleShard):
             while (held := self.join.held_due(item.time)) is not None:
                 self.give_up(held, now, out)
 
-    def _take(self, side: Side, now: int, out: Outcome) -> None:
+    def _take(self, side: InputName, now: int, out: BatchResult) -> None:
         item = self.merge.queues[side].popleft()
         if side == "labels":
             self.labels_taken = max(self.labels_taken, item.record.offset + 1)
@@ -184,7 +186,7 @@ class LateShard(ExampleShard):
         self.advance(side, item.record.offset, out)
         if isinstance(item.content, DeadLetter):
             if side == "events" or item.record.offset >= self.labels_floor:
-                self.bury(side, item.record, item.content, out)
+                self.reject(side, item.record, item.content, out)
         elif item.content is None:
             out.count("skipped", "tombstone")
         elif isinstance(item.content, Event):
@@ -194,7 +196,9 @@ class LateShard(ExampleShard):
 
     # -- events -------------------------------------------------------------------------------
 
-    def _take_event(self, item: Item[object], event: Event, now: int, out: Outcome) -> None:
+    def _take_event(
+        self, item: BufferedRecord[object], event: Event, now: int, out: BatchResult
+    ) -> None:
         offset = item.record.offset
         already = offset in self.predicted_offsets
         self.predicted_offsets.discard(offset)
@@ -208,7 +212,7 @@ class LateShard(ExampleShard):
             try:
                 waiting = self._predict(item, event, now, out)
             except DeadLetter as bad:
-                self.bury("events", item.record, bad, out)
+                self.reject("events", item.record, bad, out)
                 return
         if waiting is None:
             return
@@ -224,7 +228,9 @@ class LateShard(ExampleShard):
         # The label was there before: predict first, learn at once.
         self.learn_example(waiting, held.label, item.time, now, held.record, held.time, out)
 
-    def _predict(self, item: Item[object], event: Event, now: int, out: Outcome) -> Waiting | None:
+    def _predict(
+        self, item: BufferedRecord[object], event: Event, now: int, out: BatchResult
+    ) -> PendingPrediction | None:
         """Predict and publish; returns the prediction if it waits for a label."""
         identity = event.id
         if identity is None:
@@ -251,13 +257,15 @@ class LateShard(ExampleShard):
         if repeat:
             out.count("repeated_id")
             return None
-        return Waiting(
+        return PendingPrediction(
             identity, item.record.offset, item.time, now, item.record.key, compact(encoded)
         )
 
     # -- labels -------------------------------------------------------------------------------
 
-    def _take_label(self, item: Item[object], label: LabelMessage, now: int, out: Outcome) -> None:
+    def _take_label(
+        self, item: BufferedRecord[object], label: LabelMessage, now: int, out: BatchResult
+    ) -> None:
         record = item.record
         if record.offset < self.labels_floor:
             out.count("skipped", "replayed")
@@ -270,6 +278,6 @@ class LateShard(ExampleShard):
             case "duplicate":
                 out.count("skipped", "duplicate_label")
             case "late":
-                self.bury("labels", record, DeadLetter("late"), out)
+                self.reject("labels", record, DeadLetter("late"), out)
             case _:
-                self.hold(Held(label.id, label.label, item.time, now, record), now, out)
+                self.hold(EarlyLabel(label.id, label.label, item.time, now, record), now, out)

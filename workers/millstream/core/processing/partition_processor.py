@@ -5,9 +5,11 @@ Every record of events comes to exactly one of: a prediction, a dead letter, a c
     bytes --EventReader--> Event --Learner.predict--> answer --outputs.prediction--> bytes
                                 \--Learner.learn (labels inside the event, or unsupervised)
 
-A shard is a fold over its logs and does nothing by itself: records go in, an `Outcome` comes out,
+A shard is a fold over its logs and does nothing by itself: records go in, an `BatchResult` comes
+out,
 a runner performs it in one transaction. When that fails, the shard is thrown away and restored;
-nothing here can be undone. `late.LateShard` adds labels that come on a topic of their own.
+nothing here can be undone. `late.DelayedLabelProcessor` adds labels that come on a topic of their
+own.
 """
 
 from collections import deque
@@ -22,24 +24,24 @@ from millstream.core.models.interface.learner import Answer, Features, Learner
 from millstream.core.records import outputs
 from millstream.core.records.event import Event
 from millstream.core.records.model_errors import raised
-from millstream.core.records.outputs import Source
+from millstream.core.records.outputs import PartitionSource
 from millstream.core.records.record import (
     UNREADABLE_HEADERS,
-    Outcome,
+    BatchResult,
+    InputName,
     Output,
     Record,
-    Side,
 )
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
-from millstream.errors import DeadLetter, Restore
+from millstream.errors import DeadLetter, StateInvalid
 
-Records = Mapping[Side, Sequence[Record]]
-Ends = Mapping[Side, bool]
-Confirmed = Mapping[Side, int]
+Records = Mapping[InputName, Sequence[Record]]
+Ends = Mapping[InputName, bool]
+Confirmed = Mapping[InputName, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Era:
+class SettingsVersion:
     """From offset `start` of events on, records are read under these settings."""
 
     start: int
@@ -48,13 +50,13 @@ class Era:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProcessorConfig:
     """What a shard is built from, besides its logs."""
 
-    source: Source
+    source: PartitionSource
     model: ModelSpec
     build_learner: Callable[[], Learner]
-    eras: tuple[Era, ...]
+    settings_versions: tuple[SettingsVersion, ...]
     """In the order of their starts; the last one is that of today's settings."""
     skips: Mapping[tuple[str, int], DeadLetter]
     """What is not learned from though its bytes would not say so: `("events", offset)` is left
@@ -64,13 +66,13 @@ class Plan:
     """What the settings of any era name as `codec`."""
 
 
-class Shard:
+class PartitionProcessor:
     """One partition whose model learns from the events themselves, or not at all."""
 
-    sides: tuple[Side, ...] = ("events",)
+    sides: tuple[InputName, ...] = ("events",)
     """The inputs that it takes, in the order of their offsets each."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ProcessorConfig) -> None:
         """A shard before its first record."""
         self.source = plan.source
         self.learner = plan.build_learner()
@@ -78,7 +80,8 @@ class Shard:
         self.latest: Features | None = None
         """Features of the latest event predicted on: what a snapshot proves itself by."""
         self.before: Callable[[str, int], None] | None = None
-        """Called with what is about to be worked on, in the terms of `Plan.skips` and `labels`: the
+        """Called with what is about to be worked on, in the terms of `ProcessorConfig.skips` and
+        `labels`: the
         first event of a batch, or (late labels) each record and example. None: nobody asks."""
         self._skips = plan.skips
         self._notes: list[Output] = []
@@ -87,7 +90,7 @@ class Shard:
                 era.start,
                 EventReader(era.events, era.labels, self.learner, plan.model.classes, plan.codecs),
             )
-            for era in plan.eras
+            for era in plan.settings_versions
         )
         self._reader = self._readers.popleft()[1]
 
@@ -100,13 +103,14 @@ class Shard:
         now: int,
         confirmed: Confirmed | None = None,  # noqa: ARG002 - the same
         most: int | None = None,  # noqa: ARG002 - the same
-    ) -> Outcome:
+    ) -> BatchResult:
         """Work off a batch.
 
         `records` in the order of their offsets, `ends` which sides have no more to fetch, `now`
-        the worker's clock in ms. Raises `Restore` where a model broke in the middle of learning.
+        the worker's clock in ms. Raises `StateInvalid` where a model broke in the middle of
+        learning.
         """
-        out = Outcome()
+        out = BatchResult()
         batch = records["events"]
         if not batch:
             return out
@@ -134,13 +138,13 @@ class Shard:
         """How many early labels wait for their event."""
         return 0
 
-    def backlog(self, side: Side) -> int:  # noqa: ARG002 - LateShard queues
+    def backlog(self, side: InputName) -> int:  # noqa: ARG002 - LateShard queues
         """How many fetched records of a side are not yet taken."""
         return 0
 
     # -- the path of an event -----------------------------------------------------------------
 
-    def _work_one_by_one(self, batch: Sequence[Record], now: int, out: Outcome) -> None:
+    def _work_one_by_one(self, batch: Sequence[Record], now: int, out: BatchResult) -> None:
         learner, learns = self.learner, self.learner.learns
         predictions, times, scored = out.predictions, out.times, out.scored
         learned_before, predicted_before = self.learned, len(predictions)
@@ -167,7 +171,7 @@ class Shard:
                     time = now
                 predictions.append(write(source, record, event, answer, self.learned, time, now))
             except DeadLetter as bad:
-                self.bury("events", record, bad, out)
+                self.reject("events", record, bad, out)
                 self._note_if_too_large(record, bad, out)
                 continue
             times.append(record.timestamp)
@@ -182,7 +186,7 @@ class Shard:
                 learn(event.features, event.label)
             except Exception as error:
                 skip = raised("learn_error", error, event.features)
-                raise Restore("events", record.offset, skip) from error
+                raise StateInvalid("events", record.offset, skip) from error
             self.learned += 1
             scored.append((answer.get("prediction"), event.label))
         if event is not None:
@@ -190,13 +194,13 @@ class Shard:
         _count_if(out, "predicted", len(predictions) - predicted_before)
         _count_if(out, "learned", self.learned - learned_before)
 
-    def _note_if_too_large(self, record: Record, bad: DeadLetter, out: Outcome) -> None:
+    def _note_if_too_large(self, record: Record, bad: DeadLetter, out: BatchResult) -> None:
         """What a message may hold can change: a replay has to know that this one was left out."""
         known = ("events", record.offset) in self._skips
         if bad.reason == "too_large" and self.learner.learns and not known:
             out.notes.append(outputs.skip_note(self.source.partition, record.offset, bad))
 
-    def _work_batched(self, batch: Sequence[Record], now: int, out: Outcome) -> None:
+    def _work_batched(self, batch: Sequence[Record], now: int, out: BatchResult) -> None:
         """One vectorised call of the model for all the good events of a batch."""
         records: list[Record] = []
         events: list[Event] = []
@@ -207,7 +211,7 @@ class Shard:
                 if event is None:
                     event = read(record)
             except DeadLetter as bad:
-                self.bury("events", record, bad, out)
+                self.reject("events", record, bad, out)
                 continue
             if event is None:
                 out.count("skipped", "tombstone")
@@ -228,7 +232,7 @@ class Shard:
                     raise answer
                 predictions.append(write(source, record, event, answer, learned, time, now))
             except DeadLetter as bad:
-                self.bury("events", record, bad, out)
+                self.reject("events", record, bad, out)
                 continue
             times.append(record.timestamp)
             if event.unknown:
@@ -289,19 +293,19 @@ class Shard:
 
     # -- shared with LateShard ----------------------------------------------------------------
 
-    def bury(self, side: Side, record: Record, bad: DeadLetter, out: Outcome) -> None:
+    def reject(self, side: InputName, record: Record, bad: DeadLetter, out: BatchResult) -> None:
         """Send a record to the dead letters."""
         topic = self.source.events if side == "events" else self.source.labels
         out.dead_letters.append(outputs.dead_letter(self.source, topic or "", record, bad))
         out.count("dead_lettered", outputs.stage_of(bad), bad.reason)
 
-    def _account(self, side: Side, batch: Sequence[Record], out: Outcome) -> None:
+    def _account(self, side: InputName, batch: Sequence[Record], out: BatchResult) -> None:
         """Say that an outcome accounts for these records, and write what is due with it."""
         out.taken += len(batch)
         out.count("consumed", side, amount=len(batch))
         self.advance(side, batch[-1].offset, out)
 
-    def advance(self, side: Side, offset: int, out: Outcome) -> None:
+    def advance(self, side: InputName, offset: int, out: BatchResult) -> None:
         """Say that an outcome accounts for a side up to an offset; notes go with the first one."""
         out.positions[side] = offset + 1
         if self._notes:
@@ -327,6 +331,6 @@ def _why_not(error: Exception, features: Features) -> DeadLetter:
     return error if isinstance(error, DeadLetter) else raised("predict_error", error, features)
 
 
-def _count_if(out: Outcome, name: str, amount: int) -> None:
+def _count_if(out: BatchResult, name: str, amount: int) -> None:
     if amount:
         out.count(name, amount=amount)

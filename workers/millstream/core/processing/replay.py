@@ -12,27 +12,27 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from millstream.core.join.join import Held, Waiting
+from millstream.core.join.join import EarlyLabel, PendingPrediction
 from millstream.core.join.pending_store import compact
-from millstream.core.join.replay_points import Mark, Marks
-from millstream.core.processing.delayed_labels import LateShard
+from millstream.core.join.replay_points import ReplayPoint, ReplayPoints
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.processing.offset_set import OffsetSet
 from millstream.core.processing.settings_history import Rebuilt
 from millstream.core.records import outputs
 from millstream.core.records.dead_letters import our_headers
-from millstream.core.records.record import Record, Side
-from millstream.core.snapshots.snapshot import About
+from millstream.core.records.record import InputName, Record
+from millstream.core.snapshots.snapshot import SnapshotMetadata
 from millstream.errors import Stop
 
 
-class Positions:
+class InputPositions:
     """How far a shard's own outputs say that its inputs were worked off."""
 
     def __init__(self, events_topic: str, labels_topic: str | None) -> None:
-        self._sides: dict[str, Side] = {events_topic: "events"}
+        self._sides: dict[str, InputName] = {events_topic: "events"}
         if labels_topic is not None:
             self._sides[labels_topic] = "labels"
-        self.next: dict[Side, int] = {"events": 0, "labels": 0}
+        self.next: dict[InputName, int] = {"events": 0, "labels": 0}
 
     def prediction(self, record: Record) -> None:
         """Take in a record of predictions."""
@@ -46,12 +46,12 @@ class Positions:
         if side is not None:
             self.saw(side, int(ours["millstream-offset"]))
 
-    def saw(self, side: Side, offset: int) -> None:
+    def saw(self, side: InputName, offset: int) -> None:
         """The input at this offset was worked off."""
         self.next[side] = max(self.next[side], offset + 1)
 
 
-class Claims:
+class OwnershipHistory:
     """Who owned a partition, one after the other, where no transaction fences the owner before.
 
     An owner record in `examples` is only a claim: a worker that the group has put out may write one
@@ -100,7 +100,7 @@ class Claims:
         return owners
 
 
-class Known(NamedTuple):
+class StoreProgress(NamedTuple):
     """Which part of the logs is in a store of waiting predictions.
 
     It holds the state after one certain commit, and that commit lies behind all of these.
@@ -114,33 +114,34 @@ class Known(NamedTuple):
     """The log of examples has nothing below this offset that would change it."""
 
 
-NOTHING = Known()
+NOTHING = StoreProgress()
 
 
-class LateFold:
-    """Fills a new `LateShard`: first from `examples`, then from `predictions`.
+class StateReplay:
+    """Fills a new `DelayedLabelProcessor`: first from `examples`, then from `predictions`.
 
-    From their start, or from where a snapshot says: what the model has learned is then in `shard`
-    already, and the examples up to there only tell what no longer waits.
+    From their start, or from where a snapshot says: what the model has learned is then in
+    `processor` already, and the examples up to there only tell what no longer waits.
     """
 
     def __init__(
         self,
-        shard: LateShard,
-        committed: Mapping[Side, int | None],
+        processor: DelayedLabelProcessor,
+        committed: Mapping[InputName, int | None],
         owners: Container[int] | None = None,
-        snapshot: About | None = None,
+        snapshot: SnapshotMetadata | None = None,
         rebuilt: Rebuilt | None = None,
-        known: Known = NOTHING,
+        known: StoreProgress = NOTHING,
     ) -> None:
         """`committed`: the group's committed offsets, None where there are none.
 
-        `owners`: those whose records count (see `Claims`); None: all. `snapshot`: what `shard` was
+        `owners`: those whose records count (see `OwnershipHistory`); None: all. `snapshot`: what
+        `processor` was
         made of, if anything; its learner holds the state, nothing else of it is set. `rebuilt`: of
         what the model was made anew, if it was. `known`: what is in the shard's store of waiting
         predictions already.
         """
-        self._shard = shard
+        self._shard = processor
         self._owners = owners
         self._committed = committed
         self._known = known
@@ -149,18 +150,18 @@ class LateFold:
         self._predicted = OffsetSet()
         self._predicted_by: defaultdict[int, OffsetSet] = defaultdict(OffsetSet)
         self.owner = 0
-        self.positions = Positions(shard.source.events, shard.source.labels)
+        self.positions = InputPositions(processor.source.events, processor.source.labels)
         self._rebuilt = rebuilt
         self._snapshot = snapshot
         self._events_floor = 0
         if snapshot is not None:
-            shard.learned = snapshot.learned
-            shard.marks = Marks(snapshot.marks)
-            oldest = Mark(*snapshot.marks[0])
-            shard.join.latest = (oldest.stream, oldest.clock)
+            processor.learned = snapshot.learned
+            processor.marks = ReplayPoints(snapshot.marks)
+            oldest = ReplayPoint(*snapshot.marks[0])
+            processor.join.latest = (oldest.stream, oldest.clock)
             # All events below were answered, and nothing of them waits.
             self._events_floor = oldest.events
-            for side in shard.sides:
+            for side in processor.sides:
                 self.positions.saw(side, snapshot.positions[side] - 1)
         if known.events:
             self.positions.saw("events", known.events - 1)
@@ -202,7 +203,7 @@ class LateFold:
         if source in self._resolved:
             return
         self._resolved.add(source)
-        shard, join = self._shard, self._shard.join
+        processor, join = self._shard, self._shard.join
         held = join.held.get(str(example["id"]))
         label_source = example.get("label_source")
         if held is not None and label_source and held.record.offset == label_source["offset"]:
@@ -219,16 +220,16 @@ class LateFold:
         if not self._is_to_learn(offset, example["learned"]):
             return
         if self._gap and not self._in_rebuild(offset):
-            self._gap, shard.learned = False, example["learned"] - 1
+            self._gap, processor.learned = False, example["learned"] - 1
         try:
-            shard.learn(example, example["label"])
+            processor.learn(example, example["label"])
         except Exception as error:
             raise self._broken(offset, f"the model raises {type(error).__name__}") from error
         if self._in_rebuild(offset):
             return  # numbered by the model before
-        if shard.learned != example["learned"]:
+        if processor.learned != example["learned"]:
             raise self._broken(
-                offset, f"example {example['learned']} follows on example {shard.learned - 1}"
+                offset, f"example {example['learned']} follows on example {processor.learned - 1}"
             )
 
     def _in_rebuild(self, offset: int) -> bool:
@@ -252,7 +253,9 @@ class LateFold:
         source = example["label_source"]
         message = outputs.unpack_message(source["offset"], example["message"])
         self._shard.join.hold(
-            Held(example["id"], example["label"], source["time"], example["written_at"], message)
+            EarlyLabel(
+                example["id"], example["label"], source["time"], example["written_at"], message
+            )
         )
 
     def prediction(self, record: Record) -> None:
@@ -287,7 +290,7 @@ class LateFold:
             for name in ("features", "prediction", "probabilities", "score", "transformed")
             if name in document
         }
-        waiting = Waiting(
+        waiting = PendingPrediction(
             document["id"], offset, document["event_time"], document["predicted_at"], record.key,
             compact(outputs.encode(example)),
         )  # fmt: skip
@@ -299,14 +302,14 @@ class LateFold:
 
     def _take_back(self, offset: int, identity: str | int) -> None:
         """Let the prediction on an event that was taken in already wait no longer."""
-        shard = self._shard
-        shard.predicted_already.pop(offset, None)
-        shard.join.store.discard(str(identity), offset)
+        processor = self._shard
+        processor.predicted_already.pop(offset, None)
+        processor.join.store.discard(str(identity), offset)
 
     def finish(self) -> None:
         """All logs are read: the shard knows what it must not do again."""
         self._shard.marks.folded(self._shard.join)
-        shard = self._shard
-        shard.labels_floor = self.positions.next["labels"]
-        shard.labels_taken = max(shard.labels_floor, self._committed.get("labels") or 0)
+        processor = self._shard
+        processor.labels_floor = self.positions.next["labels"]
+        processor.labels_taken = max(processor.labels_floor, self._committed.get("labels") or 0)
         self._shard.events_floor = max(self._shard.predicted_offsets, default=-1) + 1

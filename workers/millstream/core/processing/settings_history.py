@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from millstream.core.processing.partition_processor import Era
+from millstream.core.processing.partition_processor import SettingsVersion
 from millstream.core.records import outputs
-from millstream.core.records.crash_markers import Attempt
+from millstream.core.records.crash_markers import CrashMarker
 from millstream.core.records.record import Output, Record
 from millstream.core.snapshots.manifest import is_snapshot
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec, deciding
@@ -45,7 +45,7 @@ class Rebuilt(BaseModel):
         return [each for each in records if each.offset >= self.log_to or self.learns(each.offset)]
 
 
-class Notes:
+class PartitionMetadata:
     """What the models topic says of one partition."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Notes:
         self.topics: dict[str, Any] | None = None
         """Which topics these were, and how many partitions: see `outputs.topics_note`."""
         self.skips: dict[tuple[str, int], DeadLetter] = {}
-        self.attempt: Attempt | None = None
+        self.attempt: CrashMarker | None = None
         """What a process had begun that did not live to take it back; None: nothing."""
 
     def add(self, record: Record) -> None:
@@ -77,7 +77,7 @@ class Notes:
             elif note["kind"] == "topics":
                 self.topics = note
             elif note["kind"] == "attempt":
-                attempt = Attempt.model_validate(note)
+                attempt = CrashMarker.model_validate(note)
                 self.attempt = attempt if attempt.crashes else None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError) as error:
             raise _unreadable(f"a record at offset {record.offset}") from error
@@ -97,10 +97,10 @@ class Notes:
         """Version of the model of this definition, which a rebuild makes another one."""
         return definition if self.rebuilt is None else f"{definition}-{self.rebuilt.lineage}"
 
-    def eras(
+    def settings_versions(
         self, events: EventsSpec, labels: LabelsSpec, model: ModelSpec, *, partition: int,
         position: int, version: str, app: str,
-    ) -> tuple[tuple[Era, ...], list[Output]]:  # fmt: skip
+    ) -> tuple[tuple[SettingsVersion, ...], list[Output]]:  # fmt: skip
         """The settings under which each stretch of the log was worked off, and today's at the end.
 
         Returns them with the note that has to be written if today's are new. Raises `Stop` where
@@ -108,15 +108,15 @@ class Notes:
         """
         today = deciding(events, labels, model)
         try:
-            eras = [
-                Era(start, EventsSpec.model_validate(note["settings"]["events"]),
+            settings_versions = [
+                SettingsVersion(start, EventsSpec.model_validate(note["settings"]["events"]),
                     LabelsSpec.model_validate(note["settings"]["labels"]))
                 for start, note in sorted(self._settings.items())
             ]  # fmt: skip
         except (ValidationError, KeyError, TypeError) as error:
             raise _unreadable(f"the settings of partition {partition}") from error
-        if not eras:
-            return (Era(position, events, labels),), [
+        if not settings_versions:
+            return (SettingsVersion(position, events, labels),), [
                 outputs.settings_note(partition, position, version, today)
             ]
         last = self._settings[max(self._settings)]
@@ -129,10 +129,12 @@ class Notes:
             )
         # As bytes, since to Python 1 is True, and to a model it is not.
         if outputs.encode(last["settings"]) == outputs.encode(today):
-            return tuple(eras), []
-        eras = [era for era in eras if era.start < position]
-        eras.append(Era(position, events, labels))
-        return tuple(eras), [outputs.settings_note(partition, position, version, today)]
+            return tuple(settings_versions), []
+        settings_versions = [era for era in settings_versions if era.start < position]
+        settings_versions.append(SettingsVersion(position, events, labels))
+        return tuple(settings_versions), [
+            outputs.settings_note(partition, position, version, today)
+        ]
 
 
 def _unreadable(what: str) -> Stop:

@@ -10,26 +10,26 @@ from typing import Any
 import orjson
 
 from millstream.core.formats.labels import assumed_label
-from millstream.core.join.join import Held, Join, Waiting
-from millstream.core.join.pending_store import WaitingStore
+from millstream.core.join.join import EarlyLabel, LabelJoin, PendingPrediction
+from millstream.core.join.pending_store import PendingStore
 from millstream.core.models.interface.learner import Label
-from millstream.core.processing.partition_processor import Plan, Shard
+from millstream.core.processing.partition_processor import PartitionProcessor, ProcessorConfig
 from millstream.core.records import outputs
 from millstream.core.records.model_errors import raised
-from millstream.core.records.record import Outcome, Output, Record
-from millstream.errors import DeadLetter, Restore
+from millstream.core.records.record import BatchResult, Output, Record
+from millstream.errors import DeadLetter, StateInvalid
 
 
-class ExampleShard(Shard):
-    """A shard that learns from examples; which of them, and when, is for `LateShard` to say."""
+class TrainingLog(PartitionProcessor):
+    """Learns from examples, in the order that `DelayedLabelProcessor` decides."""
 
-    def __init__(self, plan: Plan, owner: int, store: WaitingStore | None) -> None:
-        """See `LateShard`."""
+    def __init__(self, plan: ProcessorConfig, owner: int, store: PendingStore | None) -> None:
+        """See `DelayedLabelProcessor`."""
         super().__init__(plan)
-        labels = plan.eras[-1].labels
+        labels = plan.settings_versions[-1].labels
         if labels.wait is None:
             raise ValueError("labels from a topic have a wait: LabelsSpec sees to it")
-        self.join = Join(labels.wait, store, labels.max_waiting)
+        self.join = LabelJoin(labels.wait, store, labels.max_waiting)
         self.owner = owner
         self.labels_taken = 0
         """Offset after the last label that was ever taken."""
@@ -40,12 +40,12 @@ class ExampleShard(Shard):
 
     # -- labels that are held -----------------------------------------------------------------
 
-    def hold(self, held: Held, now: int, out: Outcome) -> None:
+    def hold(self, held: EarlyLabel, now: int, out: BatchResult) -> None:
         """Let a label that came before its event wait for it."""
         message = outputs.pack_message(held.record)
         size = len(outputs.encode(message)) + outputs.size_besides_value(held.record.key, None)
         if size + outputs.EXAMPLE_ROOM > self.source.max_bytes:
-            self.bury("labels", held.record, DeadLetter("too_large", "to be held"), out)
+            self.reject("labels", held.record, DeadLetter("too_large", "to be held"), out)
             return
         while self.join.held_full() and (first := self.join.take_first_held_deadline()) is not None:
             self.give_up(first, now, out, early=held.time)
@@ -58,14 +58,14 @@ class ExampleShard(Shard):
         })  # fmt: skip
 
     def give_up(
-        self, held: Held, now: int, out: Outcome, why: str = "unmatched",
+        self, held: EarlyLabel, now: int, out: BatchResult, why: str = "unmatched",
         early: int | None = None,
     ) -> None:  # fmt: skip
         """A label whose event did not come, or came with a deadline before it.
 
         `early`: when on the stream, where it has to make room before its time.
         """
-        self.bury("labels", held.record, DeadLetter(why), out)
+        self.reject("labels", held.record, DeadLetter(why), out)
         self._write(out, held.record.key, {
             "kind": "unmatched", "id": held.id, "label": held.label,
             "label_source": {"offset": held.record.offset, "time": held.time},
@@ -75,7 +75,7 @@ class ExampleShard(Shard):
 
     # -- predictions that wait ----------------------------------------------------------------
 
-    def expire(self, waiting: Waiting, deadline: int, now: int, out: Outcome) -> None:
+    def expire(self, waiting: PendingPrediction, deadline: int, now: int, out: BatchResult) -> None:
         """A prediction whose label did not come in time."""
         label = self._assumed
         kind = "expired"
@@ -89,7 +89,9 @@ class ExampleShard(Shard):
             **self._example(kind, waiting, label), "time": deadline, "written_at": now,
         }, waiting.example)  # fmt: skip
 
-    def expire_early(self, waiting: Waiting, time: int, now: int, out: Outcome) -> None:
+    def expire_early(
+        self, waiting: PendingPrediction, time: int, now: int, out: BatchResult
+    ) -> None:
         """A prediction that makes room for another one.
 
         Its label may still come, so nothing is assumed of it.
@@ -102,8 +104,8 @@ class ExampleShard(Shard):
         }, waiting.example)  # fmt: skip
 
     def learn_example(
-        self, waiting: Waiting, label: Label, time: int, now: int,
-        label_record: Record, label_time: int, out: Outcome,
+        self, waiting: PendingPrediction, label: Label, time: int, now: int,
+        label_record: Record, label_time: int, out: BatchResult,
     ) -> None:  # fmt: skip
         """Learn from a prediction and its label, and write the example."""
         kind, example = "learned", self._try_to_learn(waiting, label)
@@ -112,7 +114,7 @@ class ExampleShard(Shard):
         else:
             kind = "failed"
             bad = self._skips["examples", waiting.offset]
-            self.bury("labels", label_record, bad, out)
+            self.reject("labels", label_record, bad, out)
         self.join.resolve(waiting.id, time, now, expired=False)
         self._write(out, waiting.key, {
             **self._example(kind, waiting, label),
@@ -120,13 +122,15 @@ class ExampleShard(Shard):
             "time": time, "written_at": now,
         }, waiting.example)  # fmt: skip
 
-    def _example(self, kind: str, waiting: Waiting, label: Label | None) -> dict[str, Any]:
+    def _example(
+        self, kind: str, waiting: PendingPrediction, label: Label | None
+    ) -> dict[str, Any]:
         return {
             "kind": kind, "id": waiting.id, "label": label, "learned": self.learned,
             "event": {"offset": waiting.offset, "time": waiting.time},
         }  # fmt: skip
 
-    def _try_to_learn(self, waiting: Waiting, label: Label) -> dict[str, Any] | None:
+    def _try_to_learn(self, waiting: PendingPrediction, label: Label) -> dict[str, Any] | None:
         """Learn, and return what was learned from; None where the model is known to break on it."""
         if ("examples", waiting.offset) in self._skips:
             return None
@@ -137,7 +141,7 @@ class ExampleShard(Shard):
             self.learn(example, label)
         except Exception as error:
             bad = raised("learn_error", error, example["features"])
-            raise Restore("examples", waiting.offset, bad) from error
+            raise StateInvalid("examples", waiting.offset, bad) from error
         return example
 
     def learn(self, example: dict[str, Any], label: Label) -> None:
@@ -149,7 +153,11 @@ class ExampleShard(Shard):
         self.learned += 1
 
     def _write(
-        self, out: Outcome, key: bytes | None, example: dict[str, Any], rest: bytes | None = None
+        self,
+        out: BatchResult,
+        key: bytes | None,
+        example: dict[str, Any],
+        rest: bytes | None = None,
     ) -> None:
         """Write an example; `rest`: JSON of what it has besides."""
         example["owner"] = self.owner

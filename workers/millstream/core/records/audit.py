@@ -17,7 +17,7 @@ ABSOLUTE_TOLERANCE: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedPrediction:
     """A prediction in its topic."""
 
     partition: int
@@ -36,7 +36,7 @@ class Recorded:
     answer: dict[str, Any]
 
     @classmethod
-    def read(cls, partition: int, record: Record) -> "Recorded | None":
+    def read(cls, partition: int, record: Record) -> "RecordedPrediction | None":
         """The prediction in a record; None where it is none."""
         try:
             document = orjson.loads(record.value or b"")
@@ -59,7 +59,7 @@ class Recorded:
 class Audited(NamedTuple):
     """What an audit found of one prediction."""
 
-    recorded: Recorded
+    recorded: RecordedPrediction
     verdict: Verdict
     answer: dict[str, Any] | None = None
     """As it was made again; None where it could not be."""
@@ -77,7 +77,7 @@ def answer_in(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(
-    recorded: Recorded,
+    recorded: RecordedPrediction,
     answer: dict[str, Any],
     learned: int,
     *,

@@ -16,7 +16,7 @@ from millstream.core.records.record import Output
 from millstream.errors import DeadLetter
 
 
-class Place(NamedTuple):
+class RecordRef(NamedTuple):
     """A record as a skip names it."""
 
     side: str
@@ -24,7 +24,7 @@ class Place(NamedTuple):
     offset: int
 
 
-class Attempt(BaseModel):
+class CrashMarker(BaseModel):
     """One try at the records of a partition."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -41,16 +41,16 @@ class Attempt(BaseModel):
     """Per side, the offset after the last record at hand."""
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> RecordRef | None:
         """The record, if it names one."""
         if self.side is None or self.offset is None:
             return None
-        return Place(self.side, self.offset)
+        return RecordRef(self.side, self.offset)
 
-    def at(self, place: Place, incarnation: str, ends: Mapping[str, int]) -> "Attempt":
+    def at(self, place: RecordRef, incarnation: str, ends: Mapping[str, int]) -> "CrashMarker":
         """The next try, after this one was found: at a record, by another process."""
         before = self.crashes if place == self.place else 0
-        return Attempt(
+        return CrashMarker(
             partition=self.partition,
             incarnation=incarnation,
             crashes=before + 1,

@@ -27,7 +27,7 @@ _FIRST: Final = "millstream-stage"
 _OURS: Final = frozenset({REPLAYED_FROM, REPLAYED_LETTER, REPLAYS})
 
 
-class Place(NamedTuple):
+class RecordPosition(NamedTuple):
     """Where a message lies. As text, `topic/partition/offset`: no topic's name has a slash."""
 
     topic: str
@@ -45,17 +45,17 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetterRecord:
     """What the headers of a dead letter say; the message itself stays in its record."""
 
-    place: Place
+    place: RecordPosition
     """Where the dead letter lies."""
     written_at: int
     """When it was written, ms."""
     stage: str
     reason: str
     detail: str
-    source: Place
+    source: RecordPosition
     """Where its message lies or lay."""
     timestamp: int
     """Kafka's timestamp of the message, ms; -1 where it had none."""
@@ -64,7 +64,7 @@ class Letter:
     """Bytes of the value that the letter holds; None: it has none."""
     truncated: int | None
     """Bytes of the whole value, where a part of the message had to be left out."""
-    origin: Place
+    origin: RecordPosition
     """Where the message lay before its first replay; `source` if it is none."""
     replays: int
     """How often the message had been replayed before it failed this time."""
@@ -82,18 +82,18 @@ def our_headers(headers: Headers | None) -> dict[str, str]:
     }
 
 
-def read_letter(topic: str, partition: int, record: Record) -> Letter | None:
+def read_letter(topic: str, partition: int, record: Record) -> DeadLetterRecord | None:
     """The dead letter in a record of the dead-letters topic; None where it is none of ours."""
     ours = our_headers(record.headers)
     try:
-        source = Place(
+        source = RecordPosition(
             ours["millstream-topic"],
             int(ours["millstream-partition"]),
             int(ours["millstream-offset"]),
         )
         truncated = ours.get("millstream-truncated")
-        return Letter(
-            place=Place(topic, partition, record.offset),
+        return DeadLetterRecord(
+            place=RecordPosition(topic, partition, record.offset),
             written_at=record.timestamp,
             stage=ours[_FIRST],
             reason=ours["millstream-reason"],
@@ -103,17 +103,17 @@ def read_letter(topic: str, partition: int, record: Record) -> Letter | None:
             model_version=ours["millstream-model-version"],
             size=None if record.value is None else len(record.value),
             truncated=None if truncated is None else int(truncated),
-            origin=Place.parse(ours.get(REPLAYED_FROM, "")) or source,
+            origin=RecordPosition.parse(ours.get(REPLAYED_FROM, "")) or source,
             replays=int(ours[REPLAYS]) if _FEW.fullmatch(ours.get(REPLAYS, "")) else 0,
         )
     except (KeyError, ValueError):
         return None
 
 
-def read_note(record: Record) -> Place | None:
+def read_note(record: Record) -> RecordPosition | None:
     """Which message was replayed, as a note says; None where the record is no note."""
     ours = our_headers(record.headers)
-    return None if _FIRST in ours else Place.parse(ours.get(REPLAYED, ""))
+    return None if _FIRST in ours else RecordPosition.parse(ours.get(REPLAYED, ""))
 
 
 def own_headers(headers: Headers | None) -> Headers:
@@ -125,7 +125,9 @@ def own_headers(headers: Headers | None) -> Headers:
     return list(headers or ())[: len(names) - 1 - names[::-1].index(_FIRST)]
 
 
-def replay_of(letter: Letter, key: bytes | None, value: bytes | None, headers: Headers) -> Output:
+def replay_of(
+    letter: DeadLetterRecord, key: bytes | None, value: bytes | None, headers: Headers
+) -> Output:
     """The message that replays a dead letter: it as it was, and where it comes from."""
     kept = [(name, each) for name, each in headers if name not in _OURS]
     ours: Headers = [
@@ -136,12 +138,12 @@ def replay_of(letter: Letter, key: bytes | None, value: bytes | None, headers: H
     return Output(key, value, kept + ours)
 
 
-def note_of(letter: Letter) -> Output:
+def note_of(letter: DeadLetterRecord) -> Output:
     """The note that a dead letter was replayed."""
     return Output(None, None, [(REPLAYED, str(letter.source).encode())])
 
 
-def describe(letter: Letter, replayed: int) -> dict[str, Any]:
+def describe(letter: DeadLetterRecord, replayed: int) -> dict[str, Any]:
     """A dead letter for JSON; `replayed`: how often it was replayed since it was written."""
     return {
         "partition": letter.place.partition,

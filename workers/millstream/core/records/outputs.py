@@ -42,7 +42,7 @@ _new_tuple: Callable[..., Any] = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PartitionSource:
     """Where a shard's records come from, and under which name its model answers."""
 
     partition: int
@@ -57,7 +57,7 @@ class Source:
 
 
 def prediction(
-    source: Source,
+    source: PartitionSource,
     record: Record,
     event: Event,
     answer: Answer,
@@ -91,7 +91,7 @@ def prediction(
 
 
 def late_prediction(
-    source: Source,
+    source: PartitionSource,
     record: Record,
     identity: str | int,
     example: bytes,
@@ -128,7 +128,7 @@ def join(document: bytes, other: bytes) -> bytes:
     return b"".join((document[:-1], b",", other[1:]))
 
 
-def _check_size(source: Source, record: Record, value: bytes, room: int = 0) -> None:
+def _check_size(source: PartitionSource, record: Record, value: bytes, room: int = 0) -> None:
     """Raise `DeadLetter` for a message that is too large, or leaves less than `room` bytes."""
     if len(value) + size_besides_value(record.key, record.headers) + room > source.max_bytes:
         raise DeadLetter("too_large", f"{len(value)} bytes")
@@ -147,7 +147,9 @@ def stage_of(bad: DeadLetter) -> str:
     return REASONS[bad.reason][0]
 
 
-def dead_letter(source: Source, side_topic: str, record: Record, bad: DeadLetter) -> Output:
+def dead_letter(
+    source: PartitionSource, side_topic: str, record: Record, bad: DeadLetter
+) -> Output:
     """The original message, with headers that say what failed, where, and why.
 
     A message may be too large for the dead-letters topic. Then its value is cut, or else its own
@@ -259,6 +261,6 @@ def skip_note(partition: int, offset: int, bad: DeadLetter, side: str = "events"
 
 
 def owner_record(owner: int, after: int, now: int) -> Output:
-    """A claim: from here on only records of this owner count (at least once; see `fold.Claims`)."""
+    """A claim of a new owner; see `OwnershipHistory` for when it counts (at least once only)."""
     claim = {"kind": "owner", "owner": owner, "after": after, "time": now, "written_at": now}
     return Output(None, encode(claim), None)

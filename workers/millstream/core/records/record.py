@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
-Side = Literal["events", "labels"]
+InputName = Literal["events", "labels"]
 Stage = Literal["decode", "validate", "label", "predict", "learn", "publish"]
 Headers = list[tuple[str, bytes | None]]
 
@@ -60,7 +60,7 @@ REASONS: Final[dict[str, tuple[Stage, str]]] = {
 
 
 @dataclass(slots=True)
-class Outcome:
+class BatchResult:
     """What a batch of one shard comes to; a runner performs it, all of it or nothing."""
 
     predictions: list[Output] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Outcome:
     dead_letters: list[Output] = field(default_factory=list)
     notes: list[Output] = field(default_factory=list)
     """For the models topic: settings and skips that a replay needs."""
-    positions: dict[Side, int] = field(default_factory=dict)
+    positions: dict[InputName, int] = field(default_factory=dict)
     """Per side, the offset after the last record that this outcome accounts for."""
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     """What to add to the metrics: name and label values to amount; see `metrics`."""

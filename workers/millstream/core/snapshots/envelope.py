@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from millstream.core.models.state_codec import Codec
+from millstream.core.models.state_codec import StateForm
 from millstream.errors import MillstreamError
 
 FORMAT: Final = 1
@@ -33,7 +33,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class About(_Part):
+class SnapshotMetadata(_Part):
     """What the worker knows when it takes a snapshot."""
 
     app: str
@@ -57,30 +57,30 @@ class About(_Part):
     marks: list[Annotated[list[int], Field(min_length=5, max_length=7)]] = []
     """Late labels: see `core.marks`."""
     claims: dict[str, int] = {}
-    """Late labels, at least once: owner to the owner before, see `fold.Claims`."""
+    """Late labels, at least once: owner to the owner before, see `fold.OwnershipHistory`."""
 
 
-class Probe(_Part):
+class Canary(_Part):
     """A question and the answer that must come out again, both as `plain_to_json` writes them."""
 
     features: Any
     answer: Any
 
 
-class Proof(_Part):
+class Verification(_Part):
     """What has to come out again when the payload is read."""
 
-    codec: Codec
+    codec: StateForm
     portable: bool
     """Means the same under other versions of the libraries."""
     digest: str
     """`Learner.digest`, before the probe."""
-    probe: Probe | None
+    probe: Canary | None
 
 
 class _Head(_Part):
-    about: About
-    proof: Proof
+    about: SnapshotMetadata
+    proof: Verification
     size: int
     sha256: str
 
@@ -89,12 +89,14 @@ class _Head(_Part):
 class Snapshot:
     """An unsealed snapshot; its bytes are what was written, no more is known yet."""
 
-    about: About
-    proof: Proof
+    about: SnapshotMetadata
+    proof: Verification
     payload: bytes
 
 
-def seal(about: About, proof: Proof, payload: bytes, key: bytes | None = None) -> bytes:
+def seal(
+    about: SnapshotMetadata, proof: Verification, payload: bytes, key: bytes | None = None
+) -> bytes:
     """Write a snapshot, signed if there is a key."""
     head = _Head(
         about=about, proof=proof, size=len(payload), sha256=hashlib.sha256(payload).hexdigest()

@@ -33,7 +33,7 @@ def _with_events(positions: dict[str, int]) -> dict[str, int]:
     return positions
 
 
-class Pointer(BaseModel):
+class ManifestEntry(BaseModel):
     """What the models topic says of a snapshot."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -97,13 +97,13 @@ def _place(record: Record) -> _Place | None:
     return _Place(match[1].decode(), None if match[2] is None else int(match[2]))
 
 
-class SnapshotLog:
+class SnapshotManifest:
     """What one partition of the models topic holds of snapshots."""
 
     def __init__(self, partition: int) -> None:
         """Snapshots of another partition, which somebody has copied here, are none of this one."""
         self.partition = partition
-        self._pointers: dict[str, Pointer] = {}
+        self._pointers: dict[str, ManifestEntry] = {}
         self._chunks: dict[str, dict[int, bytes]] = {}
         self.unreadable: dict[str, str] = {}
         """Names of pointers that cannot be read, and why."""
@@ -123,7 +123,7 @@ class SnapshotLog:
 
     def _add_pointer(self, name: str, value: bytes) -> None:
         try:
-            pointer = Pointer.model_validate(orjson.loads(value))
+            pointer = ManifestEntry.model_validate(orjson.loads(value))
         except (orjson.JSONDecodeError, ValidationError):
             self.unreadable[name] = "its pointer is damaged, or of a later version"
             return
@@ -141,7 +141,7 @@ class SnapshotLog:
         if not there:
             del self._chunks[name]
 
-    def pointers(self) -> list[Pointer]:
+    def pointers(self) -> list[ManifestEntry]:
         """Every snapshot, the newest first."""
         return list(self._pointers.values())[::-1]
 
@@ -163,8 +163,8 @@ class SnapshotLog:
 
 __all__ = [
     "BadSnapshot",
-    "Pointer",
-    "SnapshotLog",
+    "ManifestEntry",
+    "SnapshotManifest",
     "chunk_records",
     "deletions",
     "is_snapshot",

@@ -20,11 +20,11 @@ from millstream.core.models.state_codec import (
 )
 from millstream.core.snapshots.envelope import (
     FORMAT,
-    About,
     BadSnapshot,
-    Probe,
-    Proof,
+    Canary,
     Snapshot,
+    SnapshotMetadata,
+    Verification,
     seal,
     unseal,
 )
@@ -36,7 +36,7 @@ _COMPARED: Final = ("python", "river", "scikit-learn", "numpy")
 
 def finish(
     captured: Captured,
-    about: About,
+    about: SnapshotMetadata,
     fresh: Learner,
     probe: Features | None,
     key: bytes | None = None,
@@ -51,7 +51,7 @@ def finish(
     try:
         payload = captured.to_bytes()
         restore_into(fresh, captured.codec, payload, trusted_modules)
-        proof = Proof(
+        proof = Verification(
             codec=captured.codec,
             portable=captured.portable,
             digest=fresh.digest(),
@@ -150,7 +150,7 @@ def verify(snapshot: Snapshot, learner: Learner, versions: Mapping[str, str]) ->
         raise BadSnapshot("the model that it gives answers its probe differently")
 
 
-def _ask(learner: Learner, features: Any) -> Probe:
+def _ask(learner: Learner, features: Any) -> Canary:
     """Ask a learner; that it raises is an answer too, and has to come out again."""
     try:
         asked = plain_from_json(features)
@@ -158,7 +158,7 @@ def _ask(learner: Learner, features: Any) -> Probe:
             answer = learner.predict(asked)
         except Exception as error:  # noqa: BLE001 - whatever a model raises at this probe
             answer = {"raises": type(error).__name__}
-        return Probe(features=features, answer=plain_to_json(answer))
+        return Canary(features=features, answer=plain_to_json(answer))
     except BadStateError as error:
         raise BadSnapshot(f"its probe cannot be used: {error}") from error
 
@@ -197,11 +197,11 @@ def _significant(name: str, versions: Mapping[str, str]) -> str | None:
 
 __all__ = [
     "FORMAT",
-    "About",
     "BadSnapshot",
-    "Probe",
-    "Proof",
+    "Canary",
     "Snapshot",
+    "SnapshotMetadata",
+    "Verification",
     "check_usable",
     "finish",
     "load",

@@ -10,18 +10,18 @@ from typing import Final
 from confluent_kafka import Consumer
 
 from millstream.config.settings import Settings
-from millstream.core.records.record import Outcome
+from millstream.core.records.record import BatchResult
 from millstream.delivery.at_least_once import AtLeastOnce
 from millstream.delivery.batch import Batch
 from millstream.delivery.exactly_once import ExactlyOnce
-from millstream.delivery.hanging_transactions import Hanging
-from millstream.delivery.publisher import Aborted, Names, Patience, ProducerLost
+from millstream.delivery.hanging_transactions import HangingTransactions
+from millstream.delivery.publisher import Aborted, OutputTopics, ProducerLost, RetryPolicy
 from millstream.errors import Stop
 from millstream.kafka.client_config import producer_config, session_timeout_ms, with_statistics
-from millstream.kafka.transactional_id import Slot
+from millstream.kafka.transactional_id import TransactionalIdLease
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
-from millstream.runners.confluent.group_membership import Membership
+from millstream.runners.confluent.group_membership import GroupMembership
 from millstream.state.partition import Partition
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,11 @@ Publish = ExactlyOnce | AtLeastOnce
 
 
 def publisher_builder(
-    settings: Settings, names: Names, slot: Slot, patience: Patience, metrics: Metrics
+    settings: Settings,
+    names: OutputTopics,
+    slot: TransactionalIdLease,
+    patience: RetryPolicy,
+    metrics: Metrics,
 ) -> Callable[[], Publish]:
     """How to make a publisher of the guarantee that the settings name."""
     exactly_once = settings.processing_guarantee == "exactly_once"
@@ -53,7 +57,7 @@ def publisher_builder(
     return build
 
 
-class Publishing:
+class BatchCommitter:
     """The way of a batch out of the worker."""
 
     def __init__(
@@ -75,7 +79,9 @@ class Publishing:
         self._aborts_in_a_row = 0
         self.publisher = build()
 
-    def join(self, consumer: Consumer, membership: Membership, hanging: Hanging) -> None:
+    def join(
+        self, consumer: Consumer, membership: GroupMembership, hanging: HangingTransactions
+    ) -> None:
         """Publish in the name of this member."""
         self._consumer = consumer
         self._membership = membership
@@ -85,15 +91,15 @@ class Publishing:
         """Before a batch is fetched: wait where the one before is to settle first."""
         self.publisher.rest()
 
-    def write(self, batch: Batch, partition: Partition, outcome: Outcome) -> bool:
+    def write(self, batch: Batch, partition: Partition, result: BatchResult) -> bool:
         """Take a piece into the batch; False where the batch failed and does not count."""
         began = time.monotonic()
         try:
-            self.publisher.write(partition.number, outcome)
+            self.publisher.write(partition.number, result)
         except Aborted as aborted:
             self._restore(aborted, [*batch.partitions(), partition])
             return False
-        batch.add(partition, outcome)
+        batch.add(partition, result)
         batch.write_seconds += time.monotonic() - began
         return True
 
@@ -122,7 +128,7 @@ class Publishing:
         stale = [
             partition
             for partition in self._membership.partitions.values()
-            if partition.shard is not None
+            if partition.processor is not None
             and now - partition.committed_at > OFFSETS_REFRESH_SECONDS
         ]
         if stale:
@@ -172,11 +178,11 @@ class Publishing:
             ) from aborted
 
     def mend(self, partition: int, progress: object, committed: Callable[[int], object]) -> bool:
-        """While a partition is restored: see `Hanging.mend`."""
+        """While a partition is restored: see `HangingTransactions.mend`."""
         return self._hanging.mend(partition, progress, committed, self._cover)
 
     def end_own(self, partition: int) -> None:
-        """Before a partition is restored: see `Hanging.end_own`."""
+        """Before a partition is restored: see `HangingTransactions.end_own`."""
         if isinstance(self.publisher, ExactlyOnce):
             self._hanging.end_own(partition, self._cover)
 

@@ -8,21 +8,21 @@ import time
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 from millstream.state.partition import Partition
 
 CONFIRM_SECONDS = 1.0
 """Between two questions to the broker whether a side is at its end; expiry is no sooner."""
 
 
-class InputEnds:
+class EndOffsets:
     """The ends of events and labels, as the worker's consumer knows them."""
 
-    def __init__(self, consumer: Consumer, topics: dict[Side, str]) -> None:
+    def __init__(self, consumer: Consumer, topics: dict[InputName, str]) -> None:
         self._consumer = consumer
         self._topics = topics
 
-    def reached(self, partition: Partition) -> dict[Side, bool]:
+    def reached(self, partition: Partition) -> dict[InputName, bool]:
         """Which sides have been taken to their present end.
 
         That an end was reported is not enough: since then more may have been fetched, which waits
@@ -34,12 +34,12 @@ class InputEnds:
             for side in self._topics
         }
 
-    def confirm(self, partition: Partition, sides: list[Side]) -> dict[Side, int]:
+    def confirm(self, partition: Partition, sides: list[InputName]) -> dict[InputName, int]:
         """When the broker said of these sides that nothing is to come, ms; asks it once a second.
 
         What the last fetch said may be long ago: the worker may have been frozen or cut off.
         """
-        confirmed: dict[Side, int] = {}
+        confirmed: dict[InputName, int] = {}
         if not sides or time.monotonic() < partition.confirm_at:
             return confirmed
         for side in sides:
@@ -54,12 +54,12 @@ class InputEnds:
         partition.confirm_at = time.monotonic() + CONFIRM_SECONDS
         return confirmed
 
-    def lag(self, partition: Partition, side: Side) -> int | None:
+    def lag(self, partition: Partition, side: InputName) -> int | None:
         """Offsets of a side that are not yet worked off; None before the first fetch."""
         end = self._known(partition, side)
         return None if end < 0 else max(0, end - partition.positions[side])
 
-    def _known(self, partition: Partition, side: Side) -> int:
+    def _known(self, partition: Partition, side: InputName) -> int:
         """The end of a log as of the last fetch, -1 where there was none yet."""
         place = TopicPartition(self._topics[side], partition.number)
         try:

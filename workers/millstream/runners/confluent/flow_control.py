@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from millstream.core.records.record import Side
+from millstream.core.records.record import InputName
 from millstream.errors import Stop
 from millstream.state.partition import Partition
 
@@ -26,15 +26,15 @@ STUCK_SECONDS: Final = 15.0
 """How long nothing may come of a side of which there is more: many times a fetch's longest wait."""
 
 
-class Flow:
+class FlowControl:
     """Begins and stops the fetching of partitions, events and labels together."""
 
-    def __init__(self, consumer: Any, topics: Mapping[Side, str]) -> None:
+    def __init__(self, consumer: Any, topics: Mapping[InputName, str]) -> None:
         self._consumer = consumer
         self._topics = topics
         self._look_at = 0.0
-        self._asked: tuple[int, Side] | None = None
-        self._owed: dict[tuple[int, Side], tuple[int, float]] = {}
+        self._asked: tuple[int, InputName] | None = None
+        self._owed: dict[tuple[int, InputName], tuple[int, float]] = {}
         """What there was more of when last looked: up to where it had come, and since when."""
 
     def begin(self, partition: Partition, places: Sequence[TopicPartition]) -> None:
@@ -50,11 +50,11 @@ class Flow:
 
     def hold_back(self, partition: Partition, limit: int) -> None:
         """Stop fetching a side that runs ahead of the other by more than `limit` records."""
-        shard = partition.shard
-        if shard is None:
+        processor = partition.processor
+        if processor is None:
             return
         for side in self._topics:
-            backlog = shard.backlog(side)
+            backlog = processor.backlog(side)
             if backlog > limit and side not in partition.paused:
                 self._consumer.pause(self._places(partition, [side]))
                 partition.paused.add(side)
@@ -125,11 +125,11 @@ class Flow:
             ) from raised
         self.say_again([partition])
 
-    def _flowing(self, partition: Partition) -> list[Side]:
+    def _flowing(self, partition: Partition) -> list[InputName]:
         return [
             side for side in self._topics
-            if partition.shard is not None and side not in partition.paused
+            if partition.processor is not None and side not in partition.paused
         ]  # fmt: skip
 
-    def _places(self, partition: Partition, sides: Collection[Side]) -> list[TopicPartition]:
+    def _places(self, partition: Partition, sides: Collection[InputName]) -> list[TopicPartition]:
         return [TopicPartition(self._topics[side], partition.number) for side in sides]

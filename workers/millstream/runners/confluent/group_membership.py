@@ -15,19 +15,19 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from millstream import _failpoints as failpoints
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Shard
-from millstream.core.records.record import Record, Side
-from millstream.delivery.publisher import Aborted, Patience, commit_offsets
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.records.record import InputName, Record
+from millstream.delivery.publisher import Aborted, RetryPolicy, commit_offsets
 from millstream.errors import Stop
 from millstream.kafka.committed_offsets import OWNER, committed_offsets
 from millstream.kafka.log_reader import HOPELESS, to_record
 from millstream.observability.metrics import Metrics
-from millstream.runners.confluent.end_offsets import InputEnds
-from millstream.runners.confluent.flow_control import Flow
+from millstream.runners.confluent.end_offsets import EndOffsets
+from millstream.runners.confluent.flow_control import FlowControl
 from millstream.state.partition import Partition, Skips
-from millstream.state.restore import ShardRestore
-from millstream.state.restore_context import Restorer
+from millstream.state.restore import PartitionRestore
+from millstream.state.restore_context import KafkaRestoreContext
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,15 @@ RETRY_SECONDS = 0.5
 """Between two tries at a restore."""
 
 
-class Membership:
+class GroupMembership:
     """Partitions come, are restored, are worked on, and go."""
 
     def __init__(
-        self, consumer: Consumer, restorer: Restorer, metrics: Metrics, patience: Patience
+        self,
+        consumer: Consumer,
+        context: KafkaRestoreContext,
+        metrics: Metrics,
+        patience: RetryPolicy,
     ) -> None:
         self.partitions: dict[int, Partition] = {}
         self.before_release: Callable[[list[Partition]], None] = lambda _: None
@@ -48,19 +52,19 @@ class Membership:
         self.losses = 0
         """How often partitions were taken from this worker without its consent."""
         self._consumer = consumer
-        self._restorer = restorer
+        self._restorer = context
         self._metrics = metrics
         self._patience = patience
-        self.topics: dict[Side, str] = {"events": restorer.settings.events.topic}
-        if restorer.late:
-            self.topics["labels"] = str(restorer.settings.labels.topic)
-        self.ends = InputEnds(consumer, self.topics)
-        self.flow = Flow(consumer, self.topics)
+        self.topics: dict[InputName, str] = {"events": context.settings.events.topic}
+        if context.late:
+            self.topics["labels"] = str(context.settings.labels.topic)
+        self.ends = EndOffsets(consumer, self.topics)
+        self.flow = FlowControl(consumer, self.topics)
         self._queue: deque[Partition] = deque()
         self._retry_at = 0.0
         self._failing_since = 0.0
         self.mend: Callable[[int, object, Callable[[int], object]], bool] = lambda *_: False
-        """Called while a partition is restored; see `Hanging.mend`."""
+        """Called while a partition is restored; see `HangingTransactions.mend`."""
         self.before_restore: Callable[[int], object] = lambda _: None
         """Called with each; may raise KafkaException and `Aborted`: then it has to wait."""
 
@@ -77,7 +81,7 @@ class Membership:
 
     def restored(self) -> int:
         """How many partitions are ready to be worked on."""
-        return sum(partition.shard is not None for partition in self.partitions.values())
+        return sum(partition.processor is not None for partition in self.partitions.values())
 
     # -- rebalances ---------------------------------------------------------------------------
 
@@ -123,21 +127,21 @@ class Membership:
     def _release(self, partition: Partition) -> None:
         if partition in self._queue:
             self._queue.remove(partition)
-        shard = partition.shard
-        if shard is not None:
-            self._log_release(partition, shard)
+        processor = partition.processor
+        if processor is not None:
+            self._log_release(partition, processor)
         if partition.kept is not None:
             partition.kept.close()
 
-    def _log_release(self, partition: Partition, shard: Shard) -> None:
+    def _log_release(self, partition: Partition, processor: PartitionProcessor) -> None:
         log.info(
             "shard released",
             extra={
                 "partition": partition.number,
                 "positions": dict(partition.positions),
-                "learned": shard.learned,
-                "waiting": shard.waiting(),
-                "digest": shard.learner.digest() if shard.learner.learns else None,
+                "learned": processor.learned,
+                "waiting": processor.waiting(),
+                "digest": processor.learner.digest() if processor.learner.learns else None,
             },
         )
 
@@ -145,7 +149,7 @@ class Membership:
 
     def restart(self, partition: Partition, skips: Skips | None = None) -> None:
         """Throw a shard away and restore it; nothing in memory can be undone."""
-        partition.shard = None
+        partition.processor = None
         partition.restore = None
         partition.skips |= skips or {}
         if self.partitions.get(partition.number) is partition:
@@ -206,7 +210,7 @@ class Membership:
             self.before_restore(partition.number)
             if partition.kept is None:
                 partition.kept = self._restorer.new_store()
-            partition.restore = ShardRestore(
+            partition.restore = PartitionRestore(
                 self._restorer,
                 partition.number,
                 *committed_offsets(self._consumer, self.topics, partition.number),
@@ -214,28 +218,28 @@ class Membership:
                 partition.kept,
             )
         partition.restore.step(timeout)
-        if partition.restore.shard is not None:
+        if partition.restore.processor is not None:
             self._begin(partition, partition.restore)
             self._queue.popleft()
             self._failing_since = 0.0
 
-    def _begin(self, partition: Partition, restore: ShardRestore) -> None:
+    def _begin(self, partition: Partition, restore: PartitionRestore) -> None:
         """Fetch from where the restored shard is."""
         partition.positions = dict(restore.positions)
-        partition.shard = restore.shard
+        partition.processor = restore.processor
         partition.restored = restore.restored
-        if self._restorer.claims and isinstance(restore.shard, LateShard):
+        if self._restorer.claims and isinstance(restore.processor, DelayedLabelProcessor):
             # Only now does our claim count: the group refuses this to anyone put out of it.
             try:
                 commit_offsets(self._consumer, self.offsets(partition), self._patience)
             except Aborted:
-                partition.shard = partition.restore = None
+                partition.processor = partition.restore = None
                 raise
         places = self.offsets(partition)
         try:
             self.flow.begin(partition, places)
         except KafkaException:
-            partition.shard = None
+            partition.processor = None
             raise
         partition.restore = None
         partition.fetched = dict(restore.positions)
@@ -259,10 +263,10 @@ class Membership:
             messages += self._consumer.consume(limit - 1, 0)
         return messages
 
-    def sort(self, messages: list[Any]) -> dict[int, dict[Side, list[Record]]]:
+    def sort(self, messages: list[Any]) -> dict[int, dict[InputName, list[Record]]]:
         """The records in messages, by partition and side."""
         labels = self.topics.get("labels")
-        sorted_records: dict[int, dict[Side, list[Record]]] = {}
+        sorted_records: dict[int, dict[InputName, list[Record]]] = {}
         lists: dict[tuple[str, int], list[Record] | None] = {}
         for message in messages:
             error = message.error()
@@ -274,8 +278,8 @@ class Membership:
                 records = lists[where]
             except KeyError:
                 partition = self.partitions.get(where[1])
-                side: Side = "labels" if where[0] == labels else "events"
-                known = partition is not None and partition.shard is not None
+                side: InputName = "labels" if where[0] == labels else "events"
+                known = partition is not None and partition.processor is not None
                 records = lists[where] = (
                     sorted_records.setdefault(where[1], {"events": [], "labels": []})[side]
                     if known
@@ -288,7 +292,7 @@ class Membership:
                 by_side[side] = self._new(self.partitions[number], side, by_side[side])
         return sorted_records
 
-    def _new(self, partition: Partition, side: Side, records: list[Record]) -> list[Record]:
+    def _new(self, partition: Partition, side: InputName, records: list[Record]) -> list[Record]:
         """Only what was not fetched before: a seek may still be followed by older messages."""
         expected = partition.fetched[side]
         if records and records[0].offset < expected:
@@ -301,8 +305,8 @@ class Membership:
     def _heed(self, message: Any, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             partition = self.partitions.get(message.partition())
-            if partition is not None and partition.shard is not None:
-                side: Side = "events" if message.topic() == self.topics["events"] else "labels"
+            if partition is not None and partition.processor is not None:
+                side: InputName = "events" if message.topic() == self.topics["events"] else "labels"
                 partition.ends[side] = message.offset()
             return
         where = f"{message.topic()} partition {message.partition()}" if message.topic() else "Kafka"
@@ -312,7 +316,11 @@ class Membership:
 
     def offsets(self, partition: Partition) -> list[TopicPartition]:
         """What the group is to commit for a partition: both sides, moved or not."""
-        owner = partition.shard.owner if isinstance(partition.shard, LateShard) else 0
+        owner = (
+            partition.processor.owner
+            if isinstance(partition.processor, DelayedLabelProcessor)
+            else 0
+        )
         name = f"{OWNER}{owner}" if owner else ""
         return [
             TopicPartition(self.topics[side], partition.number, offset, metadata=name)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Final
 
-from millstream.core.processing.partition_processor import Shard
-from millstream.core.records.crash_markers import Attempt, Place
-from millstream.core.records.record import Side
-from millstream.kafka.confirmed_writer import ModelsTopic, NotWritten
+from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.records.crash_markers import CrashMarker, RecordRef
+from millstream.core.records.record import InputName
+from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
 from millstream.state.partition import Partition, Skips
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ CAREFUL_SECONDS: Final = 5.0
 """How long at least each record has its note: what expires by the clock has no offset to pass."""
 
 
-def _plain(offsets: Mapping[Side, int]) -> dict[str, int]:
+def _plain(offsets: Mapping[InputName, int]) -> dict[str, int]:
     """Offsets per side, as a note has them."""
     return {side: offset for side, offset in offsets.items()}  # noqa: C416 - to str
 
@@ -38,11 +38,11 @@ class _Watch:
     """One restored shard, until it has shown that it lives."""
 
     partition: Partition
-    shard: Shard
+    processor: PartitionProcessor
     until: float
-    suspect: Attempt | None
+    suspect: CrashMarker | None
     """What the process before had begun when it died."""
-    standing: Attempt | None = None
+    standing: CrashMarker | None = None
     """The note that stands now."""
     mute: bool = False
     """No note could be written: none is tried for the rest of this batch."""
@@ -55,13 +55,13 @@ class _Watch:
         return passed and time.monotonic() >= self.until
 
 
-class Quarantine:
+class PoisonRecordDetector:
     """What the loop calls before and after it works off records."""
 
     def __init__(
         self,
         max_crashes: int | None,
-        notes: ModelsTopic,
+        notes: ConfirmedWriter,
         restart: Callable[[Partition, Skips], None],
     ) -> None:
         """`restart`: restores a partition without some records."""
@@ -70,21 +70,21 @@ class Quarantine:
         self._restart = restart
         self._incarnation = token_hex(8)
         self._watches: dict[int, _Watch] = {}
-        self._seen: dict[int, Shard] = {}
+        self._seen: dict[int, PartitionProcessor] = {}
 
     def before_work(self, partitions: Collection[Partition]) -> bool:
         """Look at shards that were restored; returns whether records have to come one by one."""
         if self._max_crashes is None:
             return False
-        there = {partition.number: partition.shard for partition in partitions}
+        there = {partition.number: partition.processor for partition in partitions}
         for number in [*self._seen]:
             if there.get(number) is not self._seen[number]:  # given away, or to be restored
                 del self._seen[number]
                 self._watches.pop(number, None)
         for partition in partitions:
-            shard = partition.shard
-            if shard is not None and self._seen.get(partition.number) is not shard:
-                self._begin(partition, shard, self._max_crashes)
+            processor = partition.processor
+            if processor is not None and self._seen.get(partition.number) is not processor:
+                self._begin(partition, processor, self._max_crashes)
         return any(watch.suspect for watch in self._watches.values())
 
     def worked(self, partition: Partition) -> None:
@@ -98,15 +98,15 @@ class Quarantine:
         for number, watch in list(self._watches.items()):
             self._take_back(watch)
             watch.mute = False
-            if watch.partition.shard is not watch.shard or watch.is_past():
-                watch.shard.before = None
+            if watch.partition.processor is not watch.processor or watch.is_past():
+                watch.processor.before = None
                 del self._watches[number]
 
     def close(self) -> None:
         """Let go of the broker."""
         self._notes.close()
 
-    def _begin(self, partition: Partition, shard: Shard, most: int) -> None:
+    def _begin(self, partition: Partition, processor: PartitionProcessor, most: int) -> None:
         found = partition.restored.attempt
         # One of our own was survived, whether or not that could be written.
         suspect = None if found is None or found.incarnation == self._incarnation else found
@@ -125,12 +125,12 @@ class Quarantine:
                        "offset": suspect.offset, "crashes": suspect.crashes},
             )  # fmt: skip
         seconds = FIRST_SECONDS if suspect is None else CAREFUL_SECONDS
-        watch = _Watch(partition, shard, time.monotonic() + seconds, suspect)
-        self._seen[partition.number] = shard
+        watch = _Watch(partition, processor, time.monotonic() + seconds, suspect)
+        self._seen[partition.number] = processor
         self._watches[partition.number] = watch
-        shard.before = lambda side, offset: self._tell(watch, Place(side, offset))
+        processor.before = lambda side, offset: self._tell(watch, RecordRef(side, offset))
 
-    def _is_to_come(self, partition: Partition, suspect: Attempt) -> bool:
+    def _is_to_come(self, partition: Partition, suspect: CrashMarker) -> bool:
         """Whether it is not left out yet, and not worked off either."""
         place = suspect.place
         if place is None or place in partition.skips:
@@ -138,7 +138,7 @@ class Quarantine:
         positions = _plain(partition.positions)
         return place.offset >= positions.get(place.side, 0)
 
-    def _tell(self, watch: _Watch, place: Place) -> None:
+    def _tell(self, watch: _Watch, place: RecordRef) -> None:
         """Before the shard touches a record."""
         if watch.mute:
             return
@@ -146,7 +146,7 @@ class Quarantine:
         if watch.suspect is not None:
             watch.standing = watch.suspect.at(place, self._incarnation, ends)
         elif watch.standing is None:
-            watch.standing = Attempt(
+            watch.standing = CrashMarker(
                 partition=watch.partition.number, incarnation=self._incarnation,
                 crashes=1, ends=ends,
             )  # fmt: skip
@@ -159,7 +159,7 @@ class Quarantine:
             self._write(watch, watch.standing.survived())
             watch.standing = None
 
-    def _write(self, watch: _Watch, attempt: Attempt) -> None:
+    def _write(self, watch: _Watch, attempt: CrashMarker) -> None:
         try:
             self._notes.write(attempt.partition, [attempt.note()])
         except NotWritten as error:

@@ -24,22 +24,22 @@ from confluent_kafka.admin import AdminClient
 from millstream import _failpoints as failpoints
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.delayed_labels import LateShard
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.records.outputs import SMALL_BYTES
-from millstream.core.records.record import Outcome, Record, Side
+from millstream.core.records.record import BatchResult, InputName, Record
 from millstream.delivery.at_least_once import AtLeastOnce
 from millstream.delivery.batch import Batch
-from millstream.delivery.hanging_transactions import Hanging
-from millstream.delivery.publisher import Names, Patience, leave_group
+from millstream.delivery.hanging_transactions import HangingTransactions
+from millstream.delivery.publisher import OutputTopics, RetryPolicy, leave_group
 from millstream.disk_store import new_store
-from millstream.errors import Restore, SettingsError, Stop
+from millstream.errors import SettingsError, StateInvalid, Stop
 from millstream.kafka.client_config import (
     consumer_config,
     producer_config,
     reader_config,
     with_statistics,
 )
-from millstream.kafka.confirmed_writer import ModelsTopic
+from millstream.kafka.confirmed_writer import ConfirmedWriter
 from millstream.kafka.topics import (
     ADMIN_TIMEOUT_SECONDS,
     TopicInfo,
@@ -49,22 +49,22 @@ from millstream.kafka.topics import (
     require_topics,
     topic_ids,
 )
-from millstream.kafka.transactional_id import Slot
-from millstream.observability.broker_probe import Outage
+from millstream.kafka.transactional_id import TransactionalIdLease
+from millstream.observability.broker_probe import BrokerProbe
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
 from millstream.observability.tracing import make_tracing
-from millstream.runners.batch_size import Pace
+from millstream.runners.batch_size import BatchSizer
 from millstream.runners.chunk_size import piece_records
-from millstream.runners.confluent.commits import Publishing, publisher_builder
-from millstream.runners.confluent.group_membership import Membership
-from millstream.runners.confluent.poison_records import Quarantine
-from millstream.runners.confluent.reporting import Watch
-from millstream.runners.poison_examples import Broken
+from millstream.runners.confluent.commits import BatchCommitter, publisher_builder
+from millstream.runners.confluent.group_membership import GroupMembership
+from millstream.runners.confluent.poison_records import PoisonRecordDetector
+from millstream.runners.confluent.reporting import LoopReporter
+from millstream.runners.poison_examples import PoisonExamples
 from millstream.state.partition import Partition
-from millstream.state.restore_context import Restorer, Told
+from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
 from millstream.state.snapshot_files import SnapshotFiles
-from millstream.state.snapshot_scheduler import Snapshots
+from millstream.state.snapshot_scheduler import SnapshotScheduler
 from millstream.state.snapshot_writer import SnapshotWriter
 
 IDLE_WAIT_SECONDS: Final = 0.1
@@ -87,7 +87,7 @@ class Worker:
         metrics: Metrics,
         health: Health,
         new_consumer: Callable[[Settings], Any] | None = None,
-        slot: Slot | None = None,
+        slot: TransactionalIdLease | None = None,
     ) -> None:
         """Connects only in `run`.
 
@@ -103,15 +103,15 @@ class Worker:
         self._metrics = metrics
         self._health = health
         self._stopping = threading.Event()
-        self._names = Names(
+        self._names = OutputTopics(
             settings.topic("predictions"),
             settings.topic("examples"),
             settings.topic("models"),
             settings.topic("dead_letters"),
         )
-        self._pace = Pace(settings.batch)
-        self._watch = Watch(settings.dead_letters, self._names.dead_letters, metrics, health)
-        self._broken = Broken()
+        self._pace = BatchSizer(settings.batch)
+        self._watch = LoopReporter(settings.dead_letters, self._names.dead_letters, metrics, health)
+        self._broken = PoisonExamples()
         self._one_by_one = False
 
     def stop(self) -> None:
@@ -122,17 +122,17 @@ class Worker:
         """Work until `stop`; raises `Stop` where the worker cannot go on."""
         admin = connect(self._settings)
         require_topics(self._settings, admin)
-        slot = self._slot or Slot(self._settings.app, self._settings.instance)
-        self._outage = Outage(self._settings, self._health, self._metrics)
+        slot = self._slot or TransactionalIdLease(self._settings.app, self._settings.instance)
+        self._outage = BrokerProbe(self._settings, self._health, self._metrics)
         self._outage.start()
         try:
             self._run(admin, slot)
         finally:
             self._outage.stop()
 
-    def _run(self, admin: AdminClient, slot: Slot) -> None:
+    def _run(self, admin: AdminClient, slot: TransactionalIdLease) -> None:
         try:
-            restorer = self._build_parts(admin, slot)
+            context = self._build_parts(admin, slot)
         except KafkaException as error:
             raise SettingsError(f"kafka: {error.args[0].str()}") from error
         failed = True
@@ -148,55 +148,55 @@ class Worker:
             self._publishing.close()
             self._snapshots.close()
             self._quarantine.close()
-            restorer.close()
+            context.close()
             if self._tracing is not None:
                 self._tracing.close()
             slot.release()
 
-    def _build_parts(self, admin: AdminClient, slot: Slot) -> Restorer:
+    def _build_parts(self, admin: AdminClient, slot: TransactionalIdLease) -> KafkaRestoreContext:
         settings = self._settings
         self._tracing = make_tracing(settings, slot.name)
-        patience = Patience(self._stopping, self._outage.turn, lambda: self._outage.seconds)
+        patience = RetryPolicy(self._stopping, self._outage.turn, lambda: self._outage.seconds)
         build = publisher_builder(settings, self._names, slot, patience, self._metrics)
-        self._publishing = Publishing(
+        self._publishing = BatchCommitter(
             settings, build, slot.name, self._metrics, self._health, self._stopping
         )
         publisher = self._publishing.publisher
         topics = describe(admin, [settings.events.topic], configs=False)
-        told = Told(
+        told = TopicFacts(
             topics[settings.events.topic].partitions,
             topic_ids(admin, needed_topics(settings).values()),
             self._max_bytes(describe(admin, self._names)),
         )
-        restorer = Restorer(
+        context = KafkaRestoreContext(
             settings, self._build_learner, admin, reader_config(settings),
             publisher if isinstance(publisher, AtLeastOnce) else None, told, self._metrics,
             lambda: new_store(settings.waiting.store, settings.waiting.directory),
         )  # fmt: skip
         self._consumer = self._new_consumer(settings)
-        self._membership = Membership(self._consumer, restorer, self._metrics, patience)
+        self._membership = GroupMembership(self._consumer, context, self._metrics, patience)
         inputs = list(self._membership.topics.values())
         needed = set(needed_topics(settings).values())
         outputs = [topic for topic in self._names if topic in needed]
-        hanging = Hanging(settings, inputs, outputs, restorer.bounds, self._outage)
+        hanging = HangingTransactions(settings, inputs, outputs, context.bounds, self._outage)
         self._publishing.join(self._consumer, self._membership, hanging)
         self._membership.mend = self._publishing.mend
         self._membership.before_restore = self._publishing.end_own
-        topic = ModelsTopic(producer_config(settings, None), self._names.models)
+        topic = ConfirmedWriter(producer_config(settings, None), self._names.models)
         store = settings.snapshots.store
         files = None if store is None else SnapshotFiles(store, settings.app)
         writer = SnapshotWriter(settings.snapshots, topic, files, self._build_learner)
-        self._snapshots = Snapshots(settings.snapshots, restorer, writer, self._metrics)
+        self._snapshots = SnapshotScheduler(settings.snapshots, context, writer, self._metrics)
         self._membership.before_release = self._snapshots.release
         config = {**producer_config(settings, None), "linger.ms": 0}
-        attempts = ModelsTopic(config, self._names.models, ATTEMPT_SECONDS)
-        self._quarantine = Quarantine(
+        attempts = ConfirmedWriter(config, self._names.models, ATTEMPT_SECONDS)
+        self._quarantine = PoisonRecordDetector(
             settings.recovery.max_crashes, attempts, self._membership.restart
         )
         self._piece_records = piece_records(
             self._build_learner(), settings.events.features, settings.batch.max_records
         )
-        return restorer
+        return context
 
     def _own_consumer(self, settings: Settings) -> Any:
         take = partial(self._metrics.clients.take, "consumer")
@@ -271,7 +271,7 @@ class Worker:
     def _wait(self, *, restoring: bool) -> float:
         """How long to wait for a message, with nothing else to do."""
         partitions = self._membership.partitions.values()
-        in_hand = any(each.shard and each.shard.backlog("events") for each in partitions)
+        in_hand = any(each.processor and each.processor.backlog("events") for each in partitions)
         return BUSY_WAIT_SECONDS if restoring or in_hand else IDLE_WAIT_SECONDS
 
     def _work(self, messages: list[Any], batch: Batch, limit: int) -> bool:
@@ -284,13 +284,13 @@ class Worker:
             for partition in list(self._membership.partitions.values()):
                 most = limit - batch.taken_of(partition)
                 try:
-                    outcome = self._process(partition, records.get(partition.number), most)
+                    result = self._process(partition, records.get(partition.number), most)
                     self._quarantine.worked(partition)
-                except Restore as broken:
+                except StateInvalid as broken:
                     self._abandon(batch, messages)
                     self._restore_without(partition, broken)
                     return False
-                if outcome and not self._publishing.write(batch, partition, outcome):
+                if result and not self._publishing.write(batch, partition, result):
                     self._abandon(batch, messages)
                     return False
                 self._membership.flow.hold_back(partition, 2 * limit)
@@ -303,21 +303,23 @@ class Worker:
             yield messages[start : start + size]
 
     def _process(
-        self, partition: Partition, records: dict[Side, list[Record]] | None, most: int
-    ) -> Outcome | None:
-        shard = partition.shard
-        if shard is None:
+        self, partition: Partition, records: dict[InputName, list[Record]] | None, most: int
+    ) -> BatchResult | None:
+        processor = partition.processor
+        if processor is None:
             return None
-        ends: dict[Side, bool] = {}
-        confirmed: dict[Side, int] = {}
-        if isinstance(shard, LateShard):
+        ends: dict[InputName, bool] = {}
+        confirmed: dict[InputName, int] = {}
+        if isinstance(processor, DelayedLabelProcessor):
             ends = self._membership.ends.reached(partition)
-            overdue = shard.overdue(time.time_ns() // 1_000_000)
+            overdue = processor.overdue(time.time_ns() // 1_000_000)
             confirmed = self._membership.ends.confirm(partition, overdue)
         elif records is None:
             return None
         now = time.time_ns() // 1_000_000
-        return shard.process(records or {"events": [], "labels": []}, ends, now, confirmed, most)
+        return processor.process(
+            records or {"events": [], "labels": []}, ends, now, confirmed, most
+        )
 
     # -- when a batch ends ------------------------------------------------------------------------
 
@@ -344,7 +346,7 @@ class Worker:
         self._publishing.abort([known[number] for number in numbers if number in known])
         batch.clear()
 
-    def _restore_without(self, partition: Partition, broken: Restore) -> None:
+    def _restore_without(self, partition: Partition, broken: StateInvalid) -> None:
         """The model broke in the middle of learning: restore it, and leave that example out."""
         skips = self._broken.skip(partition.number, broken)
         self._pace.be_careful()

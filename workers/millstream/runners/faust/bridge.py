@@ -26,8 +26,14 @@ from millstream.config.settings import Settings
 from millstream.core.records.record import Record
 from millstream.errors import Stop
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS, LogReader, Stretch
-from millstream.runners.faust.partition_buffer import EndOfLog, FetchedTo, Handed, Lot, Place
+from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS, LogReader, OffsetRange
+from millstream.runners.faust.partition_buffer import (
+    EndOfLog,
+    FaustRecord,
+    FetchedTo,
+    PartitionBuffer,
+    TopicAndPartition,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +48,7 @@ snapshots take, shorter than Kafka waits for a member (Faust's `broker_rebalance
 Callback = Callable[[Any, list[TopicPartition]], None]
 
 
-class Group(Protocol):
+class BridgedGroup(Protocol):
     """What the feed asks of the consumer that is a member of the group."""
 
     def commit(self, offsets: Sequence[TopicPartition], generation: int) -> None:
@@ -68,24 +74,24 @@ class _Callbacks:
     lost: Callback
 
 
-class Feed:
+class ConsumerBridge:
     """Between the threads of Faust and that of the worker's loop."""
 
-    def __init__(self, settings: Settings, group: Group) -> None:
+    def __init__(self, settings: Settings, group: BridgedGroup) -> None:
         """Connects when the loop begins (`open`)."""
         self._settings = settings
         self._group = group
         self._events = settings.events.topic
         self._labels = settings.labels.topic if settings.labels.source == "topic" else None
         self._changed = threading.Condition()
-        self._lots: dict[Place, Lot] = {}
+        self._lots: dict[TopicAndPartition, PartitionBuffer] = {}
         self._changes: deque[_Change] = deque()
         self._callbacks: _Callbacks | None = None
         self._generation = -1
         self._turn = 0
         self._serving = False
         self._ours: list[TopicPartition] = []
-        self.held: frozenset[Place] = frozenset()
+        self.held: frozenset[TopicAndPartition] = frozenset()
         """What Faust shall fetch no more of for now."""
 
     @property
@@ -95,11 +101,11 @@ class Feed:
 
     # -- for Faust's threads ----------------------------------------------------------------------
 
-    def assign(self, places: Collection[Place], generation: int) -> None:
+    def assign(self, places: Collection[TopicAndPartition], generation: int) -> None:
         """The group gave this member partitions: before any message of them is handed over."""
         ours = sorted(place for place in places if place[0] in self.topics)
         with self._changed:
-            self._lots = {place: Lot(*place, generation) for place in ours}
+            self._lots = {place: PartitionBuffer(*place, generation) for place in ours}
             self.held = frozenset()
             self._change("assign", ours, generation)
 
@@ -136,7 +142,9 @@ class Feed:
                 self.held |= held
             self._changed.notify()
 
-    def fetched(self, place: Place, to: FetchedTo, gaps: Mapping[int, tuple[int, bool]]) -> None:
+    def fetched(
+        self, place: TopicAndPartition, to: FetchedTo, gaps: Mapping[int, tuple[int, bool]]
+    ) -> None:
         """How far a partition is fetched, and between which records of it there is nothing.
 
         `gaps`: offset of a record to the offset after the one before it, and whether both came in
@@ -149,7 +157,7 @@ class Feed:
                 lot.gaps.update(gaps)
                 self._changed.notify()
 
-    def waiting_for(self) -> dict[Place, int]:
+    def waiting_for(self) -> dict[TopicAndPartition, int]:
         """The offset that Faust has to hand over next, for each partition that is not held back."""
         with self._changed:
             return {
@@ -158,7 +166,9 @@ class Feed:
                 if lot.next is not None and place not in self.held
             }
 
-    def _change(self, kind: str, places: Iterable[Place], generation: int) -> "Future[None]":
+    def _change(
+        self, kind: str, places: Iterable[TopicAndPartition], generation: int
+    ) -> "Future[None]":
         done: Future[None] = Future()
         listed = [TopicPartition(*place) for place in places]
         self._changes.append(_Change(kind, listed, done, generation))
@@ -167,7 +177,7 @@ class Feed:
 
     # -- for the loop, as confluent-kafka's consumer has it ----------------------------------------
 
-    def open(self) -> "Feed":
+    def open(self) -> "ConsumerBridge":
         """Connect; from now on the loop answers."""
         config = reader_config(self._settings)
         # In the group's name, but with neither subscription nor assignment: it only asks.
@@ -341,7 +351,7 @@ class Feed:
                 )  # fmt: skip
         return taken
 
-    def _take_of(self, lot: Lot, most: int, taken: list[Any]) -> None:
+    def _take_of(self, lot: PartitionBuffer, most: int, taken: list[Any]) -> None:
         with self._changed:
             taken += lot.take(most - len(taken))
             gap = lot.gap()
@@ -357,7 +367,7 @@ class Feed:
         if end is not None:
             taken.append(EndOfLog(lot.topic, lot.partition, end))
 
-    def _close_gap(self, lot: Lot, end: int) -> None:
+    def _close_gap(self, lot: PartitionBuffer, end: int) -> None:
         """Find out what lies between the record that is due and `end`."""
         start = lot.floor
         if lot.is_known_gap(end):
@@ -369,7 +379,7 @@ class Feed:
                 return
         end = min(end, start + FILL_RECORDS)
         found: list[Record] = []
-        self._reader.open(Stretch(lot.topic, lot.partition, start, end, found.extend))
+        self._reader.open(OffsetRange(lot.topic, lot.partition, start, end, found.extend))
         until = time.monotonic() + FILL_SECONDS
         while not self._reader.done():
             if time.monotonic() > until:
@@ -391,4 +401,4 @@ def refused(reason: str) -> KafkaException:
     return KafkaException(KafkaError(KafkaError._STATE, reason))  # noqa: SLF001 - its public name
 
 
-__all__ = ["EndOfLog", "Feed", "FetchedTo", "Group", "Handed", "refused"]
+__all__ = ["BridgedGroup", "ConsumerBridge", "EndOfLog", "FaustRecord", "FetchedTo", "refused"]

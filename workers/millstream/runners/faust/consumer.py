@@ -24,8 +24,8 @@ from confluent_kafka import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 
-from millstream.runners.faust.bridge import REVOKE_SECONDS, Feed, FetchedTo, refused
-from millstream.runners.faust.partition_buffer import Place
+from millstream.runners.faust.bridge import REVOKE_SECONDS, ConsumerBridge, FetchedTo, refused
+from millstream.runners.faust.partition_buffer import TopicAndPartition
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ HELD_SECONDS: Final = 0.1
 class ConsumerThread(AIOKafkaConsumerThread):
     """The thread in which Faust's consumer lives; all of this runs in its event loop."""
 
-    feed: Feed
+    feed: ConsumerBridge
     _assignor: Any
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -50,7 +50,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         if len(self.feed.topics) > 1 and self._assignor is RoundRobinPartitionAssignor:
             self._assignor = RangePartitionAssignor
             consumer._partition_assignment_strategy = [RangePartitionAssignor]
-        self._last: dict[Place, int] = {}
+        self._last: dict[TopicAndPartition, int] = {}
         return consumer
 
     # -- rebalances -------------------------------------------------------------------------------
@@ -116,8 +116,10 @@ class ConsumerThread(AIOKafkaConsumerThread):
                 to = FetchedTo(state.position, state.lso, self._last.get(place, -1))
                 self.feed.fetched(place, to, gaps)
 
-    def _gaps(self, place: Place, records: Sequence[Any]) -> dict[int, tuple[int, bool]]:
-        """Offsets that do not follow on the one before: see `Feed.fetched`."""
+    def _gaps(
+        self, place: TopicAndPartition, records: Sequence[Any]
+    ) -> dict[int, tuple[int, bool]]:
+        """Offsets that do not follow on the one before: see `ConsumerBridge.fetched`."""
         if not records:
             return {}
         gaps: dict[int, tuple[int, bool]] = {}
@@ -166,7 +168,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         )
 
 
-def consumer_class(feed: Feed) -> type[FaustConsumer]:
+def consumer_class(feed: ConsumerBridge) -> type[FaustConsumer]:
     """A consumer for one app, that knows its feed."""
 
     class Consumer(FaustConsumer):

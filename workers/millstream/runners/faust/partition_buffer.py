@@ -17,7 +17,7 @@ LOST_SECONDS: Final = 10.0
 """After so long without a message, what Faust has fetched and not handed over is read from the log:
 an agent that was restarted has lost what it had taken."""
 
-Place = tuple[str, int]
+TopicAndPartition = tuple[str, int]
 """Topic and partition."""
 
 
@@ -32,7 +32,7 @@ class FetchedTo(NamedTuple):
     """The offset of the last record fetched; -1 where there was none."""
 
 
-class Handed:
+class FaustRecord:
     """A message of Faust, as confluent-kafka shows one."""
 
     __slots__ = ("_message",)
@@ -76,7 +76,7 @@ class Handed:
         return list(headers) if headers else None
 
 
-class Found(NamedTuple):
+class LogRecord(NamedTuple):
     """A message that was read from the log, in the shape that Faust's have."""
 
     topic: str
@@ -111,7 +111,7 @@ class EndOfLog:
         return self._offset
 
 
-class Lot:
+class PartitionBuffer:
     """One partition for the time of one assignment."""
 
     def __init__(self, topic: str, partition: int, generation: int) -> None:
@@ -161,9 +161,9 @@ class Lot:
         self.sure = offset
         self._told_end = -1
 
-    def take(self, most: int) -> list[Handed]:
+    def take(self, most: int) -> list[FaustRecord]:
         """Messages that are due, up to the first gap."""
-        taken: list[Handed] = []
+        taken: list[FaustRecord] = []
         waiting, due = self.waiting, self.next
         if due is None:
             return taken
@@ -177,7 +177,7 @@ class Lot:
             if self.gaps:
                 self.gaps.pop(offset, None)
             if offset >= due:
-                taken.append(Handed(message))
+                taken.append(FaustRecord(message))
                 due = offset + 1
         self.next = due
         return taken
@@ -208,7 +208,7 @@ class Lot:
         for record in reversed(found):
             if record.offset >= self.floor:
                 self.waiting.appendleft(
-                    Found(self.topic, self.partition, record.offset, record.timestamp / 1000,
+                    LogRecord(self.topic, self.partition, record.offset, record.timestamp / 1000,
                           record.key, record.value, record.headers)
                 )  # fmt: skip
         self.sure = max(self.sure, end)

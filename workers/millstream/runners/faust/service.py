@@ -4,7 +4,8 @@
                      <--offsets---------------------------
 
 The loop is that of `confluent.Worker`, and so is all that it stands on: restore, snapshots,
-quarantine, the order of outputs. Only its consumer is another one: the `Feed`. It has a thread to
+quarantine, the order of outputs. Only its consumer is another one: the `ConsumerBridge`. It has a
+thread to
 itself so that Faust's event loop, and with it web server and timers, never waits for a model.
 """
 
@@ -23,9 +24,9 @@ from millstream.errors import MillstreamError, SettingsError, Stop
 from millstream.observability.health import Health
 from millstream.observability.metrics import metrics_of
 from millstream.runners.confluent.worker import Worker
-from millstream.runners.faust.bridge import Feed, refused
+from millstream.runners.faust.bridge import ConsumerBridge, refused
 from millstream.runners.faust.consumer import ConsumerThread, consumer_class
-from millstream.runners.faust.stall_detector import Stalls
+from millstream.runners.faust.stall_detector import StallDetector
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +45,13 @@ class FaustWorker(Service):
         self.settings = settings
         self.health = Health()
         self.metrics = metrics_of(settings, self.health)
-        self.feed = Feed(settings, self)
+        self.feed = ConsumerBridge(settings, self)
         self.failure: BaseException | None = None
         """What ended the loop, if something did."""
         self._worker = Worker(
             settings, build_learner, self.metrics, self.health, lambda _: self.feed.open()
         )
-        self._stalls = Stalls(settings, self.feed, self.health)
+        self._stalls = StallDetector(settings, self.feed, self.health)
         self._thread: threading.Thread | None = None
         app.transport.Consumer = consumer_class(self.feed)
         super().__init__(**more)

@@ -17,8 +17,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from millstream.config.settings import Settings
 from millstream.kafka.client_config import reader_config
 from millstream.observability.health import Health
-from millstream.runners.faust.bridge import Feed
-from millstream.runners.faust.partition_buffer import Place
+from millstream.runners.faust.bridge import ConsumerBridge
+from millstream.runners.faust.partition_buffer import TopicAndPartition
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +26,17 @@ ASK_EVERY_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 3.0
 
 
-class Stalls:
+class StallDetector:
     """Watches the feed."""
 
-    def __init__(self, settings: Settings, feed: Feed, health: Health) -> None:
+    def __init__(self, settings: Settings, feed: ConsumerBridge, health: Health) -> None:
         """Begins with `start`."""
         self._after = settings.faust.stall_after / 1000
         self._settings = settings
         self._feed = feed
         self._health = health
         self._ending = threading.Event()
-        self._since: dict[Place, tuple[int, float]] = {}
+        self._since: dict[TopicAndPartition, tuple[int, float]] = {}
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:

@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from millstream.core.records.outputs import owner_record
-from millstream.core.records.record import Output, Record, Side
+from millstream.core.records.record import InputName, Output, Record
 from millstream.errors import SettingsError
-from millstream.kafka.log_reader import Stretch
+from millstream.kafka.log_reader import OffsetRange
 
 
-class Committed(NamedTuple):
+class CommittedPositions(NamedTuple):
     """What the group has committed of a partition."""
 
-    positions: Mapping[Side, int]
+    positions: Mapping[InputName, int]
     """Per side, the offset after the last record that was worked off."""
     owner: int | None
-    """At least once, late labels: in whose name; see `core.fold.Claims`."""
+    """At least once, late labels: in whose name; see `core.fold.OwnershipHistory`."""
 
 
 class MemoryLogs:
@@ -26,7 +26,7 @@ class MemoryLogs:
         if type(partitions) is not int or partitions < 1:
             raise SettingsError(f"partitions is {partitions!r}: it has to be a number from 1 on")
         self.partitions = partitions
-        self.committed: dict[int, Committed] = {}
+        self.committed: dict[int, CommittedPositions] = {}
         """By partition; what has none was never worked on."""
         self._topics: dict[str, list[list[Record]]] = {}
 
@@ -53,20 +53,20 @@ class MemoryLogs:
 
 
 class MemoryReader:
-    """Reads stretches of `MemoryLogs`, as `restorer.Logs` wants it."""
+    """Reads stretches of `MemoryLogs`, as `context.Logs` wants it."""
 
     def __init__(self, logs: MemoryLogs) -> None:
         self._logs = logs
-        self._stretch: Stretch | None = None
+        self._stretch: OffsetRange | None = None
         self.records_read = 0
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset, and the offset after the last record."""
         return 0, len(self._logs.records(topic, partition))
 
-    def open(self, stretch: Stretch) -> None:
+    def open(self, offset_range: OffsetRange) -> None:
         """Begin with a stretch."""
-        self._stretch = stretch
+        self._stretch = offset_range
 
     def done(self) -> bool:
         """Whether it is read to its end."""
@@ -76,11 +76,13 @@ class MemoryReader:
         """Read all of it."""
         if self._stretch is None:
             return
-        stretch, self._stretch = self._stretch, None
-        records = self._logs.records(stretch.topic, stretch.partition)[stretch.start : stretch.end]
+        offset_range, self._stretch = self._stretch, None
+        records = self._logs.records(offset_range.topic, offset_range.partition)[
+            offset_range.start : offset_range.end
+        ]
         self.records_read += len(records)
         if records:
-            stretch.sink(records)
+            offset_range.sink(records)
 
     def close(self) -> None:
         """Let go of the stretch."""
@@ -103,8 +105,8 @@ class MemoryModels:
         """Nothing is held."""
 
 
-class MemoryClaims:
-    """How a new owner announces itself at least once; see `restorer.OwnerLog`."""
+class MemoryEpochLog:
+    """How a new owner announces itself at least once; see `context.EpochLog`."""
 
     def __init__(self, logs: MemoryLogs, examples: str, clock: Callable[[], int]) -> None:
         """`examples`: the name of that topic."""

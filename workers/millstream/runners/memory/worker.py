@@ -15,28 +15,28 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from millstream.config.settings import Settings
-from millstream.core.circuit_breaker import Breaker
+from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.state_codec import CannotCaptureError, capture
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Shard
-from millstream.core.records.record import Headers, Outcome, Output, Record, Side
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.records.record import BatchResult, Headers, InputName, Output, Record
 from millstream.core.snapshots.snapshot import BadSnapshot
-from millstream.errors import Restore
+from millstream.errors import StateInvalid
 from millstream.kafka.topics import needed_topics
 from millstream.observability.metrics import Metrics
 from millstream.runners.chunk_size import PIECE_RECORDS
 from millstream.runners.memory.broker import (
-    Committed,
-    MemoryClaims,
+    CommittedPositions,
+    MemoryEpochLog,
     MemoryLogs,
     MemoryModels,
     MemoryReader,
 )
-from millstream.runners.poison_examples import Broken
+from millstream.runners.poison_examples import PoisonExamples
 from millstream.state.partition import Partition
-from millstream.state.restore import ShardRestore
-from millstream.state.restore_context import RestoreParts, Told
+from millstream.state.restore import PartitionRestore
+from millstream.state.restore_context import RestoreContext, TopicFacts
 from millstream.state.snapshot_scheduler import about_now
 from millstream.state.snapshot_writer import SnapshotWriter
 
@@ -66,41 +66,43 @@ class MemoryWorker:
         settings = settings.model_copy(update={"labels": labels})
         self.settings = settings
         self.logs = MemoryLogs() if logs is None else logs
-        self._topics: dict[Side, str] = {
+        self._topics: dict[InputName, str] = {
             "events": settings.events.topic, "labels": str(settings.labels.topic)
         }  # fmt: skip
         self.now = 0
         """The latest time that it was told, ms."""
         self.counts: Counter[tuple[str, ...]] = Counter()
-        """What was committed, as `Outcome.counts` has it."""
+        """What was committed, as `BatchResult.counts` has it."""
         self.reach: Callable[[Point], None] = lambda _: None
         """Called at those moments of each commit; what it raises is a crash: use another worker."""
-        self.after_commit: Callable[[int, Sequence[Outcome]], None] = lambda *_: None
+        self.after_commit: Callable[[int, Sequence[BatchResult]], None] = lambda *_: None
         """Called with a partition and what was just committed of it."""
         self._parts = self._restore_parts(build_learner)
         self.late = self._parts.late
         """Whether labels come on a topic."""
         models = MemoryModels(self.logs, settings.topic("models"), self._clock)
         self._writer = SnapshotWriter(settings.snapshots, models, None, build_learner)
-        self._breaker = Breaker(settings.dead_letters.stop_ratio, settings.dead_letters.window)
-        self._broken = Broken()
+        self._breaker = CircuitBreaker(
+            settings.dead_letters.stop_ratio, settings.dead_letters.window
+        )
+        self._broken = PoisonExamples()
         self._snapshot_at: dict[int, int] = {}
         self._partitions = [Partition(number) for number in range(self.logs.partitions)]
 
     def _clock(self) -> int:
         return self.now
 
-    def _restore_parts(self, build_learner: Callable[[], Learner]) -> RestoreParts:
+    def _restore_parts(self, build_learner: Callable[[], Learner]) -> RestoreContext:
         settings, logs = self.settings, self.logs
         late = settings.labels.source == "topic"
-        claims = MemoryClaims(logs, settings.topic("examples"), self._clock)
-        told = Told(
+        claims = MemoryEpochLog(logs, settings.topic("examples"), self._clock)
+        told = TopicFacts(
             logs.partitions,
             {name: name for name in needed_topics(settings).values()},
             int(settings.kafka.get("message.max.bytes", DEFAULT_MAX_BYTES)),
         )
         claiming = late and settings.processing_guarantee == "at_least_once"
-        return RestoreParts(
+        return RestoreContext(
             settings, build_learner, MemoryReader(logs), claims if claiming else None, told,
             Metrics(), clock=self._clock,
         )  # fmt: skip
@@ -109,7 +111,7 @@ class MemoryWorker:
 
     def send(
         self,
-        side: Side,
+        side: InputName,
         value: bytes | None,
         *,
         key: bytes | None = None,
@@ -141,80 +143,84 @@ class MemoryWorker:
         try:
             return self._work_off(partition)
         except BaseException:  # what is not committed is worked off again, whatever came between
-            partition.shard = None
+            partition.processor = None
             raise
 
     def _work_off(self, partition: Partition) -> bool:
-        if partition.shard is None:
+        if partition.processor is None:
             self._restore(partition)
-        shard = partition.shard
-        if shard is None:
+        processor = partition.processor
+        if processor is None:
             raise AssertionError("a restore makes a shard")
         limit = self.settings.batch.max_records
-        batch: list[Outcome] = []
+        batch: list[BatchResult] = []
         taken = 0
         try:
             while taken < limit:
-                records = self._fetch(partition, shard, limit - taken)
-                if not any(records.values()) and not self._has_work(shard):
+                records = self._fetch(partition, processor, limit - taken)
+                if not any(records.values()) and not self._has_work(processor):
                     break
-                outcome = shard.process(
+                result = processor.process(
                     records, self._ends(partition), self.now, None, limit - taken
                 )
-                if not outcome and not any(records.values()):
+                if not result and not any(records.values()):
                     break
-                batch.append(outcome)
-                taken += outcome.taken
-        except Restore as broken:
+                batch.append(result)
+                taken += result.taken
+        except StateInvalid as broken:
             partition.skips |= self._broken.skip(partition.number, broken)
-            partition.shard = None
+            partition.processor = None
             return True
         worked = any(batch)
         if worked:
             self._commit(partition, batch)
-            self._snapshot_if_due(partition, shard)
+            self._snapshot_if_due(partition, processor)
         return worked
 
     def _has_more(self, partition: Partition) -> bool:
         """Whether a batch may come to anything."""
-        shard = partition.shard
-        if shard is None or self._has_work(shard):
+        processor = partition.processor
+        if processor is None or self._has_work(processor):
             return True
         return any(
             offset < len(self.logs.records(self._topics[side], partition.number))
             for side, offset in partition.fetched.items()
         )
 
-    def _has_work(self, shard: Shard) -> bool:
+    def _has_work(self, processor: PartitionProcessor) -> bool:
         """Whether something may happen though nothing new has come."""
-        if not isinstance(shard, LateShard):
+        if not isinstance(processor, DelayedLabelProcessor):
             return False
-        return bool(shard.backlog("events") or shard.backlog("labels") or shard.overdue(self.now))
+        return bool(
+            processor.backlog("events")
+            or processor.backlog("labels")
+            or processor.overdue(self.now)
+        )
 
     def _fetch(
-        self, partition: Partition, shard: Shard, limit: int
-    ) -> dict[Side, Sequence[Record]]:
+        self, partition: Partition, processor: PartitionProcessor, limit: int
+    ) -> dict[InputName, Sequence[Record]]:
         """What comes next on each side, but for one that runs ahead of the other."""
-        size = limit if shard.learner.batched else min(limit, PIECE_RECORDS)
-        records: dict[Side, Sequence[Record]] = {"events": [], "labels": []}
-        for side in shard.sides:
-            if shard.backlog(side) < size:
+        size = limit if processor.learner.batched else min(limit, PIECE_RECORDS)
+        records: dict[InputName, Sequence[Record]] = {"events": [], "labels": []}
+        for side in processor.sides:
+            if processor.backlog(side) < size:
                 start = partition.fetched[side]
                 there = self.logs.records(self._topics[side], partition.number)
                 records[side] = there[start : start + size]
                 partition.fetched[side] = start + len(records[side])
         return records
 
-    def _ends(self, partition: Partition) -> dict[Side, bool]:
+    def _ends(self, partition: Partition) -> dict[InputName, bool]:
         return {
             side: offset == len(self.logs.records(self._topics[side], partition.number))
             for side, offset in partition.fetched.items()
         }
 
-    def _commit(self, partition: Partition, batch: Sequence[Outcome]) -> None:
+    def _commit(self, partition: Partition, batch: Sequence[BatchResult]) -> None:
         counts: Counter[tuple[str, ...]] = Counter()
-        for outcome in batch:
-            counts.update(outcome.counts)
+        for result in batch:
+            counts.update(result.counts)
         self._check(counts)
         self.reach("after_learning")
         if self.settings.processing_guarantee == "exactly_once":
@@ -222,8 +228,8 @@ class MemoryWorker:
             self.reach("mid_produce")
             self.reach("before_commit")
         self._write(partition.number, batch)
-        for outcome in batch:
-            partition.positions.update(outcome.positions)
+        for result in batch:
+            partition.positions.update(result.positions)
         self._commit_positions(partition)
         self.reach("after_commit")
         partition.skips.clear()
@@ -244,33 +250,33 @@ class MemoryWorker:
         if records:
             self._breaker.add(records, sum(bad.values()), bad)
 
-    def _write(self, number: int, batch: Sequence[Outcome]) -> None:
+    def _write(self, number: int, batch: Sequence[BatchResult]) -> None:
         """In the order in which `publish.AtLeastOnce` writes, which restores rely on."""
         settings, now = self.settings, self.now
         names = (settings.topic("models"), settings.topic("dead_letters"))
-        for outcome in batch:
-            for topic, outputs in zip(names, (outcome.notes, outcome.dead_letters), strict=True):
+        for result in batch:
+            for topic, outputs in zip(names, (result.notes, result.dead_letters), strict=True):
                 self.logs.extend(topic, number, outputs, now)
-        for outcome in batch:
-            self.logs.extend(settings.topic("predictions"), number, outcome.predictions, now)
+        for result in batch:
+            self.logs.extend(settings.topic("predictions"), number, result.predictions, now)
         if settings.processing_guarantee == "at_least_once":
             self.reach("mid_produce")
-        for outcome in batch:
-            self.logs.extend(settings.topic("examples"), number, outcome.examples, now)
+        for result in batch:
+            self.logs.extend(settings.topic("examples"), number, result.examples, now)
         if settings.processing_guarantee == "at_least_once":
             self.reach("before_commit")
 
     def _commit_positions(self, partition: Partition) -> None:
-        shard = partition.shard
-        owner = (shard.owner or None) if isinstance(shard, LateShard) else None
-        self.logs.committed[partition.number] = Committed(dict(partition.positions), owner)
+        processor = partition.processor
+        owner = (processor.owner or None) if isinstance(processor, DelayedLabelProcessor) else None
+        self.logs.committed[partition.number] = CommittedPositions(dict(partition.positions), owner)
 
     # -- state ------------------------------------------------------------------------------------
 
     def _restore(self, partition: Partition) -> None:
         """By the one path there is; see `restore`."""
         before = self.logs.committed.get(partition.number)
-        committed: dict[Side, int | None] = {"events": None}
+        committed: dict[InputName, int | None] = {"events": None}
         if self._parts.late:
             committed["labels"] = None
         if before is not None:
@@ -278,12 +284,12 @@ class MemoryWorker:
         if partition.kept is None:
             partition.kept = self._parts.new_store()
         owner = None if before is None else before.owner
-        restore = ShardRestore(
+        restore = PartitionRestore(
             self._parts, partition.number, committed, owner, partition.skips, partition.kept
         )
-        while restore.shard is None:
+        while restore.processor is None:
             restore.step(1.0)
-        partition.shard = restore.shard
+        partition.processor = restore.processor
         partition.restored = restore.restored
         partition.positions = dict(restore.positions)
         partition.fetched = dict(restore.positions)
@@ -291,8 +297,8 @@ class MemoryWorker:
             self._commit_positions(partition)
         self._snapshot_at[partition.number] = restore.restored.learned
 
-    def _snapshot_if_due(self, partition: Partition, shard: Shard) -> None:
-        new = shard.learned - self._snapshot_at[partition.number]
+    def _snapshot_if_due(self, partition: Partition, processor: PartitionProcessor) -> None:
+        new = processor.learned - self._snapshot_at[partition.number]
         if self.settings.snapshots.enabled and new >= self.settings.snapshots.examples:
             self.snapshot(partition.number)
 
@@ -302,34 +308,34 @@ class MemoryWorker:
         A restore begins from it. The settings' store is left alone: it goes to the models topic.
         """
         partition = self._partitions[number]
-        shard = self.shard(number)
+        processor = self.processor(number)
         if not self._parts.learns:
             return False
-        if isinstance(shard, LateShard):
+        if isinstance(processor, DelayedLabelProcessor):
             topics = (self.settings.topic("predictions"), self.settings.topic("examples"))
             ends = [len(self.logs.records(topic, number)) for topic in topics]
-            shard.mark(partition.positions, *ends)
-        self._snapshot_at[number] = shard.learned
+            processor.mark(partition.positions, *ends)
+        self._snapshot_at[number] = processor.learned
         try:
-            captured = capture(shard.learner)
-            about = about_now(self._parts, partition, shard, self.now)
-            probe = None if shard.latest is None else dict(shard.latest)
+            captured = capture(processor.learner)
+            about = about_now(self._parts, partition, processor, self.now)
+            probe = None if processor.latest is None else dict(processor.latest)
             self._writer.write(captured, about, probe, partition.restored.kept)
         except (CannotCaptureError, BadSnapshot) as error:
             log.warning("snapshot failed", extra={"partition": number, "reason": str(error)})
             return False
         return True
 
-    def shard(self, number: int = 0) -> Shard:
+    def processor(self, number: int = 0) -> PartitionProcessor:
         """A partition's shard as it is now, restored if it is not there yet."""
         partition = self._partitions[number]
-        if partition.shard is None:
+        if partition.processor is None:
             self._restore(partition)
-        if partition.shard is None:
+        if partition.processor is None:
             raise AssertionError("a restore makes a shard")
-        return partition.shard
+        return partition.processor
 
     def restored_from(self, number: int = 0) -> int:
         """How many examples were in the snapshot that its restore began from; 0: in none."""
-        self.shard(number)
+        self.processor(number)
         return self._partitions[number].restored.learned

@@ -36,7 +36,7 @@ def answer_of(pipeline: Any, features: dict[str, Any]) -> str:
     return repr({"prediction": pipeline.predict_one(features)})
 
 
-def outcome(call: Callable[..., object], *arguments: object) -> str:
+def result(call: Callable[..., object], *arguments: object) -> str:
     """What a call gives, or what it raises."""
     try:
         return str(call(*arguments))
@@ -55,11 +55,11 @@ def test_answers_and_weights_are_those_of_rivers_pipeline(
     for number, (what, features) in enumerate(calls):
         truth = label if number % 3 else 1 - label
         if what in ("answer", "both"):
-            expected = outcome(answer_of, own, features)
-            assert outcome(ours.predict, features) == expected
+            expected = result(answer_of, own, features)
+            assert result(ours.predict, features) == expected
         if what in ("learn", "both"):
-            expected = outcome(own.learn_one, features, truth)
-            assert outcome(ours.learn, features, truth) == expected
+            expected = result(own.learn_one, features, truth)
+            assert result(ours.learn, features, truth) == expected
             if expected != "None":
                 return  # a model that broke while it learned is restored
         if what == "model":

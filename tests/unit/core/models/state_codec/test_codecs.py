@@ -28,7 +28,7 @@ from millstream.core.models.state_codec import (
     plain_to_json,
     restore_into,
 )
-from millstream.core.models.state_codec.capture import NotPlainError, Taker
+from millstream.core.models.state_codec.capture import NotPlainError, StateCapture
 from millstream.core.models.state_codec.class_table import BY_NAME
 from millstream.errors import DeadLetter
 from tests.support.plain_models import ALL, LOGISTIC, learner, rows
@@ -94,7 +94,7 @@ def test_every_class_in_the_table_is_met_in_these_tests() -> None:
     for expression in ALL:
         live = learner(expression)
         teach(live, rows(expression, 30))
-        taker = Taker()
+        taker = StateCapture()
         taker.take(live.model)
         met |= {name for name, _ in taker.classes}
     assert BY_NAME.keys() - met == set()
@@ -181,23 +181,23 @@ def test_an_object_with_an_attribute_that_nobody_knows_is_pickled() -> None:
 @pytest.mark.parametrize("kind", [stats.Mean, stats.Max, stats.Sum, linear_model.ALMAClassifier])
 @pytest.mark.parametrize("added", [{}, 1.0, None])
 def test_an_attribute_more_is_seen_on_an_object_of_any_size(kind: Any, added: Any) -> None:
-    Taker().take(kind())
+    StateCapture().take(kind())
     more = kind()
     more.added = added
     with pytest.raises(NotPlainError):
-        Taker().take(more)
+        StateCapture().take(more)
     copied = copy.deepcopy(kind())
-    Taker().take(copied)
+    StateCapture().take(copied)
     copied.added = added
     with pytest.raises(NotPlainError):
-        Taker().take(copied)
+        StateCapture().take(copied)
 
 
 def test_an_attribute_less_is_seen() -> None:
     model = stats.Var()
     del model._S
     with pytest.raises(NotPlainError):
-        Taker().take(model)
+        StateCapture().take(model)
 
 
 def test_a_class_that_only_inherits_from_a_known_one_is_pickled() -> None:
@@ -205,13 +205,13 @@ def test_a_class_that_only_inherits_from_a_known_one_is_pickled() -> None:
         pass
 
     with pytest.raises(NotPlainError):
-        Taker().take(Mine())
+        StateCapture().take(Mine())
 
 
 def test_a_distribution_with_a_seed_of_its_own_is_pickled() -> None:
-    Taker().take(Gaussian())
+    StateCapture().take(Gaussian())
     with pytest.raises(NotPlainError):
-        Taker().take(Gaussian(seed=1))
+        StateCapture().take(Gaussian(seed=1))
 
 
 def test_a_model_that_holds_a_lambda_cannot_be_captured_and_says_so() -> None:

@@ -18,7 +18,7 @@ from river import base
 from millstream.core.models.interface.state_digest import digest
 from millstream.core.models.river.expression import build
 from millstream.core.models.state_codec import capture
-from millstream.core.snapshots.snapshot import About, finish
+from millstream.core.snapshots.snapshot import SnapshotMetadata, finish
 
 SCALED = "preprocessing.StandardScaler() | "
 PLAIN = {
@@ -87,7 +87,7 @@ def write(folder: Path) -> None:
         stand: Any = Stand(expression)
         for features, label in rows(regresses=stand.regresses):
             stand.model.learn_one(features, label)
-        about = About(
+        about = SnapshotMetadata(
             app="old",
             partition=0,
             positions={"events": 200},

@@ -6,7 +6,7 @@ in `table` become plain JSON, which holds data alone and outlives a release of R
 pickled, which holds only as long as the libraries stay the same.
 """
 
-from millstream.core.models.state_codec.codec import Captured, Codec, capture, restore_into
+from millstream.core.models.state_codec.codec import Captured, StateForm, capture, restore_into
 from millstream.core.models.state_codec.errors import BadStateError, CannotCaptureError
 from millstream.core.models.state_codec.json_form import plain_from_json, plain_to_json
 
@@ -14,7 +14,7 @@ __all__ = [
     "BadStateError",
     "CannotCaptureError",
     "Captured",
-    "Codec",
+    "StateForm",
     "capture",
     "plain_from_json",
     "plain_to_json",

@@ -31,7 +31,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from millstream.core.models.state_codec.class_table import OPAQUE, ROWS, VECTOR, Row
+from millstream.core.models.state_codec.class_table import OPAQUE, ROWS, VECTOR, ClassEntry
 
 SCALARS: Final = frozenset(
     {
@@ -50,7 +50,7 @@ class NotPlainError(Exception):
     """The model holds something that has no plain form; it has to be pickled."""
 
 
-class Taker:
+class StateCapture:
     """One walk over a live model."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Taker:
             return items
         return [self.take(item) for item in items]
 
-    def _object(self, obj: Any, row: Row) -> Node:
+    def _object(self, obj: Any, row: ClassEntry) -> Node:
         try:
             values = row.get(obj)
         except AttributeError as error:
@@ -174,7 +174,7 @@ def _qualified(value: Any) -> str:
 
 
 def _check_nothing_else(
-    obj: object, row: Row, names: tuple[str, ...], values: tuple[Any, ...]
+    obj: object, row: ClassEntry, names: tuple[str, ...], values: tuple[Any, ...]
 ) -> None:
     """Check that an object has no attribute that the table does not know. Raises NotPlainError."""
     held = gc.get_referents(obj)  # the values of its attributes, and its class

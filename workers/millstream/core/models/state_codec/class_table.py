@@ -219,7 +219,7 @@ MAKERS: Final[dict[tuple[type, str], Callable[[Any], Any]]] = {
 """How a fresh object makes a new item for one of its dicts that has no factory of its own."""
 
 
-class Row(NamedTuple):
+class ClassEntry(NamedTuple):
     """What is known of one class."""
 
     name: str
@@ -235,9 +235,9 @@ class Row(NamedTuple):
     """Reads all of `taken` at once."""
 
 
-def _row(kind: type, words: list[str]) -> Row:
+def _row(kind: type, words: list[str]) -> ClassEntry:
     taken = tuple(word for word in words if word[0] not in "?-")
-    return Row(
+    return ClassEntry(
         name=f"{kind.__module__}:{kind.__qualname__}",
         kind=kind,
         taken=taken,
@@ -257,10 +257,10 @@ def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda obj: (getattr(obj, name),)
 
 
-ROWS: Final[dict[type, Row]] = {
+ROWS: Final[dict[type, ClassEntry]] = {
     kind: _row(kind, words.split())
     for module, classes in _TABLE
     for name, words in classes.items()
     if (kind := getattr(module, name, None)) is not None  # some are missing in older releases
 }
-BY_NAME: Final[dict[str, Row]] = {row.name: row for row in ROWS.values()}
+BY_NAME: Final[dict[str, ClassEntry]] = {row.name: row for row in ROWS.values()}

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import orjson
 
 from millstream.core.models.interface.learner import Learner
-from millstream.core.models.state_codec.capture import Node, NotPlainError, Taker
+from millstream.core.models.state_codec.capture import Node, NotPlainError, StateCapture
 from millstream.core.models.state_codec.errors import BadStateError, CannotCaptureError
 from millstream.core.models.state_codec.json_form import FORMAT, to_json
-from millstream.core.models.state_codec.restore import Filler, MisfitError
+from millstream.core.models.state_codec.restore import MisfitError, StateRestorer
 from millstream.core.models.state_codec.safe_pickle import unpickle
 
-Codec = Literal["json", "pickle"]
+StateForm = Literal["json", "pickle"]
 _PICKLE_PROTOCOL = 5
 
 
@@ -22,7 +22,7 @@ _PICKLE_PROTOCOL = 5
 class Captured:
     """The state of a learner at one moment; nothing in it changes with the learner any more."""
 
-    codec: Codec
+    codec: StateForm
     untaught: bool
     portable: bool
     """Means the same in another release of the libraries."""
@@ -43,7 +43,7 @@ def capture(learner: Learner) -> Captured:
     (But for a model that has to be pickled: CPython makes its objects slower for good then.)
     Raises CannotCaptureError.
     """
-    taker = Taker()
+    taker = StateCapture()
     try:
         node = taker.take_all(learner.model)
     except NotPlainError:
@@ -64,7 +64,7 @@ def _pickled(model: Any) -> bytes:
 
 
 def restore_into(
-    learner: Learner, codec: Codec, data: bytes, trusted_modules: Sequence[str] = ()
+    learner: Learner, codec: StateForm, data: bytes, trusted_modules: Sequence[str] = ()
 ) -> None:
     """Put a state into a fresh learner of the same definition.
 
@@ -95,6 +95,6 @@ def _filled(model: Any, data: bytes) -> tuple[Any, bool]:
     state = orjson.loads(data)
     if state["format"] != FORMAT:
         raise MisfitError(f"it is written in format {state['format']}, not {FORMAT}")
-    if Filler(state["classes"]).put(state["model"], model) is not model:
+    if StateRestorer(state["classes"]).put(state["model"], model) is not model:
         raise MisfitError("it does not begin with a model")
     return model, bool(state["untaught"])

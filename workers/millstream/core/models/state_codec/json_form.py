@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import orjson
 
-from millstream.core.models.state_codec.capture import Node, NotPlainError, Taker
+from millstream.core.models.state_codec.capture import Node, NotPlainError, StateCapture
 from millstream.core.models.state_codec.errors import BadStateError
-from millstream.core.models.state_codec.restore import Filler, MisfitError
+from millstream.core.models.state_codec.restore import MisfitError, StateRestorer
 from millstream.core.models.state_codec.scalars import scalar_to_json
 
 FORMAT: Final = 1
@@ -25,7 +25,7 @@ def plain_to_json(value: Any) -> Any:
     Raises BadStateError for anything else.
     """
     try:
-        return _json(Taker().take(value))
+        return _json(StateCapture().take(value))
     except NotPlainError as error:
         raise BadStateError(f"a value is not plain: {error}") from error
 
@@ -33,7 +33,7 @@ def plain_to_json(value: Any) -> Any:
 def plain_from_json(written: Any) -> Any:
     """Read what `plain_to_json` wrote. Raises BadStateError."""
     try:
-        return Filler([]).put(written)
+        return StateRestorer([]).put(written)
     except (MisfitError, ValueError, TypeError, LookupError) as error:
         raise BadStateError("a value is not what was written") from error
 

@@ -30,7 +30,7 @@ class MisfitError(Exception):
     """What was written does not fit the fresh model."""
 
 
-class Filler:
+class StateRestorer:
     """One walk over a fresh model."""
 
     def __init__(self, classes: list[Any]) -> None:
@@ -197,7 +197,7 @@ class Filler:
         made.set_state((kind, words, position, has_gauss, self.put(gauss)))
         return made
 
-    _FILL: ClassVar[dict[str, Callable[["Filler", list[Any], Any], Any]]] = {
+    _FILL: ClassVar[dict[str, Callable[["StateRestorer", list[Any], Any], Any]]] = {
         "d": _dict,
         "v": _vector,
         "l": _list,

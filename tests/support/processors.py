@@ -5,22 +5,26 @@ from typing import Any
 
 import orjson
 
-from millstream.core.join.pending_store import MemoryStore, WaitingStore
+from millstream.core.join.pending_store import MemoryPendingStore, PendingStore
 from millstream.core.models.factory import wrap
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.river.expression import build
-from millstream.core.processing.delayed_labels import LateShard
-from millstream.core.processing.partition_processor import Era, Plan, Shard
-from millstream.core.processing.replay import LateFold
-from millstream.core.records.outputs import Source
-from millstream.core.records.record import Outcome, Output, Record
+from millstream.core.processing.delayed_labels import DelayedLabelProcessor
+from millstream.core.processing.partition_processor import (
+    PartitionProcessor,
+    ProcessorConfig,
+    SettingsVersion,
+)
+from millstream.core.processing.replay import StateReplay
+from millstream.core.records.outputs import PartitionSource
+from millstream.core.records.record import BatchResult, Output, Record
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
 from millstream.errors import DeadLetter
 
 LINEAR = "preprocessing.StandardScaler() | linear_model.LogisticRegression()"
 WAIT = 1_000
 HOUR = 3_600_000
-SOURCE = Source(0, "events", "labels", "model", "0123456789ab", 1_000_000, features=True)
+SOURCE = PartitionSource(0, "events", "labels", "model", "0123456789ab", 1_000_000, features=True)
 
 
 def record(offset: int, document: Any, time: int, **parts: Any) -> Record:
@@ -45,11 +49,11 @@ def plan(
     *,
     skips: dict[tuple[str, int], DeadLetter] | None = None,
     make: Callable[[], object] | None = None,
-    source: Source = SOURCE,
+    source: PartitionSource = SOURCE,
     classes: tuple[bool, ...] | None = None,
     events: dict[str, Any] | None = None,
     **labels: Any,
-) -> Plan:
+) -> ProcessorConfig:
     """A plan over events `{id, a, b}`; labels from a topic unless said otherwise."""
     spec = ModelSpec(river=model, classes=classes)
     wanted = {"from": "topic", "topic": "labels", "wait": WAIT, **labels}
@@ -66,7 +70,9 @@ def plan(
             labelled=labels_spec.source != "none", feature_names=("a", "b"),
         )  # fmt: skip
 
-    return Plan(source, spec, learner, (Era(0, events_spec, labels_spec),), skips or {})
+    return ProcessorConfig(
+        source, spec, learner, (SettingsVersion(0, events_spec, labels_spec),), skips or {}
+    )
 
 
 def decoded(outputs: Iterable[Output]) -> list[dict[str, Any]]:
@@ -78,7 +84,7 @@ class Stores:
     """Where the predictions of a late shard wait, for whoever runs the same tests on several."""
 
     def __init__(self) -> None:
-        self.make: Callable[[], WaitingStore] = MemoryStore
+        self.make: Callable[[], PendingStore] = MemoryPendingStore
 
 
 stores = Stores()
@@ -87,8 +93,8 @@ stores = Stores()
 class Run:
     """A late shard with all that it has written so far."""
 
-    def __init__(self, shard: LateShard) -> None:
-        self.shard = shard
+    def __init__(self, processor: DelayedLabelProcessor) -> None:
+        self.processor = processor
         self.predictions: list[Output] = []
         self.examples: list[Output] = []
         self.dead_letters: list[Output] = []
@@ -102,21 +108,21 @@ class Run:
         events: Sequence[Record] = (),
         labels: Sequence[Record] = (),
         at_end: tuple[bool, bool] = (True, True),
-    ) -> Outcome:
+    ) -> BatchResult:
         """One call of `process`; `at_end` of events, of labels."""
-        outcome = self.shard.process(
+        result = self.processor.process(
             {"events": list(events), "labels": list(labels)},
             {"events": at_end[0], "labels": at_end[1]},
             now,
         )
-        self.predictions += outcome.predictions
-        self.examples += outcome.examples
-        self.dead_letters += outcome.dead_letters
-        self.positions.update(outcome.positions)
-        self.shard.committed()
-        for key, amount in outcome.counts.items():
+        self.predictions += result.predictions
+        self.examples += result.examples
+        self.dead_letters += result.dead_letters
+        self.positions.update(result.positions)
+        self.processor.committed()
+        for key, amount in result.counts.items():
             self.counts[key] = self.counts.get(key, 0) + amount
-        return outcome
+        return result
 
     def kinds(self) -> list[tuple[str, Any]]:
         """(kind, id) of every example so far."""
@@ -131,7 +137,7 @@ class Run:
 
 def late_run(**options: Any) -> Run:
     """A new late shard."""
-    return Run(LateShard(plan(**options), store=stores.make()))
+    return Run(DelayedLabelProcessor(plan(**options), store=stores.make()))
 
 
 def restored(
@@ -141,21 +147,21 @@ def restored(
     *,
     owners: set[int] | None = None,
     **options: Any,
-) -> LateShard:
+) -> DelayedLabelProcessor:
     """A shard made of its logs, as a runner restores it."""
-    shard = LateShard(plan(**options), store=stores.make())
-    fold = LateFold(shard, committed, owners)
+    processor = DelayedLabelProcessor(plan(**options), store=stores.make())
+    fold = StateReplay(processor, committed, owners)
     for offset, output in enumerate(examples):
         fold.example(Record(offset, 0, output.key, output.value, output.headers))
     for offset, output in enumerate(predictions):
         fold.prediction(Record(offset, 0, output.key, output.value, output.headers))
     fold.finish()
-    shard.committed()
-    shard.owner = fold.owner
-    return shard
+    processor.committed()
+    processor.owner = fold.owner
+    return processor
 
 
-def inline_shard(model: str = LINEAR, **options: Any) -> Shard:
+def inline_shard(model: str = LINEAR, **options: Any) -> PartitionProcessor:
     """A shard whose labels are inside the events, under `label`."""
-    return Shard(plan(model, events={"label": "label", **options.pop("events", {})},
+    return PartitionProcessor(plan(model, events={"label": "label", **options.pop("events", {})},
                       **{"from": "event"}, **options))  # fmt: skip
