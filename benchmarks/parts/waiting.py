@@ -20,7 +20,7 @@ LONGER = 3
 """How many times as long as others they are measured: first all those that wait have to come."""
 
 
-class PartitionProcessor:
+class ProcessorAlone:
     """The worker's own shard with so many predictions waiting, without Kafka."""
 
     def __init__(self, kind: Kind, order: Order, sizes: Sizes) -> None:
@@ -49,7 +49,7 @@ def measure(stage: Stage, sizes: Sizes, say: Say) -> Results:
     everything = sizes.waiting + measured
     some = Measure(everything, skip=sizes.waiting / everything)
     everyone: list[Contender] = [
-        *(PartitionProcessor(kind, order, sizes) for order in waiting.ORDERS for kind in kinds),
+        *(ProcessorAlone(kind, order, sizes) for order in waiting.ORDERS for kind in kinds),
         Millstream(stage, learning(), "exactly_once", ONCE, Measure(sizes.events(LEARNING_RATE))),
         Millstream(stage, later, "exactly_once", LATER, some),
         Millstream(stage, later, "exactly_once", LATER_ON_DISK, some, waiting={"store": "disk"}),
