@@ -8,8 +8,8 @@ from confluent_kafka import Consumer, KafkaException, Producer
 
 from millstream.config.settings import Settings
 from millstream.errors import SettingsError
+from millstream.kafka.admin import reason
 from millstream.kafka.client_config import consumer_config, producer_config, reader_config
-from millstream.kafka.topics import reason
 
 
 def check_clients(settings: Settings) -> None:

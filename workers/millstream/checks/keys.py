@@ -8,9 +8,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from millstream.checks.finding import Finding
 from millstream.config.settings import Settings
 from millstream.errors import Stop
+from millstream.kafka.admin import ADMIN_TIMEOUT_SECONDS, TopicInfo, reason
 from millstream.kafka.client_config import reader_config
 from millstream.kafka.partitioners import KeyPlace, Partitioner, partitioners_of
-from millstream.kafka.topics import ADMIN_TIMEOUT_SECONDS, TopicInfo, reason
 
 SAMPLE: Final = 500
 _PARTITIONS_AT_MOST: Final = 50

@@ -9,8 +9,8 @@ from millstream.core.models.interface.learner import Learner
 from millstream.core.processing.settings_history import PartitionMetadata
 from millstream.core.records.record import Record
 from millstream.errors import Stop
-from millstream.kafka.log_scan import read_log
-from millstream.kafka.topics import TopicInfo
+from millstream.kafka.admin import TopicInfo
+from millstream.kafka.log_reader import read_log
 from millstream.kafka.watermarks import Watermarks
 
 

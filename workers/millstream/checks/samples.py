@@ -15,8 +15,8 @@ from millstream.core.models.interface.learner import Learner
 from millstream.core.records.record import REASONS, UNREADABLE_HEADERS, InputName, Record
 from millstream.core.spec import AllBut
 from millstream.errors import DeadLetter
-from millstream.kafka.log_scan import read_log
-from millstream.kafka.topics import TopicInfo
+from millstream.kafka.admin import TopicInfo
+from millstream.kafka.log_reader import read_log
 from millstream.kafka.watermarks import Watermarks
 
 EACH: Final = 100

@@ -7,10 +7,9 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.checks.finding import Finding
 from millstream.config.settings import Settings
-from millstream.kafka.topics import (
+from millstream.kafka.admin import TopicInfo, describe
+from millstream.kafka.topic_layout import (
     MODELS_CONFIG,
-    TopicInfo,
-    describe,
     is_replayed,
     missing_or_unequal,
     needed_topics,

@@ -14,7 +14,7 @@ from millstream.core.records.record import BatchResult
 from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.errors import DeadLetter, Stop
 from millstream.kafka.group_offsets import GroupOffsets
-from millstream.kafka.log_scan import read_stretch
+from millstream.kafka.log_reader import read_offset_range
 from millstream.operations.point_in_time import LogTruncated, PointInTimeReplay, ReplayStart
 from millstream.operations.read_only import input_topics
 from millstream.state.restore_context import KafkaRestoreContext
@@ -158,7 +158,7 @@ class Auditor:
             ))  # fmt: skip
         where = (topic, partition, recorded.source, recorded.source + 1)
         made: AuditedByPartition = {}
-        for records in read_stretch(self._settings, *where):
+        for records in read_offset_range(self._settings, *where):
             made |= _predicted(processor.process({"events": records}, {}, 0), {recorded.source})
         document = made.get(recorded.source)
         if document is None:

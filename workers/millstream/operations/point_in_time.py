@@ -22,7 +22,7 @@ from millstream.core.records.record import BatchResult
 from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
 from millstream.errors import MillstreamError, StateInvalid
-from millstream.kafka.log_scan import read_stretch
+from millstream.kafka.log_reader import read_offset_range
 from millstream.operations.read_only import read_models
 from millstream.state.restore_context import KafkaRestoreContext
 
@@ -92,7 +92,7 @@ class PointInTimeReplay:
             processor.learned = begin.about.learned
         rebuilt = self._models.notes.rebuilt
         topic = self._settings.events.topic
-        for records in read_stretch(self._settings, topic, self._partition, start, end):
+        for records in read_offset_range(self._settings, topic, self._partition, start, end):
             there = records if rebuilt is None else rebuilt.left_in(records)
             try:
                 yield processor.process({"events": there}, {}, 0)
@@ -119,7 +119,7 @@ class PointInTimeReplay:
         about = None if begin is None else begin.about
         fold = StateReplay(processor, {}, owners, about, self._models.notes.rebuilt)
         yield processor
-        for records in read_stretch(self._settings, topic, self._partition, start, end):
+        for records in read_offset_range(self._settings, topic, self._partition, start, end):
             for record in records:
                 fold.example(record)
                 yield processor
@@ -134,7 +134,7 @@ class PointInTimeReplay:
         if begin is not None:
             claims = OwnershipHistory(begin.about.claims)
             start = max(start, begin.about.logs["examples"])
-        for records in read_stretch(self._settings, topic, self._partition, start, end):
+        for records in read_offset_range(self._settings, topic, self._partition, start, end):
             for record in records:
                 claims.add(record)
         return claims.owners(self._committed_by)

@@ -7,7 +7,7 @@ from typing import Final
 from millstream.config.settings import Settings
 from millstream.core.records.audit import RecordedPrediction
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.log_scan import read_stretch
+from millstream.kafka.log_reader import read_offset_range
 from millstream.kafka.watermarks import Watermarks
 
 WINDOW: Final = 50_000
@@ -92,7 +92,7 @@ class PredictionSearch:
         while end > low:
             start = max(low, end - WINDOW)
             window = []
-            for records in read_stretch(self._settings, self._topic, partition, start, end):
+            for records in read_offset_range(self._settings, self._topic, partition, start, end):
                 for record in records:
                     each = RecordedPrediction.read(partition, record)
                     if each is not None:

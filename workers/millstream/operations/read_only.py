@@ -16,10 +16,11 @@ from millstream.core.records.record import InputName
 from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
 from millstream.disk_store import new_store
 from millstream.errors import Stop
+from millstream.kafka.admin import reason, topic_ids
 from millstream.kafka.client_config import reader_config
 from millstream.kafka.group_offsets import CommittedOffsets
-from millstream.kafka.log_scan import read_stretch
-from millstream.kafka.topics import needed_topics, reason, require_topics, topic_ids
+from millstream.kafka.log_reader import read_offset_range
+from millstream.kafka.topic_layout import needed_topics, require_topics
 from millstream.observability.metrics import Metrics
 from millstream.state.restore import PartitionRestore
 from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
@@ -62,7 +63,7 @@ def read_models(context: KafkaRestoreContext, partition: int) -> PartitionModels
     models = PartitionModels(PartitionMetadata(), SnapshotManifest(partition))
     topic = context.settings.topic("models")
     start, end = context.bounds.patiently(topic, partition)
-    for records in read_stretch(context.settings, topic, partition, start, end):
+    for records in read_offset_range(context.settings, topic, partition, start, end):
         for record in records:
             (models.snapshots if is_snapshot(record) else models.notes).add(record)
     return models

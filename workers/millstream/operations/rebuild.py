@@ -33,10 +33,10 @@ from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
 from millstream.core.snapshots.snapshot import SnapshotMetadata
 from millstream.core.spec import deciding
 from millstream.errors import StateInvalid, Stop
-from millstream.kafka.committed_offsets import committed_offsets
-from millstream.kafka.confirmed_writer import ConfirmedWriter
-from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS
-from millstream.kafka.log_scan import read_log
+from millstream.kafka.admin import BROKER_TIMEOUT_SECONDS
+from millstream.kafka.group_offsets import committed_offsets
+from millstream.kafka.log_reader import read_log
+from millstream.kafka.producer import ConfirmedWriter
 from millstream.state.restore_context import KafkaRestoreContext
 from millstream.state.snapshot_scheduler import FAILURES
 from millstream.state.snapshot_writer import SnapshotWriter, StoredSnapshots

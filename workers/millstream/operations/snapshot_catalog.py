@@ -7,7 +7,7 @@ from millstream.core.snapshots.manifest import ManifestEntry, deletions
 from millstream.core.snapshots.snapshot import BadSnapshot, unseal
 from millstream.errors import Stop
 from millstream.kafka.client_config import producer_config
-from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
+from millstream.kafka.producer import ConfirmedWriter, NotWritten
 from millstream.operations.read_only import PartitionModels, read_models
 from millstream.state.restore_context import KafkaRestoreContext
 from millstream.state.snapshot_files import SnapshotFiles

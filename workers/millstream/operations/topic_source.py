@@ -7,9 +7,9 @@ from confluent_kafka.admin import AdminClient
 from millstream.config.settings import Settings
 from millstream.core.records.record import InputName, Record
 from millstream.errors import SettingsError
+from millstream.kafka.admin import describe
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.log_scan import read_stretch
-from millstream.kafka.topics import describe
+from millstream.kafka.log_reader import read_offset_range
 from millstream.kafka.watermarks import Watermarks
 
 
@@ -43,7 +43,7 @@ class TopicSource:
         """The committed records of a partition, up to its present end. Raises `Stop`."""
         topic = self._topics[side]
         start, end = self._bounds.patiently(topic, partition)
-        for records in read_stretch(self._settings, topic, partition, start, end):
+        for records in read_offset_range(self._settings, topic, partition, start, end):
             yield from records
 
     def sides(self) -> list[InputName]:
