@@ -1,4 +1,4 @@
-"""Checks whether the model is the one that the app's partitions have learned with."""
+"""Check that the model is the one that the app's partitions learned with."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,9 +17,9 @@ from millstream.kafka.watermarks import Watermarks
 def check_notes(
     settings: Settings, learner: Learner, bounds: Watermarks, known: Mapping[str, TopicInfo]
 ) -> list[Finding]:
-    """Read the models topic as a restore does, and say what would stop the worker there.
+    """Read the models topic as a restore does, and report what would stop the worker there.
 
-    `known` are the topics that exist; without the models topic there is nothing to say.
+    `known`: the topics that exist. Returns nothing without a models topic.
     """
     topic = known.get(settings.topic("models"))
     version = definition_digest(settings.model, settings.labels, learner.made)

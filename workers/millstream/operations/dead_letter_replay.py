@@ -38,7 +38,7 @@ class Replayer:
     """Writes messages back in transactions; `written` counts those committed."""
 
     def __init__(self, settings: Settings) -> None:
-        """Fences any other replay of this app; raises `Stop` where Kafka refuses that."""
+        """Fences any other replay of this app. Raises `Stop` where Kafka refuses."""
         config = {
             **producer_config(settings, f"{settings.app}-dead-letters-replay"),
             "message.max.bytes": _LARGEST_BYTES,
