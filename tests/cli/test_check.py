@@ -14,7 +14,7 @@ from river import linear_model
 from millstream.core.models.factory import definition_digest
 from millstream.core.records.outputs import settings_note
 from millstream.core.spec import deciding
-from millstream.kafka.topics import MODELS_CONFIG
+from millstream.kafka.topic_layout import MODELS_CONFIG
 from tests.cli.conftest import UNREACHABLE, build, delayed, inline
 from tests.cli.test_main import Write
 from tests.conftest import Millstream
@@ -78,7 +78,7 @@ def test_the_table_says_the_same_for_people(
 def test_an_unreachable_broker_is_an_error_and_the_model_is_checked_all_the_same(
     millstream: Millstream, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("millstream.kafka.admin.ADMIN_TIMEOUT_SECONDS", 1.0)
     settings = inline("a", UNREACHABLE)
     settings["model"] = {"river": "forest.ARFClassifier()"}
     check = Check(millstream, write(settings))
@@ -332,7 +332,7 @@ def test_a_transaction_left_open_is_said_instead_of_waited_for(
     producer.begin_transaction()
     producer.produce(f"{app}.sites", b"{}")
     producer.flush()
-    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("millstream.kafka.admin.ADMIN_TIMEOUT_SECONDS", 1.0)
     check = Check(millstream, write(inline(app, kafka.bootstrap)))
     producer.abort_transaction()
     assert "a transaction that a producer left open" in check.texts("error", "records")
@@ -422,7 +422,7 @@ def test_old_snapshots_matter_only_where_the_models_topic_holds_them(
 def test_a_store_of_snapshots_that_cannot_be_written_is_found(
     millstream: Millstream, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("millstream.kafka.admin.ADMIN_TIMEOUT_SECONDS", 1.0)
     (tmp_path / "snaps").write_text("a file")
     settings = inline("a", UNREACHABLE) | {"snapshots": {"store": str(tmp_path / "snaps")}}
     check = Check(millstream, write(settings))
@@ -437,7 +437,7 @@ def test_a_store_of_snapshots_that_cannot_be_written_is_found(
 def test_secrets_in_the_settings_file_are_warned_of_and_not_printed(
     millstream: Millstream, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("millstream.kafka.admin.ADMIN_TIMEOUT_SECONDS", 0.1)
     (tmp_path / "secret").write_text("canary-file-5e1f\n" * 2)
     monkeypatch.setenv("MILLSTREAM_KAFKA__SSL_KEYSTORE_PASSWORD", "canary-env-5e1f")
     settings = inline("a")

@@ -89,7 +89,7 @@ def test_an_error_of_kafka_that_nobody_expected_is_one_line_without_secrets(
 def test_an_unreachable_broker_is_one_line_that_says_why(
     millstream: Millstream, write: Write, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("millstream.kafka.admin.ADMIN_TIMEOUT_SECONDS", 1.0)
     more = ["river:Phishing"] if command == "send" else []
     result = millstream(*command.split(), write(inline("a")), *more)
     assert result.exit_code == 1
@@ -102,7 +102,7 @@ def test_an_unreachable_broker_is_one_line_that_says_why(
 def test_a_password_is_never_printed(
     millstream: Millstream, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("millstream.kafka.admin.ADMIN_TIMEOUT_SECONDS", 1.0)
     settings = inline("a")
     settings["log"] = {"level": "debug"}
     settings["kafka"] |= {

@@ -6,13 +6,13 @@ import pytest
 from confluent_kafka import KafkaError
 
 from millstream.errors import Stop
+from millstream.kafka.admin import connect
 from millstream.kafka.connection_errors import no_answer
-from millstream.kafka.topics import connect
 from tests.cli.conftest import build, inline
 
 
 def test_each_address_is_named_with_what_was_met_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("millstream.kafka.topics.ADMIN_TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("millstream.kafka.admin.ADMIN_TIMEOUT_SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         servers = f"PLAINTEXT://127.0.0.1:1, {host},nowhere.invalid"

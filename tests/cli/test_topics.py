@@ -11,14 +11,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource
 from river import linear_model
 
-from millstream.kafka.topics import (
-    MODELS_CONFIG,
-    TopicInfo,
-    TopicsNotReady,
-    describe,
-    list_topics,
-    require_topics,
-)
+from millstream.kafka.admin import TopicInfo, describe, list_topics
+from millstream.kafka.topic_layout import MODELS_CONFIG, TopicsNotReady, require_topics
 from tests.cli.conftest import build, delayed, inline
 from tests.cli.test_main import Write
 from tests.conftest import Millstream

@@ -12,9 +12,9 @@ import yaml
 
 from deploy import rules
 from millstream.config.settings import HttpSettings, Settings, load_settings
+from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.kafka.client_config import session_timeout_ms
-from millstream.kafka.confirmed_writer import FLUSH_SECONDS
-from millstream.kafka.transactional_id import TransactionalIdLease
+from millstream.kafka.producer import FLUSH_SECONDS
 from millstream.observability.health import Health, HealthServer
 from millstream.observability.metrics import Metrics
 from millstream.state.snapshot_scheduler import RELEASE_SECONDS

@@ -6,9 +6,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from millstream.config.settings import load_settings
-from millstream.kafka import producer_warmup
-from millstream.kafka.producer_warmup import ProducerWarmup
-from millstream.kafka.transactional_id import TransactionalIdLease
+from millstream.delivery import producer_warmup
+from millstream.delivery.producer_warmup import ProducerWarmup
+from millstream.delivery.transactional_id import TransactionalIdLease
 from tests.conftest import Millstream
 from tests.support.kafka.app import App
 from tests.support.kafka.cluster import Kafka, wait_until
@@ -68,9 +68,9 @@ def test_a_worker_begins_it_before_its_model_where_it_has_transactions(
     )
     assert millstream("run", app.file).exit_code == 0
     (slot,) = slots
-    assert (slot.early is not None) == (guarantee == "exactly_once")
-    if slot.early is not None:
-        assert slot.early.take(lambda _: None) is not None
+    assert (slot.warmup is not None) == (guarantee == "exactly_once")
+    if slot.warmup is not None:
+        assert slot.warmup.take(lambda _: None) is not None
     slot.release()
 
 

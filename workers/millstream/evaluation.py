@@ -1,7 +1,6 @@
 """A dry run over recorded events: how good an app's predictions would be, before it is deployed."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -225,15 +224,9 @@ class Evaluation:
 
     def _break(self, outcome: BatchResult) -> None:
         """Note where the worker's own bound for bad records would have stopped it."""
-        counts = outcome.counts
-        records = sum(n for key, n in counts.items() if key[0] == "consumed")
-        bad: Counter[str] = Counter()
-        for key, amount in counts.items():
-            if key[0] == "dead_lettered" and key[2] not in {"unmatched", "late"}:
-                bad[key[2]] += amount
-        if self.report.stops is None and records:
+        if self.report.stops is None:
             try:
-                self._breaker.add(records, bad.total(), bad)
+                self._breaker.add(outcome.counts)
             except Stop as stop:
                 self.report.stops = str(stop)
 

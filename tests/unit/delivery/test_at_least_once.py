@@ -13,7 +13,8 @@ from confluent_kafka import TopicPartition
 from millstream.core.records.record import BatchResult, Output
 from millstream.delivery import at_least_once
 from millstream.delivery.at_least_once import AtLeastOnce
-from millstream.delivery.publisher import OutputTopics, RetryPolicy
+from millstream.delivery.publisher import OutputTopics
+from millstream.delivery.retry import RetryPolicy
 
 NAMES = OutputTopics("predictions", "examples", "models", "dead_letters")
 

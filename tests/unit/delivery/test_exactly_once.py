@@ -7,16 +7,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from millstream.delivery import exactly_once, publisher
+from millstream.delivery import exactly_once, retry
 from millstream.delivery.exactly_once import ExactlyOnce
-from millstream.delivery.publisher import (
-    Aborted,
-    OutputTopics,
-    ProducerLost,
-    RetryPolicy,
-    commit_offsets,
-    leave_group,
-)
+from millstream.delivery.publisher import Aborted, OutputTopics, ProducerLost
+from millstream.delivery.retry import RetryPolicy, commit_offsets, leave_group
 from millstream.errors import Stop
 
 
@@ -41,9 +35,9 @@ class Silent:
 
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr(publisher, "COMMIT_SECONDS", 0.1)
+    monkeypatch.setattr(retry, "COMMIT_SECONDS", 0.1)
     monkeypatch.setattr(exactly_once, "COMMIT_SECONDS", 0.1)
-    monkeypatch.setattr(publisher, "LEAVE_SECONDS", 0.05)
+    monkeypatch.setattr(retry, "LEAVE_SECONDS", 0.05)
     silent = Silent()
     yield silent
     silent.answered.set()

@@ -12,7 +12,7 @@ from millstream.core.models.state_codec import capture
 from millstream.core.records.record import Output, Record
 from millstream.core.snapshots.manifest import SnapshotManifest, chunk_records
 from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
-from millstream.kafka.confirmed_writer import NotWritten
+from millstream.kafka.producer import NotWritten
 from millstream.state.snapshot_files import SnapshotFiles
 from millstream.state.snapshot_writer import ORPHAN_MS, SnapshotWriter, StoredSnapshots
 from tests.support.processors import plan

@@ -1,1 +1,1 @@
-"""What `millstream check` looks at."""
+"""Checks behind `millstream check`."""

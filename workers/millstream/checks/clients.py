@@ -1,4 +1,4 @@
-"""Makes each kind of client once, as librdkafka judges most properties only then."""
+"""Check of the Kafka properties: librdkafka validates most of them only in a client."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,17 +8,17 @@ from confluent_kafka import Consumer, KafkaException, Producer
 
 from millstream.config.settings import Settings
 from millstream.errors import SettingsError
+from millstream.kafka.admin import reason
 from millstream.kafka.client_config import consumer_config, producer_config, reader_config
-from millstream.kafka.topics import reason
 
 
 def check_clients(settings: Settings) -> None:
-    """Raise SettingsError where the properties under `kafka` suit one of the worker's clients not.
+    """Raise SettingsError if any of the worker's clients rejects the `kafka` properties.
 
-    Some are only refused together with those of the guarantee, or by one kind of client. None of
-    the clients made here joins a group or begins a transaction.
+    Some are rejected only in combination with those of the guarantee, or by one kind of client. No
+    client made here joins a group or begins a transaction.
     """
-    # A transaction of this id is never begun, so it fences nobody.
+    # No transaction of this id ever begins, so it fences nobody.
     transactional = (
         f"{settings.app}-check" if settings.processing_guarantee == "exactly_once" else None
     )

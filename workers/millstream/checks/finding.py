@@ -1,4 +1,4 @@
-"""What `check` finds: a level, what it is about, and one sentence with what to do."""
+"""A result of `millstream check`: level, subject, and a sentence that says what to do."""
 
 from typing import Literal, NamedTuple
 
@@ -6,7 +6,7 @@ Level = Literal["ok", "note", "warning", "error"]
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     level: Level
     about: str

@@ -1,4 +1,4 @@
-"""Checks whether the keys of events and labels were placed by the same partitioner."""
+"""Check that events and labels are placed by the same partitioner."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,9 +8,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from millstream.checks.finding import Finding
 from millstream.config.settings import Settings
 from millstream.errors import Stop
+from millstream.kafka.admin import ADMIN_TIMEOUT_SECONDS, TopicInfo, reason
 from millstream.kafka.client_config import reader_config
 from millstream.kafka.partitioners import KeyPlace, Partitioner, partitioners_of
-from millstream.kafka.topics import ADMIN_TIMEOUT_SECONDS, TopicInfo, reason
 
 SAMPLE: Final = 500
 _PARTITIONS_AT_MOST: Final = 50
@@ -27,8 +27,8 @@ _REMEDY: Final = (
 def check_keys(settings: Settings, known: Mapping[str, TopicInfo]) -> list[Finding]:
     """Compare the last records of events and labels with both common partitioners.
 
-    `known` are the topics that exist. There is nothing to compare where labels have no topic, or
-    the two have other numbers of partitions, which is an error of its own.
+    `known`: the topics that exist. Returns nothing if labels have no topic, or if the partition
+    counts differ, which is an error of its own.
     """
     events, labels = settings.events.topic, str(settings.labels.topic)
     counts = [known[name].partitions for name in (events, labels) if name in known]
@@ -79,7 +79,7 @@ def _compare(
     label_keys: list[KeyPlace],
     partitions: int,
 ) -> list[Finding]:
-    """Say whether the two samples agree."""
+    """Compare the two samples."""
     place = dict(event_keys)
     shared = [k for k in label_keys if k.key in place]
     apart = [k for k in shared if place[k.key] != k.partition]
@@ -104,8 +104,8 @@ def _compare(
 
 
 def _sample_keys(settings: Settings, topic: str, partitions: int) -> tuple[list[KeyPlace], int]:
-    """Last keys of a topic and where they lie, and how many records had none."""
-    consumer = Consumer(reader_config(settings))  # one that `check_clients` has made before
+    """Return the last keys of a topic with their partitions, and the number without a key."""
+    consumer = Consumer(reader_config(settings))  # `check_clients` has validated its properties
     try:
         return _read_tail(consumer, topic, min(partitions, _PARTITIONS_AT_MOST))
     except KafkaException as error:
@@ -129,7 +129,7 @@ def _read_tail(consumer: Consumer, topic: str, partitions: int) -> tuple[list[Ke
     while unfinished:
         message = consumer.poll(ADMIN_TIMEOUT_SECONDS)
         if message is None:
-            break  # nothing for that long: judge by what has come
+            break  # nothing for that long: judge by what has arrived
         error = message.error()
         key, partition = message.key(), message.partition()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:

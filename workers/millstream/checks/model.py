@@ -1,4 +1,4 @@
-"""Checks whether the model is the one that the app's partitions have learned with."""
+"""Check that the model is the one that the app's partitions learned with."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,17 +9,17 @@ from millstream.core.models.interface.learner import Learner
 from millstream.core.processing.settings_history import PartitionMetadata
 from millstream.core.records.record import Record
 from millstream.errors import Stop
-from millstream.kafka.log_scan import read_log
-from millstream.kafka.topics import TopicInfo
+from millstream.kafka.admin import TopicInfo
+from millstream.kafka.log_reader import read_log
 from millstream.kafka.watermarks import Watermarks
 
 
 def check_notes(
     settings: Settings, learner: Learner, bounds: Watermarks, known: Mapping[str, TopicInfo]
 ) -> list[Finding]:
-    """Read the models topic as a restore does, and say what would stop the worker there.
+    """Read the models topic as a restore does, and report what would stop the worker there.
 
-    `known` are the topics that exist; without the models topic there is nothing to say.
+    `known`: the topics that exist. Returns nothing without a models topic.
     """
     topic = known.get(settings.topic("models"))
     version = definition_digest(settings.model, settings.labels, learner.made)

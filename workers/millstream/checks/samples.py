@@ -1,4 +1,4 @@
-"""Checks whether the newest events and labels are what the settings say."""
+"""Check that the newest events and labels fit the settings."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,21 +15,21 @@ from millstream.core.models.interface.learner import Learner
 from millstream.core.records.record import REASONS, UNREADABLE_HEADERS, InputName, Record
 from millstream.core.spec import AllBut
 from millstream.errors import DeadLetter
-from millstream.kafka.log_scan import read_log
-from millstream.kafka.topics import TopicInfo
+from millstream.kafka.admin import TopicInfo
+from millstream.kafka.log_reader import read_log
 from millstream.kafka.watermarks import Watermarks
 
 EACH: Final = 100
-"""Newest offsets of a partition that are looked at."""
+"""Number of newest offsets of a partition that are read."""
 _PARTITIONS_AT_MOST: Final = 50
 
 
 def check_samples(
     settings: Settings, learner: Learner, bounds: Watermarks, known: Mapping[str, TopicInfo]
 ) -> list[Finding]:
-    """Read the newest events and labels as the worker would; `known` are the topics that exist.
+    """Read the newest events and labels as the worker would; `known`: the topics that exist.
 
-    Raises Stop where they cannot be read at all.
+    Raises Stop if they cannot be read at all.
     """
     if settings.events.topic not in known:
         return []
@@ -47,12 +47,12 @@ def check_samples(
 
 @dataclass
 class _Sample:
-    """What the newest records of one side come to."""
+    """The newest records of one input, and what is wrong with them."""
 
     side: InputName
     reader: EventReader | LabelReader
     records: int = 0
-    """Tombstones left out: the worker skips them."""
+    """Without tombstones, which the worker skips."""
     bad: Counter[str] = field(default_factory=Counter)
     details: dict[str, Counter[str]] = field(default_factory=dict)
     documents: list[Document] = field(default_factory=list)
@@ -72,7 +72,7 @@ class _Sample:
             self.records += 1
             try:
                 if record.headers is UNREADABLE_HEADERS:
-                    raise DeadLetter("headers")  # noqa: TRY301 - as the shard does
+                    raise DeadLetter("headers")  # noqa: TRY301 - as the processor does
                 self.documents.append(self.reader.decode(record.value))
                 self.ids.add(str(self.reader.read(record.value).id))
             except DeadLetter as bad:
@@ -80,7 +80,7 @@ class _Sample:
                 self.details.setdefault(bad.reason, Counter())[bad.detail] += 1
 
     def judge(self, settings: Settings, paths: Iterable[tuple[str, str]]) -> list[Finding]:
-        """Say how many would be dead letters, and which paths of the settings lead nowhere."""
+        """Report how many would be dead letters, and paths of the settings that no record has."""
         if not self.records:
             text = "the topic is empty: there is nothing to hold the settings against yet"
             return [Finding("note", self.side, text)]
@@ -104,7 +104,7 @@ class _Sample:
         return detail or REASONS[reason][1]
 
     def _nowhere(self, paths: Iterable[tuple[str, str]]) -> Iterable[Finding]:
-        """Warn of paths that none of the sample has: what is optional goes missing silently."""
+        """Warn of paths that no record of the sample has: optional fields go missing silently."""
         missing: dict[str, list[str]] = {}
         for setting, path in paths:
             get = getter(path)
@@ -137,7 +137,7 @@ def _label_paths(settings: Settings) -> Iterable[tuple[str, str]]:
 
 
 def _strangers(events: _Sample, labels: _Sample) -> list[Finding]:
-    """Mention labels of which none belongs to an event of the sample: perhaps they never will."""
+    """Note if no label belongs to an event of the sample: perhaps none ever does."""
     if not (events.ids and labels.ids) or events.ids & labels.ids:
         return []
     text = (

@@ -1,4 +1,4 @@
-"""Checks of where snapshots are to be stored."""
+"""Check of the snapshot store."""
 
 from millstream.checks.finding import Finding
 from millstream.config.settings import Settings
@@ -6,9 +6,9 @@ from millstream.state.snapshot_files import NotStored, SnapshotFiles
 
 
 def check_snapshot_store(settings: Settings, *, learns: bool) -> list[Finding]:
-    """Write to the store, read it and delete it again; the models topic is checked as a topic.
+    """Write, read and delete a file in the store; the models topic is checked with the topics.
 
-    Raises SettingsError where nothing knows what the store's URL means.
+    Raises SettingsError if the store's URL has an unknown scheme.
     """
     store = settings.snapshots.store
     if store is None or not (learns and settings.snapshots.enabled):

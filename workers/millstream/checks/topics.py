@@ -1,4 +1,4 @@
-"""Checks of the topics of an app: what would fail, or lose something, later."""
+"""Check of an app's topics, for settings that would fail or lose records later."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -7,10 +7,9 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.checks.finding import Finding
 from millstream.config.settings import Settings
-from millstream.kafka.topics import (
+from millstream.kafka.admin import TopicInfo, describe
+from millstream.kafka.topic_layout import (
     MODELS_CONFIG,
-    TopicInfo,
-    describe,
     is_replayed,
     missing_or_unequal,
     needed_topics,
@@ -19,7 +18,7 @@ from millstream.kafka.topics import (
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 1_440 * _MINUTE_MS
 _SLOW: Final = {"max.compaction.lag.ms": _DAY_MS, "segment.bytes": 2**28}
-"""Beyond these, a restore reads needlessly much."""
+"""Limits above which a restore reads more than necessary."""
 _LOST_BY_COMPACTION: Final = {
     "predictions": "all but the last prediction under a key vanish",
     "examples": "all but the last example under a key vanish",
@@ -28,11 +27,11 @@ _LOST_BY_COMPACTION: Final = {
         "refused, which stops the worker"
     ),
 }
-"""Role to what is lost, also where no restore replays it."""
+"""Role to what compaction destroys, even if no restore replays it."""
 
 
 def check_topics(settings: Settings, admin: AdminClient, *, learns: bool) -> list[Finding]:
-    """Look at existence, partition counts, retention, compaction, time stamps and replication.
+    """Check existence, partition counts, retention, compaction, timestamps and replication.
 
     `learns`: see `is_replayed`.
     """
@@ -101,7 +100,7 @@ def _check_one(
 
 
 def _check_compaction(about: str, info: TopicInfo) -> Iterator[Finding]:
-    """Whether old snapshots are gone soon: a restore reads what is there of them."""
+    """Warn if old snapshots stay for long: a restore reads all of them."""
     slow = [
         f"{name}={info.configs[name]}"
         for name in ("max.compaction.lag.ms", "segment.bytes")
@@ -158,10 +157,10 @@ def _check_retention(
 
 
 def _needed(settings: Settings, role: str) -> tuple[int, str]:
-    """For how long a restore from a snapshot needs a log, in ms, and in words.
+    """Return for how long a restore from a snapshot needs a log, in ms and in words.
 
-    What waits, and what was resolved within a wait, is read again from the logs, from a mark before
-    the last snapshot but one.
+    Pending predictions, and ids completed within a wait, are read again from the logs, from a
+    replay point before the last snapshot but one.
     """
     needed, words = 0, []
     wait = settings.labels.wait or 0

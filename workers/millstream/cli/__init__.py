@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from millstream._versions import __version__
 from millstream.errors import EXIT_FAILURE, Stop
-from millstream.kafka.topics import reason
+from millstream.kafka.admin import reason
 from millstream.observability import logs
 
 _COMMANDS: Final = {

@@ -5,9 +5,11 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from millstream.config.settings import Settings
+from millstream.core.records.record import Output
 from millstream.errors import SettingsError, Stop
+from millstream.kafka.admin import reason
 from millstream.kafka.client_config import client_config
-from millstream.kafka.topics import reason
+from millstream.kafka.producer import produce
 
 ANY_PARTITION: Final = -1
 _FLUSH_SECONDS: Final = 60.0
@@ -42,22 +44,17 @@ class CommandProducer:
 
         Raises Stop where the client refuses it, as one that is too large.
         """
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    value,
-                    key,
-                    timestamp=timestamp_ms,
-                    on_delivery=self._delivered,
-                    partition=partition,
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise Stop(f"cannot send a record to {topic}: {reason(error)}") from error
-            else:
-                break
+        try:
+            produce(
+                self._producer,
+                topic,
+                partition,
+                [Output(key, value, None)],
+                timestamp=timestamp_ms,
+                on_delivery=self._delivered,
+            )
+        except KafkaException as error:
+            raise Stop(f"cannot send a record to {topic}: {reason(error)}") from error
         self._sent += 1
         self._producer.poll(0)
 

@@ -6,7 +6,7 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.artifacts.loader import learner_factory
 from millstream.config.settings import Settings
-from millstream.kafka.topics import TopicsNotReady
+from millstream.kafka.topic_layout import TopicsNotReady
 from millstream.operations.read_only import looking_restorer
 from millstream.state.restore_context import KafkaRestoreContext
 

@@ -11,8 +11,8 @@ from millstream.artifacts.loader import learner_factory, why_not_reproducible
 from millstream.cli.signals import stop_on_signals
 from millstream.config.settings import Settings, failpoint
 from millstream.core.models.interface.learner import Learner
-from millstream.kafka.topics import TopicsNotReady
-from millstream.kafka.transactional_id import TransactionalIdLease
+from millstream.delivery.transactional_id import TransactionalIdLease
+from millstream.kafka.topic_layout import TopicsNotReady
 from millstream.observability.health import Health, HealthServer
 from millstream.observability.metrics import Metrics, metrics_of
 from millstream.runners.confluent.worker import Worker

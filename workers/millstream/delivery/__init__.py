@@ -1,1 +1,1 @@
-"""Publishing a batch under the chosen guarantee."""
+"""Publishing of batches under the chosen guarantee."""

@@ -1,4 +1,4 @@
-"""A batch's outputs, and once they are acknowledged, its offsets."""
+"""Publishing at least once: a batch's outputs and, once they are acknowledged, its offsets."""
 
 import time
 from collections.abc import Sequence
@@ -9,27 +9,27 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from millstream import _failpoints as failpoints
 from millstream.core.records.outputs import owner_record
 from millstream.core.records.record import BatchResult
-from millstream.delivery.publisher import (
-    Aborted,
-    OutputTopics,
-    RetryPolicy,
-    check_member,
-    commit_offsets,
-    produce_all,
-)
+from millstream.delivery.publisher import Aborted, OutputTopics
+from millstream.delivery.retry import RetryPolicy, check_member, commit_offsets
+from millstream.kafka.producer import produce
+from millstream.state.restore_context import EpochLog
 
 
 class AtLeastOnce:
-    """Outputs, then offsets."""
+    """Writes outputs, then commits offsets; also the epoch log of new owners."""
 
-    def __init__(self, config: dict[str, Any], names: OutputTopics, patience: RetryPolicy) -> None:
+    transactional = False
+
+    def __init__(
+        self, config: dict[str, Any], names: OutputTopics, retry_policy: RetryPolicy
+    ) -> None:
         """Connects when the first message is written."""
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._names = names
         self._failed: KafkaError | None = None
         self._open: list[tuple[int, BatchResult]] = []
-        self._held = False
-        """Whether the predictions of the open batch wait for its dead letters."""
+        self._deferred = False
+        """Whether the open batch's predictions are written only after its dead letters."""
         self._producer = Producer(
             {**config, "on_delivery": self._on_delivery, "delivery.report.only.error": True}
         )
@@ -38,76 +38,80 @@ class AtLeastOnce:
         if error is not None:
             self._failed = error
 
-    def rest(self) -> None:
-        """Nothing to wait for."""
+    def epoch_log(self) -> EpochLog:
+        """Return itself: no transaction fences the old owner."""
+        return self
+
+    def back_off(self) -> None:
+        """Do nothing: there is no transaction to end."""
 
     def write(self, partition: int, result: BatchResult) -> None:
-        """Write the predictions of a piece at once, and keep the rest until the commit.
+        """Write a chunk's predictions at once, and keep its other outputs until the commit.
 
-        So they are on their way while the next piece is computed. Not so behind a dead letter,
-        because of what later restores rely on: where a prediction stands, the dead letters before
-        it stand as well; where an example does, the prediction that it was made of.
+        So they are sent while the next chunk is computed. After a dead letter they are kept as
+        well, since later restores rely on this: where a prediction is in the log, so are the dead
+        letters before it; where an example is, so is its prediction.
         """
         self._open.append((partition, result))
-        self._held = self._held or bool(result.notes or result.dead_letters)
-        if not self._held:
-            produce_all(self._producer, self._names.predictions, partition, result.predictions)
+        self._deferred = self._deferred or bool(result.notes or result.dead_letters)
+        if not self._deferred:
+            produce(self._producer, self._names.predictions, partition, result.predictions)
             result.predictions.clear()
 
     def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
-        """Write what is left of the batch, then commit its offsets."""
+        """Write the remaining outputs, then commit the offsets."""
         names, producer, results = self._names, self._producer, self._open
         self._open = []
-        if self._held:
-            self._held = False
+        if self._deferred:
+            self._deferred = False
             for partition, result in results:
-                produce_all(producer, names.models, partition, result.notes)
-                produce_all(producer, names.dead_letters, partition, result.dead_letters)
+                produce(producer, names.models, partition, result.notes)
+                produce(producer, names.dead_letters, partition, result.dead_letters)
             self._flush()
             for partition, result in results:
-                produce_all(producer, names.predictions, partition, result.predictions)
+                produce(producer, names.predictions, partition, result.predictions)
         self._flush()
         failpoints.reach("mid_produce")
         if any(result.examples for _, result in results):
             for partition, result in results:
-                produce_all(producer, names.examples, partition, result.examples)
+                produce(producer, names.examples, partition, result.examples)
             self._flush()
         for _, result in results:
             result.clear_outputs()
         failpoints.reach("before_offsets")
         check_member(consumer, member)
         failpoints.reach("before_commit")
-        commit_offsets(consumer, offsets, self._patience)
+        commit_offsets(consumer, offsets, self._retry_policy)
         failpoints.reach("after_commit")
 
     def abort(self) -> None:
-        """Drop the open batch; predictions that are on their way arrive before a restore reads."""
+        """Drop the open batch; predictions already sent arrive before a restore reads."""
         self._open.clear()
-        self._held = False
+        self._deferred = False
         self._flush()
 
-    def cover(
+    def abort_over(
         self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object
     ) -> None:
-        """Nothing to do: there are no transactions."""
+        """Do nothing: there are no transactions."""
 
     def claim(self, partition: int, owner: int, after: int) -> None:
-        """Append an owner record to `examples`, and wait until it is there."""
+        """Append an owner record to `examples`, and wait for its acknowledgement."""
         record = owner_record(owner, after, time.time_ns() // 1_000_000)
-        produce_all(self._producer, self._names.examples, partition, [record])
+        produce(self._producer, self._names.examples, partition, [record])
         self._flush()
 
     def poll(self) -> None:
-        """Take what the producer has to say: logs and statistics."""
+        """Let the producer deliver its logs and statistics."""
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Nothing is unacknowledged between two commits."""
+        """Disconnect; nothing is unacknowledged between two commits."""
         self._producer.flush(1)
 
     def _flush(self) -> None:
         while self._producer.flush(10.0):
-            self._patience.wait(self._producer, "outputs are not acknowledged")
+            self._retry_policy.wait(self._producer, "outputs are not acknowledged")
         if self._failed is not None:
             failed, self._failed = self._failed, None
             raise Aborted(f"an output was not delivered: {failed.name()}: {failed.str()}")

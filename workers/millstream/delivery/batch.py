@@ -1,4 +1,4 @@
-"""The open batch: what was worked off since the last commit, and counts together or not at all."""
+"""The open batch: records processed since the last commit, which count together or not at all."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,40 +9,37 @@ from millstream.state.partition import Partition
 
 @dataclass(slots=True)
 class PartitionBatch:
-    """What one partition has of a batch."""
+    """One partition's share of a batch; its lists are as in `BatchResult`."""
 
     partition: Partition
     taken: int = 0
+    """Number of records."""
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
-    """As in `BatchResult`."""
     times: list[int] = field(default_factory=list)
-    """As in `BatchResult`."""
     scored: list[tuple[Any, Any]] = field(default_factory=list)
-    """As in `BatchResult`."""
     delays: list[int] = field(default_factory=list)
-    """As in `BatchResult`."""
 
 
 class Batch:
-    """Shares of the partitions that a batch has records of."""
+    """The shares of the partitions that a batch has records of."""
 
     def __init__(self, member: str) -> None:
         """`member`: the consumer's member id when the records were fetched.
 
-        What was fetched belongs to that membership, and may only be committed by it.
+        Only that membership may commit them.
         """
         self.member = member
         self.taken = 0
         self.write_seconds = 0.0
-        """What it took to hand the outputs over."""
+        """Time spent on handing the outputs to the publisher."""
         self._shares: dict[int, PartitionBatch] = {}
 
     def __bool__(self) -> bool:
-        """Whether there is anything to commit."""
+        """Return True if there is anything to commit."""
         return bool(self._shares)
 
     def add(self, partition: Partition, result: BatchResult) -> None:
-        """Take in a piece, once its outputs are handed over."""
+        """Add a chunk whose outputs have been handed to the publisher."""
         share = self._shares.get(partition.number)
         if share is None:
             share = self._shares[partition.number] = PartitionBatch(partition)
@@ -56,33 +53,19 @@ class Batch:
         partition.positions.update(result.positions)
 
     def clear(self) -> None:
-        """Nothing of it counts."""
+        """Drop all shares: nothing of the batch counts."""
         self._shares.clear()
         self.taken = 0
 
     def taken_of(self, partition: Partition) -> int:
-        """How many records of a partition are in it."""
+        """Return the number of a partition's records in the batch."""
         share = self._shares.get(partition.number)
         return 0 if share is None else share.taken
 
     def shares(self) -> list[PartitionBatch]:
-        """The shares, in the order of their first records."""
+        """Return the shares, in the order of their first records."""
         return list(self._shares.values())
 
     def partitions(self) -> list[Partition]:
-        """The partitions that have a share."""
+        """Return the partitions that have a share."""
         return [share.partition for share in self._shares.values()]
-
-    def dead_letters(self) -> tuple[int, dict[str, int]]:
-        """How many records were consumed, and how many of these are bad, by reason.
-
-        A label that finds no prediction is not counted: that is no fault of the record.
-        """
-        records, reasons = 0, dict[str, int]()
-        for share in self._shares.values():
-            for key, amount in share.counts.items():
-                if key[0] == "consumed":
-                    records += amount
-                elif key[0] == "dead_lettered" and key[2] not in {"unmatched", "late"}:
-                    reasons[key[2]] = reasons.get(key[2], 0) + amount
-        return records, reasons

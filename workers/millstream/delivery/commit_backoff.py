@@ -1,14 +1,13 @@
-"""How long to leave the brokers alone after a small transaction, before the next one begins.
+"""Back-off between small transactions, so that the next one does not wait inside the broker.
 
-A transaction that follows on the heels of another finds the broker still writing that one's markers
-(CONCURRENT_TRANSACTIONS). Whoever asks for a partition to write to then waits for 20 ms in
-librdkafka (2.16), whatever it is told. Markers take a millisecond or so: a rest of that length
-costs less than the few transactions that would wait, and what comes meanwhile is in the next batch.
+A transaction that begins at once after another finds the broker still writing that one's markers
+(CONCURRENT_TRANSACTIONS). A request to add a partition to it then waits for 20 ms in librdkafka
+(2.16), whatever its settings. Markers take a millisecond or so: a pause of that length costs less
+than the few transactions that would wait, and records that arrive meanwhile join the next batch.
 
-How long depends on the broker and on what else its machine does, so the rest follows from what
-transactions took: half a millisecond longer after each that waited, and a little shorter after each
-that did not, so that one of a thousand does: each that waits holds
-up all that comes meanwhile.
+The right length depends on the broker and on the load of its machine, so it follows from measured
+transactions: half a millisecond longer after each that waited, and a little shorter after each that
+did not, so that one in a thousand waits; each of them delays all records that arrive meanwhile.
 """
 
 from typing import Final
@@ -21,27 +20,27 @@ SHORTER: Final = LONGER / 1_000
 """All in seconds."""
 
 WAITED: Final = 0.015
-"""Seconds by which a transaction that waited is longer than usual, at the least."""
+"""Seconds by which a transaction that waited is longer than usual, at least."""
 SPREAD: Final = 1.3
-"""By how much one that did not may be longer: where brokers are far away, all of them take long."""
+"""Factor by which one that did not wait may be longer: with distant brokers, all take long."""
 WEIGHT: Final = 0.1
-WEIGHT_OF_ONE_THAT_WAITED: Final = 0.002
-"""Of a transaction in what is usual."""
+WEIGHT_IF_WAITED: Final = 0.002
+"""Weights of one transaction in the moving average."""
 
 
 class CommitBackoff:
-    """Takes in what small transactions took, and says how long the rest is."""
+    """Chooses the pause from the measured time of small transactions."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
+        """Begin without measurements."""
         self.seconds = FIRST
-        """How long to rest after the next one."""
+        """The pause after the next transaction."""
         self._usual = 0.0
 
     def took(self, seconds: float) -> None:
-        """Learn what the transaction of a small batch took."""
+        """Account for the duration of a small batch's transaction."""
         waited = seconds > WAITED + SPREAD * self._usual
-        weight = WEIGHT_OF_ONE_THAT_WAITED if waited else WEIGHT
+        weight = WEIGHT_IF_WAITED if waited else WEIGHT
         self._usual += weight * (seconds - self._usual)
         step = LONGER if waited else -SHORTER
         self.seconds = min(MOST, max(LEAST, self.seconds + step))

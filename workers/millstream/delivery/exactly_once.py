@@ -1,4 +1,4 @@
-"""A batch's outputs and offsets in one Kafka transaction."""
+"""Publishing with exactly-once: a batch's outputs and offsets in one Kafka transaction."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,78 +10,77 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from millstream import _failpoints as failpoints
 from millstream.core.records.record import BatchResult
 from millstream.delivery.commit_backoff import CommitBackoff
-from millstream.delivery.publisher import (
-    COMMIT_SECONDS,
-    Aborted,
-    OutputTopics,
-    ProducerLost,
-    RetryPolicy,
-    check_member,
-    produce_all,
-)
+from millstream.delivery.publisher import Aborted, OutputTopics, ProducerLost
+from millstream.delivery.retry import COMMIT_SECONDS, RetryPolicy, check_member
 from millstream.errors import MillstreamError, Stop
-from millstream.kafka.call_timeout import within
+from millstream.kafka.call_timeout import call_with_timeout
+from millstream.kafka.producer import produce, retry
 
 INIT_SECONDS: Final = 5.0
-"""So that a worker that is to stop need not wait for a broker to come back."""
+"""Short, so that a worker that is stopping does not wait for a broker to come back."""
 
 CLOSE_SECONDS: Final = 2.0
 
 COMMIT_CALL_SECONDS: Final = 1.0
-"""How long a call to commit may last. Made again, it goes on with the same commit; in between, the
+"""How long a call to commit may last. A repeated call continues the same commit; in between, the
 worker heeds signals and the limit of an outage. Without a time-out librdkafka (2.16) waits for as
 long as brokers are silent: `transaction.timeout.ms` bounds every call but this and the abort."""
 
 SMALL_RECORDS: Final = 256
-"""Of a batch whose transaction is opened as it is committed; a larger one's is opened while most of
-it is still to be computed, which hides what that takes."""
+"""Size of a batch whose transaction begins only as it is committed. That of a larger one begins
+while most of it is still to be computed, which hides the time that it takes."""
 
 
 class ExactlyOnce:
-    """Outputs and offsets in one Kafka transaction."""
+    """Writes outputs and offsets in one Kafka transaction."""
+
+    transactional = True
 
     def __init__(
         self,
         config: dict[str, Any],
         names: OutputTopics,
-        patience: RetryPolicy,
+        retry_policy: RetryPolicy,
         ready: Producer | None = None,
     ) -> None:
-        """Fences any older producer of the same transactional id, unless `ready`, which has."""
-        self._patience = patience
+        """Fences any older producer of the same transactional id; `ready` has done so already."""
+        self._retry_policy = retry_policy
         self._names = names
         self._producer = ready or Producer(config)
-        self._seconds_of_a_transaction = config["transaction.timeout.ms"] / 1000
+        self._transaction_seconds = config["transaction.timeout.ms"] / 1000
         self._open = False
         """Whether a transaction is open."""
         self._given_up = False
-        """Whether the producer is of no more use; calls left behind in a thread then end, too."""
+        """Whether the producer must be replaced; calls left in a thread then end, too."""
         self._began = time.monotonic()
-        """When the latest one was begun."""
+        """When the latest transaction began."""
         self._records = 0
         """In the batch."""
-        self._rest = CommitBackoff()
-        self._rest_until = 0.0
-        """When the next one may begin, on the monotonic clock."""
+        self._backoff = CommitBackoff()
+        self._next_at = 0.0
+        """When the next transaction may begin, on the monotonic clock."""
         if ready is None:
             self._retrying(lambda: self._producer.init_transactions(INIT_SECONDS))
 
-    def rest(self) -> None:
-        """Before a batch is fetched: leave the brokers time to end the last transaction."""
-        if (left := self._rest_until - time.monotonic()) > 0:
+    def epoch_log(self) -> None:
+        """None: transactions fence the old owner."""
+
+    def back_off(self) -> None:
+        """Wait until brokers have had the time to end the last transaction."""
+        if (left := self._next_at - time.monotonic()) > 0:
             time.sleep(left)
 
     def write(self, partition: int, result: BatchResult) -> None:
-        """Write a piece of the batch, so that it is on its way while the next one is computed."""
+        """Write a chunk of the batch, so that it is sent while the next one is computed."""
         self._records += result.taken
         producer, names = self._producer, self._names
         try:
             self._begin()
-            produce_all(producer, names.predictions, partition, result.predictions)
+            produce(producer, names.predictions, partition, result.predictions)
             failpoints.reach("mid_produce", producer.flush)
-            produce_all(producer, names.examples, partition, result.examples)
-            produce_all(producer, names.models, partition, result.notes)
-            produce_all(producer, names.dead_letters, partition, result.dead_letters)
+            produce(producer, names.examples, partition, result.examples)
+            produce(producer, names.models, partition, result.notes)
+            produce(producer, names.dead_letters, partition, result.dead_letters)
         except KafkaException as raised:
             self._not_produced(raised)
         result.clear_outputs()
@@ -92,7 +91,7 @@ class ExactlyOnce:
         try:
             self._begin()
             failpoints.reach("before_offsets", self._producer.flush)
-            # Metadata of an empty member id is not fenced by the broker, so a worker that has
+            # The broker does not fence the metadata of an empty member id, so a worker that has
             # left the group, or came back to it as another member, must not send any.
             check_member(consumer, member)
             self._send_offsets(list(offsets), consumer.consumer_group_metadata())
@@ -106,22 +105,22 @@ class ExactlyOnce:
             raise
         if small:
             ended = time.monotonic()
-            self._rest.took(ended - began)
-            self._rest_until = ended + self._rest.seconds
+            self._backoff.took(ended - began)
+            self._next_at = ended + self._backoff.seconds
 
-    def cover(
+    def abort_over(
         self, outputs: Sequence[TopicPartition], offsets: Sequence[TopicPartition], metadata: object
     ) -> None:
-        """Abort a transaction that touches these partitions, and with it what hangs in them.
+        """Abort a transaction over these partitions, which ends those that hang in them.
 
-        For when no batch is open; see `runners.hanging`.
+        Only while no batch is open; see `delivery.hanging_transactions`.
         """
         try:
             self._begin()
             for place in outputs:  # a key, since a compacted topic takes no record without
                 self._producer.produce(place.topic, b"", b"aborted", place.partition)
-            while self._producer.flush(1.0):  # what is not at the broker yet, an abort only forgets
-                self._patience.wait(self._producer, "outputs are not acknowledged")
+            while self._producer.flush(1.0):  # an abort drops what the broker has not got yet
+                self._retry_policy.wait(self._producer, "outputs are not acknowledged")
             self._send_offsets(list(offsets), metadata)
         except KafkaException as raised:
             self._not_produced(raised)
@@ -132,7 +131,7 @@ class ExactlyOnce:
         self.abort()
 
     def _not_produced(self, raised: KafkaException) -> NoReturn:
-        """After `produce`, which does not say whether the transaction can still be aborted."""
+        """Abort after a failed `produce`, which does not say whether that is still possible."""
         error: KafkaError = raised.args[0]
         if error.fatal() or error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             raise self._give_up(raised) from raised
@@ -145,29 +144,29 @@ class ExactlyOnce:
             self._open, self._began = True, time.monotonic()
 
     def poll(self) -> None:
-        """Take what the producer has to say: logs and statistics."""
+        """Let the producer deliver its logs and statistics."""
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Leave no transaction open: that would hold readers up until it times out.
+        """Abort an open transaction: readers would wait for it until it times out.
 
-        What a crash leaves open, the next producer of this transactional id ends.
+        The next producer of this transactional id ends what a crash leaves open.
         """
         if self._open:
             with suppress(KafkaException, MillstreamError):  # a producer that was fenced refuses
-                within(CLOSE_SECONDS, self._retry_abort)
+                call_with_timeout(CLOSE_SECONDS, self._retry_abort)
         with suppress(KafkaException):
             self._producer.purge()
             self._producer.flush(1)
 
     def _send_offsets(self, offsets: list[TopicPartition], metadata: object) -> None:
-        """Send the offsets, and give the producer up where the call does not come back.
+        """Send the offsets, and give the producer up where the call does not return.
 
         In librdkafka (2.14 to 2.16 at least) it waits for ever, whatever its time-out, when the
         group's coordinator was away: issues 5456 and 5511 of confluentinc/librdkafka.
         """
-        done = within(
-            self._seconds_of_a_transaction,
+        done = call_with_timeout(
+            self._transaction_seconds,
             lambda: self._retrying(
                 lambda: self._producer.send_offsets_to_transaction(offsets, metadata)
             ),
@@ -179,45 +178,42 @@ class ExactlyOnce:
         """Commit, however long brokers are silent; where they are not, within a minute."""
         since = time.monotonic()
 
-        def commit() -> None:
+        def wait(error: KafkaError) -> bool:
             nonlocal since
-            while True:
-                try:
-                    self._producer.commit_transaction(COMMIT_CALL_SECONDS)
-                except KafkaException as raised:
-                    error: KafkaError = raised.args[0]
-                    timed_out = error.code() == KafkaError._TIMED_OUT  # noqa: SLF001 - its public name
-                    if not timed_out or not error.retriable():
-                        raise
-                else:
-                    return
-                since = self._patience.keep(since, "a commit")
-                if time.monotonic() - since > COMMIT_SECONDS:
-                    raise self._lost("a commit has had no answer though brokers answer")
+            if error.code() != KafkaError._TIMED_OUT:  # noqa: SLF001 - its public name
+                return self._wait(error)
+            since = self._retry_policy.check(since, "a commit")
+            if time.monotonic() - since > COMMIT_SECONDS:
+                raise self._lost("a commit has had no answer though brokers answer")
+            return True
 
-        self._retrying(commit)
+        self._retrying(lambda: self._producer.commit_transaction(COMMIT_CALL_SECONDS), wait)
 
-    def _retrying(self, call: Callable[[], object]) -> None:
-        """Call until it is done: no time-out of ours cuts a commit short."""
-        while True:
-            try:
-                call()
-            except KafkaException as raised:
-                error: KafkaError = raised.args[0]
-                if error.txn_requires_abort():
-                    raise Aborted(error.str()) from raised
-                if error.retriable() and not self._given_up:
-                    self._patience.wait(self._producer, error.str())
-                    continue
-                raise self._give_up(raised) from raised
-            return
+    def _wait(self, error: KafkaError) -> bool:
+        """Wait before a call is repeated; False for a producer that was given up."""
+        if self._given_up:
+            return False
+        self._retry_policy.wait(self._producer, error.str())
+        return True
+
+    def _retrying(
+        self, call: Callable[[], object], wait: Callable[[KafkaError], bool] | None = None
+    ) -> None:
+        """Repeat a call until it succeeds or fails for good: no time-out of ours cuts it short."""
+        try:
+            retry(call, wait or self._wait)
+        except KafkaException as raised:
+            error: KafkaError = raised.args[0]
+            if error.txn_requires_abort():
+                raise Aborted(error.str()) from raised
+            raise self._give_up(raised) from raised
 
     def abort(self) -> None:
-        """Abort, or give the producer up where the broker does not answer to that either."""
+        """Abort; give the producer up where the broker does not answer to that either."""
         self._records = 0
         if not self._open:
             return
-        if not within(self._seconds_of_a_transaction, self._retry_abort):
+        if not call_with_timeout(self._transaction_seconds, self._retry_abort):
             raise self._lost("the transaction could not be aborted in its time")
         self._open = False
 
@@ -231,6 +227,6 @@ class ExactlyOnce:
         return Stop(f"Kafka refuses the transaction: {error.name()}: {error.str()}")
 
     def _lost(self, why: str) -> ProducerLost:
-        self._open = False  # whatever is open, this producer cannot end it
+        self._open = False  # this producer cannot end whatever is open
         self._given_up = True
         return ProducerLost(why, time.monotonic() - self._began)

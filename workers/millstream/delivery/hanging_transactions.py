@@ -1,15 +1,15 @@
-"""Transactions that no coordinator will end, and how a worker gets past its own.
+"""Detection of transactions that no coordinator will end, and the end of the worker's own.
 
 A transaction coordinator drops the markers of a transaction whose partitions have no leader at
-that moment, as if they had been deleted, and takes the transaction for ended (Kafka 4.3,
+that moment, as if they had been deleted, and regards the transaction as ended (Kafka 4.3,
 `TransactionMarkerChannelManager`: "likely deleted already and hence can be skipped"). That happens
-where all replicas were away together, as with a single broker that is killed and comes back. The
-transaction's records and offsets stay open: readers of committed records stop in front of them,
-the group's offsets are told to nobody (UNSTABLE_OFFSET_COMMIT), and the next transaction of the
-same producer would commit them together with its own, whatever was done in between.
+when all replicas were away together, as with a single broker that is killed and restarted. The
+transaction's records and offsets stay open: readers of committed records stop before them, brokers
+refuse to return the group's offsets (UNSTABLE_OFFSET_COMMIT), and the next transaction of the same
+producer would commit them with its own, whatever was done in between.
 
-A transaction of the same producer over the same partitions that is aborted mends it: its markers
-end whatever is open there. Another producer's, only the brokers' own tools can end.
+An aborted transaction of the same producer over the same partitions repairs this: its markers end
+whatever is open there. That of another producer can only be ended by the brokers' own tools.
 """
 
 import logging
@@ -28,14 +28,14 @@ from millstream.observability.broker_probe import BrokerProbe
 log = logging.getLogger(__name__)
 
 COORDINATOR_SECONDS: Final = 15.0
-"""What a coordinator may need beyond the time of a transaction to abort it: it looks every ten
-seconds by default (transaction.abort.timed.out.transaction.cleanup.interval.ms)."""
+"""How long after its time-out a coordinator may abort a transaction: it checks every ten seconds by
+default (transaction.abort.timed.out.transaction.cleanup.interval.ms)."""
 MARKER_SECONDS: Final = 5.0
-"""How long markers may take: a transaction has ended before they are written."""
+"""How long markers may take, which are written after the transaction has ended."""
 
 
 class HangingTransactions:
-    """Looks for transactions that hang in the partitions of this app, and ends the worker's own."""
+    """Finds transactions that hang in partitions of this app, and ends the worker's own."""
 
     def __init__(
         self,
@@ -45,105 +45,106 @@ class HangingTransactions:
         ends: Watermarks,
         outage: BrokerProbe,
     ) -> None:
-        """`inputs`, `outputs`: topics; `ends` tells where logs end, open transactions included."""
+        """`inputs`, `outputs`: topics; `ends`: watermarks that include open transactions."""
         self._settings = settings
         self._inputs = inputs
         self._outputs = outputs
         self._ends = ends
         self._stable_ends = Watermarks(reader_config(settings), "read_committed")
         self._outage = outage
-        self._patience = session_timeout_ms(settings) / 1000 + COORDINATOR_SECONDS
+        self._blocked_seconds = session_timeout_ms(settings) / 1000 + COORDINATOR_SECONDS
         self._seen: object = None
         self._since = 0.0
 
     def in_doubt(self, began: float) -> bool:
-        """Whether the markers of a commit that began then (monotonic) may have been dropped."""
+        """Return True if a commit that began then (monotonic) may have lost its markers."""
         return self._outage.silent_at > began
 
-    def cover(self, publisher: Publisher, partitions: Sequence[int]) -> None:
-        """End what a producer of the publisher's name has left open in these partitions.
+    def abort_over(self, publisher: Publisher, partitions: Sequence[int]) -> None:
+        """End what a producer with the publisher's transactional id has left open there.
 
         Raises `Aborted`, or `Stop`.
         """
-        # Of a consumer that never joined: what is aborted needs no member, and ours may be none.
-        stranger = Consumer(
+        # Metadata of a consumer that never joins: an abort needs no member, and ours may be none.
+        consumer = Consumer(
             {**client_config(self._settings), "group.id": self._settings.app, "log_level": 0}
         )
         try:
-            publisher.cover(
+            publisher.abort_over(
                 [TopicPartition(topic, each) for each in partitions for topic in self._outputs],
                 [TopicPartition(topic, each, 0) for each in partitions for topic in self._inputs],
-                stranger.consumer_group_metadata(),
+                consumer.consumer_group_metadata(),
             )
         finally:
-            stranger.close()
+            consumer.close()
 
-    def end_own(self, partition: int, cover: Callable[[Sequence[int]], None]) -> None:
-        """Before a partition is restored: see to it that nothing of this worker's hangs there.
+    def abort_own(self, partition: int, abort_over: Callable[[Sequence[int]], None]) -> None:
+        """End this worker's hanging transactions in a partition before it is restored.
 
-        What does would count with the next transaction, whether it was to count or not; and a shard
-        that learns from events themselves never reads the logs that would tell. What is open may as
-        well be another's, who is at work or was a moment ago: that stays as it is. `cover` as in
-        `mend`. Raises KafkaException and `Aborted`; then the restore has to wait.
+        They would be committed with the next transaction, and a processor with inline labels never
+        reads the logs that would show it. An open transaction may as well belong to another worker
+        that is still active: that one is not touched. `abort_over` as in `unblock_restore`. Raises
+        KafkaException and `Aborted`; then the restore has to wait.
         """
         if topics := self._open_outputs(partition):
-            cover([partition])
+            abort_over([partition])
             log.info(
                 "outputs were open, and what this worker had left so is ended",
                 extra={"partition": partition, "topics": topics},
             )
 
-    def mend(
+    def unblock_restore(
         self,
         partition: int,
         progress: object | None,
         committed: Callable[[int], object],
-        cover: Callable[[Sequence[int]], None],
+        abort_over: Callable[[Sequence[int]], None],
     ) -> bool:
-        """For the loop, while a partition is restored; whether others should have their turn.
+        """End what blocks a restore; returns True if other partitions should go first.
 
-        Does something only where the restore stands still for longer than any transaction may be
-        open. `progress`: anything that changes while it goes on, None where the group's offsets
-        are not known yet; `committed` asks for them, and raises KafkaException where nobody tells;
-        `cover` is as `self.cover`, with a publisher.
+        The loop calls it while a partition is restored. It acts only if the restore makes no
+        progress for longer than any transaction may be open. `progress`: a value that changes with
+        each progress, None while the group's offsets are unknown; `committed` asks for them, and
+        raises KafkaException where brokers do not answer; `abort_over`: as `self.abort_over`, for
+        the worker's publisher.
         """
         now = time.monotonic()
         if (partition, progress) != self._seen or self._outage.seconds:
             self._seen, self._since = (partition, progress), now
-        if now - self._since <= self._patience:
+        if now - self._since <= self._blocked_seconds:
             return False
         self._seen = None
         try:
             if progress is not None and not self._open_outputs(partition):
-                return False  # it only takes long
+                return False  # it is slow, not blocked
             log.warning(
                 "a transaction that nobody ends holds up a restore: ended as this worker's own",
                 extra={"partition": partition},
             )
-            cover([partition])
-            held = self._still_held(partition, committed)
+            abort_over([partition])
+            still_open = self._still_open(partition, committed)
         except (KafkaException, Aborted) as failed:
             log.warning("it is not known what holds up a restore", extra={"reason": str(failed)})
             return True
-        if held:
+        if still_open:
             log.error(
                 "a transaction of another producer is open, and no coordinator ends it; nothing "
                 "goes on in this partition until it is found (kafka-transactions.sh find-hanging) "
                 "and ended (kafka-transactions.sh abort)",
-                extra={"partition": partition, "topics": held},
+                extra={"partition": partition, "topics": still_open},
             )
-        return bool(held)
+        return bool(still_open)
 
-    def _still_held(self, partition: int, committed: Callable[[int], object]) -> list[str]:
-        """The topics in which something is open yet; raises KafkaException."""
+    def _still_open(self, partition: int, committed: Callable[[int], object]) -> list[str]:
+        """Wait for the markers; returns the topics still open. Raises KafkaException."""
         until = time.monotonic() + MARKER_SECONDS
-        while (held := self._open_outputs(partition)) and time.monotonic() < until:
+        while (topics := self._open_outputs(partition)) and time.monotonic() < until:
             time.sleep(0.1)
         try:
             committed(partition)
         except KafkaException:
-            held.append("__consumer_offsets")
-        return held
+            topics.append("__consumer_offsets")
+        return topics
 
     def _open_outputs(self, partition: int) -> list[str]:
         return [

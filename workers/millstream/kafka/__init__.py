@@ -1,1 +1,1 @@
-"""Reading, admin and producing: what speaks to brokers."""
+"""Kafka clients: configuration, admin, reading and producing."""

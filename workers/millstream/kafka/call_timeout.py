@@ -1,18 +1,18 @@
-"""A bound on calls that have none."""
+"""Time-outs for client calls that accept none."""
 
 import threading
 from collections.abc import Callable
 
 
 class CallWithTimeout:
-    """A call in a thread of its own.
+    """A call in a thread of its own, which starts at once.
 
-    One that does not come back keeps its thread, which dies with the process: Python cannot end it.
-    What it logs carries the name of the thread that made it.
+    Python cannot end a thread: one whose call never returns lives until the process ends.
+    Its log lines carry the name of the thread that made it.
     """
 
     def __init__(self, call: Callable[[], None]) -> None:
-        """Make it."""
+        """Start the call."""
         self._call = call
         self._raised: list[BaseException] = []
         name = threading.current_thread().name
@@ -26,13 +26,19 @@ class CallWithTimeout:
             self._raised.append(error)
 
     def returned(self, seconds: float | None) -> bool:
-        """Wait for it, at most for so long; raises what it raised."""
+        """Wait at most `seconds` (None: for ever) for its end; False if it still runs.
+
+        Raises what the call raised.
+        """
         self._thread.join(seconds)
         if self._raised:
             raise self._raised[0]
         return not self._thread.is_alive()
 
 
-def within(seconds: float | None, call: Callable[[], None]) -> bool:
-    """Make a call; returns whether it came back in time. What it raises is raised here."""
+def call_with_timeout(seconds: float | None, call: Callable[[], None]) -> bool:
+    """Make a call and wait at most `seconds` (None: for ever); False if it still runs.
+
+    Raises what the call raised.
+    """
     return CallWithTimeout(call).returned(seconds)

@@ -1,4 +1,4 @@
-"""Which brokers did not answer, and why: a sentence out of what a Kafka client met."""
+"""Summary of connection errors: each broker address with the reason that it gave."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-_MET: Final = re.compile(
+_ERROR: Final = re.compile(
     r"(?:\w+://)?(?P<address>[^/\s]+)/(?:bootstrap|-?\d+): (?:Connect to \S+ failed: )?"
     r"(?P<why>.*?)(?: \(after \d+ms in state .*\))?",
     re.DOTALL,
@@ -15,18 +15,18 @@ _MET: Final = re.compile(
 _DEFAULT_PORT: Final = 9092
 
 
-def no_answer(servers: str, met: Iterable[KafkaError]) -> str:
-    """Each address with the first that was met there; `servers`: the property bootstrap.servers.
+def no_answer(servers: str, errors: Iterable[KafkaError]) -> str:
+    """List each address with its first error; `servers`: the property bootstrap.servers.
 
-    An address that nothing was met at did not answer in time: it may drop what is sent to it.
+    An address without an error did not answer in time: it may drop packets.
     """
     found: dict[str, str] = {}
     others: list[str] = []
-    for error in met:
-        # That all are down follows from the rest, and its numbers count what is no broker.
+    for error in errors:
+        # It only sums the others up, and its numbers count more than brokers.
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - its public name
             continue
-        match = _MET.fullmatch(error.str())
+        match = _ERROR.fullmatch(error.str())
         if match:
             found.setdefault(match["address"], match["why"])
         else:
@@ -37,6 +37,6 @@ def no_answer(servers: str, met: Iterable[KafkaError]) -> str:
 
 
 def _address(server: str) -> str:
-    """Host and port of an entry, which may begin with a protocol and leave the port out."""
+    """Normalise an entry to host:port; it may begin with a protocol and leave the port out."""
     host = server.rpartition("://")[2]
     return host if re.search(r":\d+$", host) else f"{host}:{_DEFAULT_PORT}"

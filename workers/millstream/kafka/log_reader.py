@@ -1,23 +1,28 @@
-"""Reads a stretch of one partition to its end, a piece at a time."""
+"""Readers of one partition's log, up to an offset that is given in advance."""
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from millstream.core.records.record import UNREADABLE_HEADERS, Headers, Record
+from millstream.config.settings import Settings
+from millstream.core.records.record import Record
 from millstream.errors import Stop
+from millstream.kafka import admin
+from millstream.kafka.client_config import reader_config
+from millstream.kafka.record import to_record
+from millstream.kafka.watermarks import Watermarks, unreadable
 
 log = logging.getLogger(__name__)
 
 READ_COUNT = 500
-"""At a time: a loop that restores a slow model still has to turn, and to be seen to."""
-TELL_SECONDS: Final = 5.0
-"""Between two lines about a long stretch."""
-BROKER_TIMEOUT_SECONDS = 10.0
+"""Records in a chunk: a loop that restores a slow model must still poll and show signs of life."""
+PROGRESS_SECONDS: Final = 5.0
+"""Between two progress lines on a long range."""
+STEP_SECONDS: Final = 0.1
 
 HOPELESS: Final = {
     KafkaError._AUTO_OFFSET_RESET,
@@ -27,66 +32,51 @@ HOPELESS: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.FENCED_INSTANCE_ID,
-    # The client itself is dead, and says so once: of a static member whose name another has taken.
+    # The client itself is dead, and says so once: a static member that another one has fenced.
     KafkaError._FATAL,
 }
-"""What no waiting mends. A topic that a broker does not know is not among it: right after it was
-made, or while a broker starts, brokers say so of topics that are there."""
-
-
-def to_record(message: Any, make: Callable[..., Record] = tuple.__new__) -> Record:
-    """A message as the core takes it; one that was consumed has all that its type leaves open.
-
-    `make` is the constructor of tuples: a named one costs three times as much.
-    """
-    headers: Headers | None
-    try:
-        headers = message.headers()
-    except UnicodeDecodeError:
-        headers = UNREADABLE_HEADERS
-    return make(
-        Record,
-        (message.offset(), message.timestamp()[1], message.key(), message.value(), headers),
-    )
+"""Errors that no retry cures. A topic that a *broker* does not know is not among them: while a
+broker starts, or right after a topic was created, brokers deny topics that exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """A part of a log, and who takes it in."""
+    """A part of a partition's log, and the function that takes its records."""
 
     topic: str
     partition: int
     start: int
     """First offset to read."""
     end: int
-    """Read is what lies below."""
+    """Only offsets below it are read."""
     sink: Callable[[Sequence[Record]], None]
 
 
 class LogReader:
-    """Reads stretches with `read_committed`, by a consumer that belongs to no group.
+    """Reads offset ranges with `read_committed`, by a consumer that belongs to no group.
 
-    A stretch is read when the *position* is at or past its end, and its end has to come from
+    A range is read when the *position* is at or past its end, and its end has to come from
     `Watermarks`. Neither the end-of-partition event alone nor a reader's own watermarks will do:
     `commit_transaction` returns before the broker has written the markers, and until then both
     stop short of the transaction just committed.
     """
 
     def __init__(self, config: dict[str, object]) -> None:
+        """`config` of a consumer, as `reader_config` makes it."""
         self._config = config
-        # A consumer for each stretch: one that is assigned another topic learns of its leader
-        # only at librdkafka's next look, a second later; a new one reads within 50 ms (measured).
+        # A consumer for each range: one that is assigned another topic learns its leader only
+        # with librdkafka's next metadata request, a second later; a new one reads within 50 ms.
         self._consumer: Consumer | None = None
-        self._stretch: OffsetRange | None = None
+        self._range: OffsetRange | None = None
         self._position = 0
-        self._tell_at = 0.0
+        self._progress_at = 0.0
         self.records_read = 0
 
     def open(self, offset_range: OffsetRange) -> None:
-        """Begin with a stretch."""
-        self._stretch = offset_range
+        """Begin with a range."""
+        self._range = offset_range
         self._position = offset_range.start
-        self._tell_at = time.monotonic() + TELL_SECONDS
+        self._progress_at = time.monotonic() + PROGRESS_SECONDS
         if not self.done():
             self._consumer = Consumer(self._config)
             self._consumer.assign(
@@ -94,15 +84,14 @@ class LogReader:
             )
 
     def done(self) -> bool:
-        """Whether the stretch is read to its end."""
-        return self._stretch is None or self._position >= self._stretch.end
+        """Return True once the range is read to its end."""
+        return self._range is None or self._position >= self._range.end
 
-    def _tell(self) -> None:
-        """Say now and then how far a long stretch is read."""
-        now, offset_range = time.monotonic(), self._stretch
-        if offset_range is None or now < self._tell_at:
+    def _log_progress(self, offset_range: OffsetRange) -> None:
+        now = time.monotonic()
+        if now < self._progress_at:
             return
-        self._tell_at = now + TELL_SECONDS
+        self._progress_at = now + PROGRESS_SECONDS
         read, of = self._position - offset_range.start, offset_range.end - offset_range.start
         log.info(
             "restoring",
@@ -116,13 +105,14 @@ class LogReader:
         )
 
     def step(self, timeout: float) -> None:
-        """Read a piece of the stretch, waiting for at most `timeout` seconds.
+        """Read a chunk of the range, waiting for at most `timeout` seconds.
 
         Raises `Stop` where the log cannot be read.
         """
-        if self._stretch is None or self._consumer is None or self.done():
+        offset_range = self._range
+        if offset_range is None or self._consumer is None or self.done():
             return
-        self._tell()
+        self._log_progress(offset_range)
         first = self._consumer.poll(timeout)
         if first is None:
             return
@@ -131,26 +121,97 @@ class LogReader:
         for message in messages:
             error = message.error()
             if error is None:
-                # Past the end is what came after the restore had begun: it is not ours to fold.
-                if message.offset() < self._stretch.end:
+                # Records past the end were written after the restore had begun.
+                if message.offset() < offset_range.end:
                     records.append(to_record(message))
                 self._position = message.offset() + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._position = max(self._position, message.offset())
             elif error.fatal() or error.code() in HOPELESS:
                 raise Stop(
-                    f"{self._stretch.topic} partition {self._stretch.partition} cannot be read "
-                    f"from offset {self._stretch.start}: {error.str()}"
+                    f"{offset_range.topic} partition {offset_range.partition} cannot be read "
+                    f"from offset {offset_range.start}: {error.str()}"
                 )
         if records:
             self.records_read += len(records)
-            self._stretch.sink(records)
+            offset_range.sink(records)
         if self.done():
             self.close()
 
     def close(self) -> None:
-        """Let go of the stretch and of the broker."""
-        self._stretch = None
+        """Drop the range and close its consumer."""
+        self._range = None
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
+
+
+class KafkaLogReader(LogReader):
+    """A reader that also knows the watermarks of partitions."""
+
+    def __init__(self, bounds: Watermarks, config: dict[str, object]) -> None:
+        """`config` as of `LogReader`."""
+        super().__init__(config)
+        self._bounds = bounds
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """As `Watermarks.of`."""
+        return self._bounds.of(topic, partition)
+
+
+def read_log(
+    settings: Settings,
+    bounds: Watermarks,
+    topic: str,
+    partition: int,
+    sink: Callable[[Sequence[Record]], None],
+    newest: int | None = None,
+    start: int = 0,
+) -> None:
+    """Give every committed record of a partition to `sink`, from offset `start` to its present end.
+
+    `newest`: only records at so many offsets before the end. Raises as `read_offset_range`.
+    """
+    low, end = bounds.patiently(topic, partition)
+    start = max(start, low)
+    if newest is not None:
+        start = max(start, end - newest)
+    for records in read_offset_range(settings, topic, partition, start, end):
+        sink(records)
+
+
+def read_offset_range(
+    settings: Settings,
+    topic: str,
+    partition: int,
+    start: int,
+    end: int,
+    patience: float | None = None,
+) -> Generator[Sequence[Record]]:
+    """Yield the committed records from `start` to below `end`, in chunks.
+
+    Raises `Stop` where they cannot be read, or none comes for `patience` seconds (None: the time
+    of an admin call).
+    """
+    patience = admin.ADMIN_TIMEOUT_SECONDS if patience is None else patience
+    chunks: list[Sequence[Record]] = []
+    reader = LogReader(reader_config(settings))
+    try:
+        reader.open(OffsetRange(topic, partition, start, end, chunks.append))
+        heard = time.monotonic()
+        while not reader.done():
+            reader.step(STEP_SECONDS)
+            if chunks:
+                yield from chunks
+                chunks.clear()
+                heard = time.monotonic()
+            elif time.monotonic() - heard > patience:
+                raise Stop(
+                    f"{topic} partition {partition} could not be read to its end: no record came "
+                    f"for {patience:g} s (a broker that does not answer, or a "
+                    "transaction that a producer left open)"
+                )
+    except KafkaException as error:
+        raise unreadable(topic, partition, error) from error
+    finally:
+        reader.close()

@@ -1,8 +1,8 @@
-"""The two partitioners that Kafka clients use by default, and how to tell which one was used.
+"""The two default partitioners of Kafka clients, and detection of the one that was used.
 
 Java clients hash keys with murmur2, librdkafka (and so confluent-kafka for Python, Go, .NET) with
 CRC32. Labels from one kind of producer therefore land on other partitions than events from the
-other kind, where no shard ever sees both.
+other kind, and never meet them.
 """
 
 import zlib
@@ -17,14 +17,14 @@ _MASK: Final = 0xFFFFFFFF
 
 
 class KeyPlace(NamedTuple):
-    """Where the record with this key lies."""
+    """A key and the partition that its record lies in."""
 
     key: bytes
     partition: int
 
 
 def murmur2(data: bytes) -> int:
-    """Hash of a key as the Java client computes it: 32-bit MurmurHash2, as an unsigned number."""
+    """Hash a key as the Java client does: 32-bit MurmurHash2, as an unsigned number."""
     whole = len(data) & ~3
     digest = _SEED ^ len(data)
     for start in range(0, whole, 4):
@@ -39,19 +39,19 @@ def murmur2(data: bytes) -> int:
 
 
 def murmur2_partition(key: bytes, partitions: int) -> int:
-    """Partition of a key by Java's default; the sign bit is dropped, as Java's toPositive does."""
+    """Place a key by Java's default; the sign bit is dropped, as Java's toPositive does."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def crc32_partition(key: bytes, partitions: int) -> int:
-    """Partition of a key by librdkafka's default, `consistent_random`."""
+    """Place a key by librdkafka's default, `consistent_random`."""
     return zlib.crc32(key) % partitions
 
 
 def partitioners_of(sample: Iterable[KeyPlace], partitions: int) -> set[Partitioner]:
-    """Partitioners that would have placed every key of the sample where it lies.
+    """Find the partitioners that place every key of the sample where it lies.
 
-    Both for a sample too small to tell, neither for keys placed in some other way.
+    Both for a sample too small to decide, neither for keys placed in another way.
     """
     places = list(sample)
     candidates: dict[Partitioner, bool] = {

@@ -1,4 +1,4 @@
-"""Where logs begin and end, open transactions included."""
+"""Watermarks: the first and last offsets of partitions, open transactions included."""
 
 import logging
 import time
@@ -8,8 +8,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from millstream.errors import Stop
-from millstream.kafka import topics
-from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS, LogReader
+from millstream.kafka import admin
+from millstream.kafka.admin import BROKER_TIMEOUT_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -24,76 +24,75 @@ _NOT_KNOWN_HERE: Final = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 }
-"""What librdkafka says of a topic that is there when its broker has just woken up; told as what the
-broker itself would say, which ends a worker only after some time."""
+"""librdkafka's errors for a topic that exists when its broker has just come back; reported as the
+broker's own error, which ends a worker only after some time."""
 _RETRY_SECONDS: Final = 0.1
 
 
 class Watermarks:
-    """Asks by a consumer of its own that belongs to no group; any thread may ask.
+    """Asks for watermarks with a consumer that belongs to no group; thread-safe.
 
-    Not by the admin client: it goes on waiting for a leader that is dead, for a minute by default,
-    and over an answer that comes after its time librdkafka 2.16 aborted the process ("Assertion
-    `rko_result' failed"). It is never closed, since a thread may be asking when a worker ends.
+    The admin client will not do: it waits for a dead leader, for a minute by default, and
+    librdkafka 2.16 aborted the process when the answer came after the time-out ("Assertion
+    `rko_result' failed"). The consumer is never closed: a thread may be asking when a worker ends.
     """
 
     def __init__(
         self, reader_config: Mapping[str, Any], isolation: str = "read_uncommitted"
     ) -> None:
-        """The end for a `read_committed` reader is that of the first open transaction."""
+        """With `isolation` read_committed, a log ends at its first open transaction."""
         self._config = {
-            # Else it waits for a minute for a leader that is dead.
+            # Else it waits for a dead leader for a minute.
             "socket.timeout.ms": int(BROKER_TIMEOUT_SECONDS * 1000),
             **reader_config,
             "isolation.level": isolation,
-            # It is never polled, which is when it would log; the other clients say the same.
+            # It is never polled, so its log would pile up; the other clients log the same.
             "log_level": 0,
         }
         self._client: Consumer | None = None
 
     def of(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset and the offset after the last record. Raises KafkaException."""
+        """Return the first offset and the offset after the last record. Raises KafkaException."""
         client = self._consumer()
-        # Asks who leads the partition now: after a change of leader, what the client knows from
-        # before is refused ("leader epoch is older"), and it would not ask again by itself.
+        # Refreshes the metadata: after a change of leader, brokers refuse the client's old epoch
+        # ("leader epoch is older"), and it would not refresh by itself.
         client.list_topics(topic, timeout=BROKER_TIMEOUT_SECONDS)
         return self._ask(client, topic, partition)
 
     def patiently(self, topic: str, partition: int) -> tuple[int, int]:
-        """As `of`, for commands; raises Stop where the brokers do not say."""
-        deadline = time.monotonic() + topics.ADMIN_TIMEOUT_SECONDS
+        """As `of`, for commands: waits for a leader; raises Stop if brokers do not answer."""
+        deadline = time.monotonic() + admin.ADMIN_TIMEOUT_SECONDS
         while True:
             try:
                 return self.of(topic, partition)
             except KafkaException as error:
-                # Right after a topic was made, or a broker has gone, nobody leads the partition.
+                # A partition has no leader right after its topic was created or its broker died.
                 if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
                     raise unreadable(topic, partition, error) from error
             time.sleep(_RETRY_SECONDS)
 
-    def ends(self, places: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """The same places with the offset after the last record, or 0 where no broker tells.
+    def ends(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Return the same partitions at the offset after their last record, or 0 if unknown.
 
-        For a consumer that is assigned them, paused, and sought to where it is to read later. It
-        must not be assigned their end by that name: it would have to ask where that is, again half
-        a second later if something was changed meanwhile, and librdkafka (2.16 at least) goes to
-        the second answer even if it was sought elsewhere in between: what lies between is never
-        read.
+        For a consumer that is assigned them, paused, and later sought to its position. It must not
+        be assigned `OFFSET_END`: it would resolve that by itself, again half a second later if the
+        assignment changed meanwhile, and librdkafka (2.16 at least) moves to the second answer even
+        if a seek came in between: the records in between are never read.
         """
-        if not places:
+        if not partitions:
             return []
         try:
             client = self._consumer()
             client.list_topics(timeout=BROKER_TIMEOUT_SECONDS)
             return [
                 TopicPartition(p.topic, p.partition, self._ask(client, p.topic, p.partition)[1])
-                for p in places
+                for p in partitions
             ]
         except KafkaException as error:
-            # Any number will do, as long as nothing is fetched from there, and who does not answer
-            # this does not answer a fetch either.
+            # Any offset will do while nothing is fetched from there, and a broker that does not
+            # answer this does not answer a fetch either.
             log.warning("the ends of logs are not known", extra={"reason": str(error)})
-            return [TopicPartition(p.topic, p.partition, 0) for p in places]
+            return [TopicPartition(p.topic, p.partition, 0) for p in partitions]
 
     def _consumer(self) -> Consumer:
         if self._client is None:
@@ -104,7 +103,7 @@ class Watermarks:
     def _ask(client: Consumer, topic: str, partition: int) -> tuple[int, int]:
         where = TopicPartition(topic, partition)
         try:
-            # None, says its documentation, where nothing came in time; it raises then (2.16).
+            # Documented to return None after the time-out; in fact it raises (2.16).
             low, high = client.get_watermark_offsets(where, timeout=BROKER_TIMEOUT_SECONDS)
         except KafkaException as error:
             if error.args[0].code() in _NOT_KNOWN_HERE:
@@ -115,18 +114,6 @@ class Watermarks:
         return low, high
 
 
-class KafkaLogReader(LogReader):
-    """A reader that also knows where logs begin and end."""
-
-    def __init__(self, bounds: Watermarks, config: dict[str, object]) -> None:
-        super().__init__(config)
-        self._bounds = bounds
-
-    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """As `Watermarks.of`."""
-        return self._bounds.of(topic, partition)
-
-
 def unreadable(topic: str, partition: int, error: KafkaException) -> Stop:
-    """Say why a partition cannot be read."""
-    return Stop(f"{topic} partition {partition} cannot be read: {topics.reason(error)}")
+    """Make the error of a partition that cannot be read."""
+    return Stop(f"{topic} partition {partition} cannot be read: {admin.reason(error)}")

@@ -20,8 +20,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from millstream._versions import __version__
 from millstream.config.settings import Settings
-from millstream.kafka.call_timeout import within
-from millstream.kafka.log_reader import to_record
+from millstream.kafka.call_timeout import call_with_timeout
+from millstream.kafka.record import to_record
 
 CLOSE_SECONDS: Final = 5.0
 """How long to wait, at the end, for a collector that does not answer."""
@@ -72,7 +72,7 @@ class Tracing:
 
     def close(self) -> None:
         """Send what is not sent yet."""
-        within(CLOSE_SECONDS, self._provider.shutdown)
+        call_with_timeout(CLOSE_SECONDS, self._provider.shutdown)
 
     def _end_events(self, *, committed: bool) -> None:
         for parent in self._parents:

@@ -1,1 +1,1 @@
-"""What the commands do with an app: look, audit, rebuild, replay."""
+"""Operations on an app beside its workers: inspection, audits, rebuilds, replays."""

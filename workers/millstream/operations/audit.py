@@ -1,4 +1,4 @@
-"""Makes predictions again, from snapshots and logs, and says whether they come out the same."""
+"""Audits of predictions: recomputation from snapshots and logs, and comparison."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from millstream.core.records.record import BatchResult
 from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.errors import DeadLetter, Stop
 from millstream.kafka.group_offsets import GroupOffsets
-from millstream.kafka.log_scan import read_stretch
+from millstream.kafka.log_reader import read_offset_range
 from millstream.operations.point_in_time import LogTruncated, PointInTimeReplay, ReplayStart
 from millstream.operations.read_only import input_topics
 from millstream.state.restore_context import KafkaRestoreContext
@@ -34,10 +34,10 @@ class Auditor:
         self._restorer = context
         self._settings = context.settings
         self.passed_over: dict[str, str] = {}
-        """Snapshots that were bad, and why: the one before was taken instead."""
+        """Name of each bad snapshot to the reason; the one before was used instead."""
 
     def audit(self, found: Iterable[RecordedPrediction]) -> list[Audited]:
-        """Make predictions again; the answers are in the order of `found`."""
+        """Recompute predictions; returns the results in the order of `found`."""
         by_partition: dict[int, list[RecordedPrediction]] = defaultdict(list)
         found = list(found)
         for each in found:
@@ -90,7 +90,7 @@ class Auditor:
                 return begin
         return None
 
-    # -- labels inside the events, or none: the replay itself predicts ----------------------------
+    # -- inline labels, or none: the replay itself predicts ---------------------------------------
 
     def _inline(
         self, past: PointInTimeReplay, begin: ReplayStart | None, group: list[RecordedPrediction]
@@ -114,7 +114,7 @@ class Auditor:
                            snapshot=name)  # fmt: skip
         return _compare_document(recorded, document, exact=True, snapshot=name)
 
-    # -- labels that come late: the fold of the examples, and the features in the prediction -------
+    # -- delayed labels: a replay of the training log, and the features in the prediction ----------
 
     def _late(
         self, past: PointInTimeReplay, begin: ReplayStart | None, group: list[RecordedPrediction]
@@ -141,7 +141,7 @@ class Auditor:
     # -- models that learn nothing ----------------------------------------------------------------
 
     def _static(self, past: PointInTimeReplay, recorded: RecordedPrediction) -> Audited:
-        """Ask once more; a batch of another size may round the last digits otherwise."""
+        """Predict again; a batch of another size may round the last digits differently."""
         processor = past.reader(recorded.source)
         exact = not self._restorer.batched
         if processor.learner.predict_changes_state:
@@ -158,7 +158,7 @@ class Auditor:
             ))  # fmt: skip
         where = (topic, partition, recorded.source, recorded.source + 1)
         made: AuditedByPartition = {}
-        for records in read_stretch(self._settings, *where):
+        for records in read_offset_range(self._settings, *where):
             made |= _predicted(processor.process({"events": records}, {}, 0), {recorded.source})
         document = made.get(recorded.source)
         if document is None:
@@ -167,7 +167,7 @@ class Auditor:
 
 
 def _predicted(result: BatchResult, wanted: set[int]) -> AuditedByPartition:
-    """Source offset to prediction record, of those that are wanted."""
+    """Map the wanted source offsets to their prediction records."""
     made: AuditedByPartition = {}
     for output in result.predictions:
         document = orjson.loads(output.value or b"")
@@ -193,7 +193,7 @@ def _ask(
     except DeadLetter as bad:
         return Audited(recorded, "different", why=f"the model makes no prediction now ({bad})",
                        snapshot=name)  # fmt: skip
-    # Through JSON, as the prediction went: there, the labels of probabilities are text.
+    # Encoded as the prediction was: in JSON, the labels of probabilities are text.
     document = orjson.loads(outputs.encode(answer))
     return compare(recorded, answer_in(document), processor.learned, exact=exact, snapshot=name)
 
@@ -207,7 +207,7 @@ def _compare_document(
 
 
 def _of_another(version: str, today: str) -> str:
-    """Why a prediction of another version of the model cannot be made again."""
+    """Explain why a prediction of another model version cannot be recomputed."""
     if "-" in today:  # the number of a rebuild
         return (
             f"it was made by version {version} of the model, and a rebuild has made "

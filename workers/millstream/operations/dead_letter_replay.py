@@ -1,14 +1,14 @@
-"""Writes dead letters back to where their messages came from.
+"""Replay of dead letters: messages are written back to the topics that they came from.
 
 A transaction holds a batch of messages and, for each, a note in the dead letters; so a replay that
-was cut short goes on where it ended, and repeats nothing. The transactional id is one for the app:
-a second replay of the same app fences the first, rather than write the same messages.
+was interrupted resumes where it ended, and repeats nothing. The app has one transactional id for
+replays: a second replay fences the first, rather than write the same messages.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -17,14 +17,15 @@ from millstream.core.records.dead_letters import DeadLetterRecord, note_of
 from millstream.core.records.record import Output
 from millstream.errors import Stop
 from millstream.kafka.client_config import producer_config
+from millstream.kafka.producer import ROOM_SECONDS, produce, retry
 
 BATCH_RECORDS: Final = 500
 BATCH_BYTES: Final = 5_000_000
-"""Small enough to be written within a transaction's time, which is the session's."""
+"""Small enough to be written within the transaction time-out, which is the session's."""
 RETRY_SECONDS: Final = 30.0
 CALL_SECONDS: Final = 1.0
-"""How long a call to commit may last before it is made again, and Ctrl-C is heeded in between."""
-# What a topic takes, its broker decides; the client must not be the one who refuses the original.
+"""How long a call to commit may last before it is repeated; Ctrl-C is heeded in between."""
+# Brokers decide how large a message may be; the client must not refuse the original.
 _LARGEST_BYTES: Final = 1_000_000_000
 _FENCED: Final = {
     KafkaError._FENCED,
@@ -34,10 +35,10 @@ _FENCED: Final = {
 
 
 class Replayer:
-    """Counts in `written` what is committed."""
+    """Writes messages back in transactions; `written` counts those committed."""
 
     def __init__(self, settings: Settings) -> None:
-        """Fences any other replay of this app; raises `Stop` where Kafka refuses that."""
+        """Fences any other replay of this app. Raises `Stop` where Kafka refuses."""
         config = {
             **producer_config(settings, f"{settings.app}-dead-letters-replay"),
             "message.max.bytes": _LARGEST_BYTES,
@@ -47,12 +48,12 @@ class Replayer:
         self._open: list[DeadLetterRecord] = []
         self._bytes = 0
         self.written = 0
-        self._calling(lambda: self._producer.init_transactions(RETRY_SECONDS))
+        self._retrying(lambda: self._producer.init_transactions(RETRY_SECONDS))
 
     def add(self, letter: DeadLetterRecord, message: Output) -> None:
         """Write a message back to its partition; it counts when its batch is full or finished."""
         if not self._open:
-            self._calling(self._producer.begin_transaction)
+            self._retrying(self._producer.begin_transaction)
         self._open.append(letter)
         source, place = letter.source, letter.place
         self._produce(source.topic, source.partition, message)
@@ -65,47 +66,38 @@ class Replayer:
         """Commit the open batch."""
         if not self._open:
             return
-        self._calling(lambda: self._producer.commit_transaction(CALL_SECONDS))
+        self._retrying(lambda: self._producer.commit_transaction(CALL_SECONDS))
         self.written += len(self._open)
         self._open.clear()
         self._bytes = 0
 
     def give_up(self) -> None:
-        """Leave the open batch as if it had never been written."""
+        """Abort the open batch."""
         if self._open:
             self._open.clear()
             self._bytes = 0
-            # A producer that was fenced cannot, and what it left open was aborted by who fenced it.
+            # A fenced producer cannot; the one that fenced it has aborted its transaction.
             with suppress(KafkaException):
                 self._producer.abort_transaction(RETRY_SECONDS)
 
     def _produce(self, topic: str, partition: int, message: Output) -> None:
-        headers: list[Any] = message.headers or []
-        while True:
-            try:
-                self._producer.produce(
-                    topic, message.value, message.key, partition, headers=headers
-                )
-            except BufferError:  # the local queue is full: wait for acknowledgements
-                self._producer.poll(0.1)
-            except KafkaException as raised:
-                raise self._refused(raised) from raised
-            else:
-                return
+        try:
+            produce(self._producer, topic, partition, [message])
+        except KafkaException as raised:
+            raise self._refused(raised) from raised
 
-    def _calling(self, call: Callable[[], object]) -> None:
-        """Call until it is done, or Kafka's answer is final."""
+    def _retrying(self, call: Callable[[], object]) -> None:
+        """Repeat a call for `RETRY_SECONDS` while Kafka's answer is not final."""
         deadline = time.monotonic() + RETRY_SECONDS
-        while True:
-            try:
-                call()
-            except KafkaException as raised:
-                error: KafkaError = raised.args[0]
-                if error.retriable() and time.monotonic() < deadline:
-                    self._producer.poll(0.1)
-                    continue
-                raise self._refused(raised) from raised
-            return
+
+        def wait(_: KafkaError) -> bool:
+            self._producer.poll(ROOM_SECONDS)
+            return time.monotonic() < deadline
+
+        try:
+            retry(call, wait)
+        except KafkaException as raised:
+            raise self._refused(raised) from raised
 
     def _refused(self, raised: KafkaException) -> Stop:
         self.give_up()

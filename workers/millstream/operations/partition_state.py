@@ -1,4 +1,4 @@
-"""What is known of each shard from outside: offsets, snapshots, and by a replay its state."""
+"""The state of each partition: offsets, snapshots and, by a replay, its model."""
 
 import time
 from dataclasses import dataclass, field
@@ -12,22 +12,22 @@ from millstream.state.restore_context import KafkaRestoreContext
 
 @dataclass(slots=True)
 class InputState:
-    """One input of a shard."""
+    """One input of a partition."""
 
     committed: int | None
     """None: the group has committed nothing, or its offsets have expired."""
     end: int
-    """The offset after the last message that lies there."""
+    """The offset after the last message."""
 
     @property
     def lag(self) -> int | None:
-        """How many offsets there are to come; those of transaction markers count as well."""
+        """Offsets not yet processed, transaction markers included; None if nothing is committed."""
         return None if self.committed is None else max(0, self.end - self.committed)
 
 
 @dataclass(slots=True)
 class ReplayedState:
-    """What the worker's own restore makes of the logs."""
+    """The processor's state after the worker's own restore."""
 
     learned: int
     digest: str | None
@@ -35,25 +35,25 @@ class ReplayedState:
     waiting: int
     held: int
     moved: bool
-    """A worker committed meanwhile, so this may be of a moment later than the offsets."""
+    """A worker committed meanwhile, so this may be later than the offsets."""
 
 
 @dataclass(slots=True)
 class PartitionState:
-    """One shard."""
+    """One partition of an app."""
 
     partition: int
     sides: dict[InputName, InputState]
     model_version: str
     snapshot: ManifestEntry | None
-    """The newest of the model in the settings."""
+    """The newest snapshot of the model in the settings."""
     age: int | None
-    """Of the snapshot, ms."""
+    """The snapshot's age in ms."""
     replayed: ReplayedState | None = field(default=None)
 
 
 class StateReader:
-    """Looks at shards without joining the group, and writes nothing."""
+    """Reads partitions' states without joining the group; writes nothing."""
 
     def __init__(self, context: KafkaRestoreContext) -> None:
         self._restorer = context
@@ -61,7 +61,7 @@ class StateReader:
         self._offsets = GroupOffsets(context.settings, self._topics)
 
     def read(self, partition: int, *, replay: bool) -> PartitionState:
-        """One shard. Raises `Stop` where Kafka does not answer or the logs are not whole."""
+        """Read one partition. Raises `Stop` if Kafka does not answer or logs are incomplete."""
         committed, bounds = self._offsets.of(partition), self._restorer.bounds
         models = read_models(self._restorer, partition)
         version = models.notes.version(self._restorer.version)
@@ -92,5 +92,5 @@ class StateReader:
             )
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the consumer."""
         self._offsets.close()

@@ -1,7 +1,7 @@
-"""Shards as they were: from a snapshot of then, or the beginning, forward through the log.
+"""Point-in-time replay: a partition's model as it was at any earlier record.
 
-The worker's restore makes a shard of *now*. This goes through the same notes, snapshots and folds,
-and can stop at any moment between two records; it writes nothing.
+The worker's restore builds the state of *now*. This uses the same notes, snapshots and replays,
+and can stop between any two records; it writes nothing.
 """
 
 import sys
@@ -22,17 +22,17 @@ from millstream.core.records.record import BatchResult
 from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
 from millstream.errors import MillstreamError, StateInvalid
-from millstream.kafka.log_scan import read_stretch
+from millstream.kafka.log_reader import read_offset_range
 from millstream.operations.read_only import read_models
 from millstream.state.restore_context import KafkaRestoreContext
 
 
 class LogTruncated(MillstreamError):
-    """The logs do not hold what a replay needs any more; the message is one sentence."""
+    """The logs no longer hold what a replay needs; the message is one sentence."""
 
 
 class ReplayStart(NamedTuple):
-    """A snapshot to begin from, and the learner that was made of it, to be used once."""
+    """A snapshot to begin from, and the learner loaded from it, for one use."""
 
     name: str
     about: SnapshotMetadata
@@ -40,12 +40,12 @@ class ReplayStart(NamedTuple):
 
 
 class PointInTimeReplay:
-    """One partition of an app."""
+    """Replays one partition of an app."""
 
     def __init__(
         self, context: KafkaRestoreContext, partition: int, committed_by: int | None
     ) -> None:
-        """`committed_by`: at least once, whose offsets the group holds (see `OwnershipHistory`)."""
+        """`committed_by`: at least once, the owner of the group's offsets (`OwnershipHistory`)."""
         self._restorer = context
         self._settings = context.settings
         self._partition = partition
@@ -53,15 +53,15 @@ class PointInTimeReplay:
         self._models = read_models(context, partition)
         self.version = self._models.notes.version(context.version)
         """Of the model that can be replayed here, with its lineage."""
-        # How large a message may be now says nothing of then; what was too large is in the notes.
+        # The limit of then may differ from that of now; the notes name what was too large.
         self._source = replace(
             context.source(partition), model_version=self.version, max_bytes=sys.maxsize
         )
         self.passed_over: dict[str, str] = {}
-        """Snapshots that did not prove themselves, and why."""
+        """Name of each snapshot that failed its verification to the reason."""
 
     def newest(self, fits: Callable[[ManifestEntry], bool]) -> ManifestEntry | None:
-        """The newest snapshot of today's model that fits and was not passed over."""
+        """Return the newest snapshot of today's model that fits and was not passed over."""
         for pointer in self._models.snapshots.pointers():
             mine = pointer.model_version == self.version and pointer.name not in self.passed_over
             if mine and fits(pointer):
@@ -69,7 +69,7 @@ class PointInTimeReplay:
         return None
 
     def open(self, pointer: ManifestEntry) -> ReplayStart | None:
-        """Prove a snapshot and make its learner; None where it is bad, which is remembered."""
+        """Verify a snapshot and load its learner; None if it is bad (see `passed_over`)."""
         opener = self._restorer.opener
         try:
             snapshot = opener.open(pointer, self._models.snapshots)
@@ -79,9 +79,9 @@ class PointInTimeReplay:
             return None
 
     def events(self, begin: ReplayStart | None, end: int) -> Generator[BatchResult]:
-        """What a shard whose model learns from events makes of them, from `begin` to below `end`.
+        """Process events with inline labels again, from `begin` to below offset `end`.
 
-        Each outcome is what the worker's was, but for what the clock had to do with it. Raises
+        Each result is that of the worker, except for what depends on the clock. Raises
         `LogTruncated`, and `Stop` where the model is another one.
         """
         settings_versions = self._eras(end)
@@ -92,7 +92,7 @@ class PointInTimeReplay:
             processor.learned = begin.about.learned
         rebuilt = self._models.notes.rebuilt
         topic = self._settings.events.topic
-        for records in read_stretch(self._settings, topic, self._partition, start, end):
+        for records in read_offset_range(self._settings, topic, self._partition, start, end):
             there = records if rebuilt is None else rebuilt.left_in(records)
             try:
                 yield processor.process({"events": there}, {}, 0)
@@ -104,11 +104,11 @@ class PointInTimeReplay:
     def examples(
         self, begin: ReplayStart | None, owners: set[int] | None
     ) -> Generator[DelayedLabelProcessor]:
-        """The shard whose labels come late, at `begin` and after each record of the examples.
+        """Yield the processor with delayed labels, at `begin` and after each training example.
 
-        It is one shard, which changes between two steps; only what it has learned is of then.
-        `owners`: as `owners` gives them. Raises `LogTruncated`, and `Stop` where the examples are
-        not what the model learned from.
+        It is one object that changes between two steps; only its model is of then. `owners`: as
+        `owners` returns them. Raises `LogTruncated`, and `Stop` where the examples are not those
+        that the model learned from.
         """
         topic = self._settings.topic("examples")
         start = 0 if begin is None else begin.about.logs["examples"]
@@ -119,13 +119,13 @@ class PointInTimeReplay:
         about = None if begin is None else begin.about
         fold = StateReplay(processor, {}, owners, about, self._models.notes.rebuilt)
         yield processor
-        for records in read_stretch(self._settings, topic, self._partition, start, end):
+        for records in read_offset_range(self._settings, topic, self._partition, start, end):
             for record in records:
                 fold.example(record)
                 yield processor
 
     def owners(self, begin: ReplayStart | None) -> set[int] | None:
-        """Owners whose records count; None: all, as transactions fenced the others."""
+        """Return the owners whose records count; None: all, as transactions fenced the others."""
         if self._settings.processing_guarantee == "exactly_once" or not self._restorer.late:
             return None
         topic = self._settings.topic("examples")
@@ -134,13 +134,13 @@ class PointInTimeReplay:
         if begin is not None:
             claims = OwnershipHistory(begin.about.claims)
             start = max(start, begin.about.logs["examples"])
-        for records in read_stretch(self._settings, topic, self._partition, start, end):
+        for records in read_offset_range(self._settings, topic, self._partition, start, end):
             for record in records:
                 claims.add(record)
         return claims.owners(self._committed_by)
 
     def reader(self, offset: int) -> PartitionProcessor:
-        """A shard that reads the event at an offset as it was read, and has learned nothing."""
+        """Return an untrained processor with the settings of then for the event at an offset."""
         return PartitionProcessor(self._plan(None, self._eras(offset + 1)))
 
     def _eras(self, end: int) -> tuple[SettingsVersion, ...]:

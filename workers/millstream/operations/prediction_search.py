@@ -1,4 +1,4 @@
-"""Finds predictions in their topic, the newest first."""
+"""Search for predictions in their topic, the newest first."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,27 +7,27 @@ from typing import Final
 from millstream.config.settings import Settings
 from millstream.core.records.audit import RecordedPrediction
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.log_scan import read_stretch
+from millstream.kafka.log_reader import read_offset_range
 from millstream.kafka.watermarks import Watermarks
 
 WINDOW: Final = 50_000
-"""Offsets that are read at a time, from the end of the log backwards."""
+"""Offsets read at a time, backwards from the end of the log."""
 
 
 @dataclass(slots=True)
 class WantedPrediction:
-    """Which predictions are meant."""
+    """Selection of predictions."""
 
     ids: set[str] = field(default_factory=set)
-    """As text, since that is how ids are compared."""
+    """As text: ids are compared as text."""
     sources: Mapping[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """Partition to stretches of its events, whose second offset is not part of them."""
+    """Partition to half-open offset ranges of its events."""
     every: bool = False
-    """All predictions of an id, rather than the newest."""
+    """All predictions of an id instead of the newest."""
 
 
 class PredictionSearch:
-    """Reads the predictions topic of an app."""
+    """Searches the predictions topic of an app."""
 
     def __init__(self, settings: Settings, partitions: int) -> None:
         self._settings = settings
@@ -36,7 +36,7 @@ class PredictionSearch:
         self._bounds = {p: bounds.patiently(self._topic, p) for p in range(partitions)}
 
     def find(self, wanted: WantedPrediction) -> list[RecordedPrediction]:
-        """The predictions that are meant, by partition and offset."""
+        """Return the wanted predictions, ordered by partition and offset. Raises `Stop`."""
         found: dict[tuple[int, int], RecordedPrediction] = {}
         for partition, offset_ranges in wanted.sources.items():
             for each in self._of_events(partition, offset_ranges):
@@ -48,7 +48,7 @@ class PredictionSearch:
     def _of_events(
         self, partition: int, offset_ranges: list[tuple[int, int]]
     ) -> list[RecordedPrediction]:
-        """The newest prediction on each event (at least once, there may be several)."""
+        """Return the newest prediction of each event; at least once, there may be several."""
         lowest = min(start for start, _ in offset_ranges)
         newest: dict[int, RecordedPrediction] = {}
         for window in self._windows(partition):
@@ -57,8 +57,8 @@ class PredictionSearch:
                     known = newest.get(each.source)
                     if known is None or known.offset < each.offset:
                         newest[each.source] = each
-            # Predictions lie in the order of their events, but for what was begun again after a
-            # crash: and what came of that lies behind, so it has been seen.
+            # Predictions are in the order of their events, except for those repeated after a crash:
+            # they come later in the log, so they have been read already.
             if any(each.source < lowest for each in window):
                 break
         return list(newest.values())
@@ -92,7 +92,7 @@ class PredictionSearch:
         while end > low:
             start = max(low, end - WINDOW)
             window = []
-            for records in read_stretch(self._settings, self._topic, partition, start, end):
+            for records in read_offset_range(self._settings, self._topic, partition, start, end):
                 for record in records:
                     each = RecordedPrediction.read(partition, record)
                     if each is not None:

@@ -1,4 +1,4 @@
-"""What commands share that look at an app's state beside its workers, or without any."""
+"""Read-only access to an app's state for commands, beside its workers or without any."""
 
 import sys
 from collections.abc import Callable, Generator
@@ -16,10 +16,11 @@ from millstream.core.records.record import InputName
 from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
 from millstream.disk_store import new_store
 from millstream.errors import Stop
+from millstream.kafka.admin import reason, topic_ids
 from millstream.kafka.client_config import reader_config
 from millstream.kafka.group_offsets import CommittedOffsets
-from millstream.kafka.log_scan import read_stretch
-from millstream.kafka.topics import needed_topics, reason, require_topics, topic_ids
+from millstream.kafka.log_reader import read_offset_range
+from millstream.kafka.topic_layout import needed_topics, require_topics
 from millstream.observability.metrics import Metrics
 from millstream.state.restore import PartitionRestore
 from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
@@ -30,7 +31,7 @@ STEP_SECONDS: Final = 0.5
 def looking_restorer(
     settings: Settings, build_learner: Callable[[], Learner], admin: AdminClient
 ) -> KafkaRestoreContext:
-    """What restores share, for a command: it writes nothing and claims nothing.
+    """Make the restore context of a command: it writes nothing and claims no partition.
 
     Raises `TopicsNotReady` where topics are missing.
     """
@@ -43,7 +44,7 @@ def looking_restorer(
 
 
 def input_topics(context: KafkaRestoreContext) -> dict[InputName, str]:
-    """The inputs of a shard."""
+    """Map each input of a partition to its topic."""
     topics: dict[InputName, str] = {"events": context.settings.events.topic}
     if context.late:
         topics["labels"] = str(context.settings.labels.topic)
@@ -51,7 +52,7 @@ def input_topics(context: KafkaRestoreContext) -> dict[InputName, str]:
 
 
 class PartitionModels(NamedTuple):
-    """What the models topic holds of one partition."""
+    """The records of one partition in the models topic."""
 
     notes: PartitionMetadata
     snapshots: SnapshotManifest
@@ -62,7 +63,7 @@ def read_models(context: KafkaRestoreContext, partition: int) -> PartitionModels
     models = PartitionModels(PartitionMetadata(), SnapshotManifest(partition))
     topic = context.settings.topic("models")
     start, end = context.bounds.patiently(topic, partition)
-    for records in read_stretch(context.settings, topic, partition, start, end):
+    for records in read_offset_range(context.settings, topic, partition, start, end):
         for record in records:
             (models.snapshots if is_snapshot(record) else models.notes).add(record)
     return models
@@ -72,7 +73,7 @@ def read_models(context: KafkaRestoreContext, partition: int) -> PartitionModels
 def restored_now(
     context: KafkaRestoreContext, partition: int, committed: CommittedOffsets
 ) -> Generator[PartitionProcessor]:
-    """The shard at the committed offsets, by the restore of the worker. Raises `Stop`."""
+    """Restore a partition at the committed offsets, as a worker does. Raises `Stop`."""
     kept = context.new_store()
     try:
         restore = PartitionRestore(context, partition, *committed, {}, kept)

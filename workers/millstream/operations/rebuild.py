@@ -1,9 +1,9 @@
-"""Makes the model of each partition anew from its training log, while no worker runs.
+"""Rebuilds of each partition's model from its training log, while no worker runs.
 
-The training log is `events` where labels are inside the events, and `examples` where they come
-later. What was made is stored as a snapshot, and a note says of what it was made; from then on the
-workers of the app go on with it. Until the note stands, nothing has changed. The note alone will
-do: where there can be no snapshot, a worker makes the model again from the log.
+The training log is `events` with inline labels, and `examples` with delayed ones. The new model is
+stored as a snapshot, and a note records the range that it was learned from; from then on the app's
+workers continue with it. Until the note is written, nothing has changed. The note alone is enough:
+without a snapshot, a worker learns the model from the log again.
 """
 
 import logging
@@ -33,10 +33,10 @@ from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
 from millstream.core.snapshots.snapshot import SnapshotMetadata
 from millstream.core.spec import deciding
 from millstream.errors import StateInvalid, Stop
-from millstream.kafka.committed_offsets import committed_offsets
-from millstream.kafka.confirmed_writer import ConfirmedWriter
-from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS
-from millstream.kafka.log_scan import read_log
+from millstream.kafka.admin import BROKER_TIMEOUT_SECONDS
+from millstream.kafka.group_offsets import committed_offsets
+from millstream.kafka.log_reader import read_log
+from millstream.kafka.producer import ConfirmedWriter
 from millstream.state.restore_context import KafkaRestoreContext
 from millstream.state.snapshot_scheduler import FAILURES
 from millstream.state.snapshot_writer import SnapshotWriter, StoredSnapshots
@@ -48,7 +48,7 @@ Progress = Callable[[int, int, int], None]
 
 
 class LogPoint(NamedTuple):
-    """A place in a training log: its start or end, an offset, or a time."""
+    """A position in a training log: its start or end, an offset, or a time."""
 
     at: Literal["start", "end"] | int | datetime
 
@@ -77,7 +77,7 @@ class RebuiltModel:
 
 
 class Rebuild:
-    """A rebuild of an app's partitions, one after the other."""
+    """Rebuilds an app's partitions, one at a time."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Rebuild:
         writer: SnapshotWriter,
         now: Callable[[], int],
     ) -> None:
-        """`consumer` has the app's group, and never joins it; `now`: the time in ms."""
+        """`consumer`: in the app's group, which it never joins; `now`: the time in ms."""
         self._restorer = context
         self._settings = context.settings
         self._consumer = consumer
@@ -115,7 +115,7 @@ class Rebuild:
         skips: Sequence[tuple[LogPoint, LogPoint]],
         progress: Progress,
     ) -> RebuiltModel | None:
-        """Make one partition's model anew; None where nothing was worked off yet."""
+        """Rebuild one partition's model; None if nothing of it was processed yet. Raises `Stop`."""
         notes, snapshots = self._read_notes(number)
         committed, owner = self._committed(number)
         position = committed.get("events")
@@ -152,7 +152,7 @@ class Rebuild:
         digest = processor.learner.digest() if processor.learner.learns else None
         return RebuiltModel(number, version, processor.learned, digest, start, end, plan.skipped)
 
-    # -- what there is ----------------------------------------------------------------------------
+    # -- reading what exists ----------------------------------------------------------------------
 
     def _read_notes(self, number: int) -> tuple[PartitionMetadata, SnapshotManifest]:
         notes, snapshots = PartitionMetadata(), SnapshotManifest(number)
@@ -232,7 +232,7 @@ class Rebuild:
 
         read_log(self._settings, self._restorer.bounds, self._log, number, sink, start=start)
 
-    # -- the end ----------------------------------------------------------------------------------
+    # -- writing the result -----------------------------------------------------------------------
 
     def _write(
         self, number: int, plan: Rebuilt, processor: PartitionProcessor, claims: OwnershipHistory,

@@ -1,4 +1,4 @@
-"""The stored snapshots of an app, for commands: which there are, whether they are good, away."""
+"""The catalog of an app's stored snapshots: listing, verification and deletion."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from millstream.core.snapshots.manifest import ManifestEntry, deletions
 from millstream.core.snapshots.snapshot import BadSnapshot, unseal
 from millstream.errors import Stop
 from millstream.kafka.client_config import producer_config
-from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
+from millstream.kafka.producer import ConfirmedWriter, NotWritten
 from millstream.operations.read_only import PartitionModels, read_models
 from millstream.state.restore_context import KafkaRestoreContext
 from millstream.state.snapshot_files import SnapshotFiles
@@ -15,15 +15,15 @@ from millstream.state.snapshot_writer import TOPIC
 
 
 class CatalogEntry(NamedTuple):
-    """A snapshot, as its pointer has it."""
+    """A stored snapshot."""
 
     pointer: ManifestEntry
     current: bool
-    """Whether it is of the model that the settings define, as its partition has it now."""
+    """Whether it is of the model that the settings define, in its partition's generation."""
 
 
 class SnapshotCatalog:
-    """Every snapshot that the models topic points to."""
+    """Lists every snapshot that the models topic points to."""
 
     def __init__(self, context: KafkaRestoreContext) -> None:
         self._restorer = context
@@ -42,7 +42,7 @@ class SnapshotCatalog:
         return self._models(partition).notes.version(self._restorer.version)
 
     def stored(self) -> list[CatalogEntry]:
-        """By partition, the newest first."""
+        """List the snapshots by partition, the newest first."""
         if self._stored is None:
             self._stored = [
                 CatalogEntry(pointer, pointer.model_version == self._version(partition))
@@ -52,7 +52,7 @@ class SnapshotCatalog:
         return self._stored
 
     def named(self, name: str) -> CatalogEntry:
-        """The snapshot of a name. Raises `Stop` where there is none."""
+        """Return the snapshot with a name. Raises `Stop` if there is none."""
         for stored in self.stored():
             if stored.pointer.name == name:
                 return stored
@@ -62,16 +62,16 @@ class SnapshotCatalog:
         )
 
     def still_there(self, stored: CatalogEntry) -> bool:
-        """Whether the models topic still points to a snapshot; a worker may have let go of it."""
+        """Return True if the models topic still points to it; a worker may have deleted it."""
         self._open = None
         pointers = self._models(stored.pointer.partition).snapshots.pointers()
         return any(pointer.name == stored.pointer.name for pointer in pointers)
 
     def check(self, stored: CatalogEntry) -> None:
-        """Prove a snapshot as a restore would. Raises BadSnapshot.
+        """Verify a snapshot as a restore does. Raises BadSnapshot.
 
-        One of another model can only be looked at from outside: whether its bytes are what was
-        written, and signed where there is a key.
+        Of another model's snapshot only the envelope can be verified: that its bytes are those
+        written and, with a key, signed.
         """
         pointer = stored.pointer
         snapshot = self._restorer.opener.open(pointer, self._models(pointer.partition).snapshots)
@@ -81,21 +81,21 @@ class SnapshotCatalog:
             self._restorer.opener.load(snapshot, pointer.model_version)
 
     def learner(self, stored: CatalogEntry) -> Learner:
-        """The learner that a snapshot of today's model holds, proved. Raises BadSnapshot."""
+        """Load and verify the learner in a snapshot of today's model. Raises BadSnapshot."""
         pointer = stored.pointer
         opener = self._restorer.opener
         snapshot = opener.open(pointer, self._models(pointer.partition).snapshots)
         return opener.load(snapshot, self._version(pointer.partition))
 
     def blob(self, stored: CatalogEntry) -> bytes:
-        """A snapshot's sealed bytes. Raises BadSnapshot where they are damaged."""
+        """Return a snapshot's signed bytes. Raises BadSnapshot if they are damaged."""
         pointer = stored.pointer
         blob = self._restorer.opener.read(pointer, self._models(pointer.partition).snapshots)
         unseal(blob)
         return blob
 
     def delete(self, chosen: list[CatalogEntry]) -> None:
-        """Remove snapshots, the pointer of each first. Raises `Stop` where that fails."""
+        """Delete snapshots, the pointer of each first. Raises `Stop` if that fails."""
         topic = ConfirmedWriter(
             producer_config(self._settings, None), self._settings.topic("models")
         )

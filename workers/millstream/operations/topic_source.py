@@ -1,4 +1,4 @@
-"""What topics hold at this moment of events and labels: read, and left as it is."""
+"""The events and labels that topics hold at present, for evaluations."""
 
 from collections.abc import Iterator
 
@@ -7,19 +7,19 @@ from confluent_kafka.admin import AdminClient
 from millstream.config.settings import Settings
 from millstream.core.records.record import InputName, Record
 from millstream.errors import SettingsError
+from millstream.kafka.admin import describe
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.log_scan import read_stretch
-from millstream.kafka.topics import describe
+from millstream.kafka.log_reader import read_offset_range
 from millstream.kafka.watermarks import Watermarks
 
 
 class TopicSource:
-    """Topics of events and of labels, with the same number of partitions."""
+    """Reads topics of events and of labels, which have equal partition counts."""
 
     def __init__(
         self, settings: Settings, admin: AdminClient, events: str, labels: str | None
     ) -> None:
-        """`events`, `labels`: names of topics. Raises `SettingsError` where they are not there."""
+        """`events`, `labels`: topics. Raises `SettingsError` if they are missing or unequal."""
         self._settings = settings
         self._bounds = Watermarks(reader_config(settings))
         self._topics: dict[InputName, str] = {"events": events}
@@ -39,13 +39,13 @@ class TopicSource:
             )
         (self.partitions,) = counts
 
-    def read(self, side: InputName, partition: int) -> Iterator[Record]:
-        """The committed records of a partition, up to its present end. Raises `Stop`."""
-        topic = self._topics[side]
+    def read(self, input_name: InputName, partition: int) -> Iterator[Record]:
+        """Yield the committed records of a partition up to its present end. Raises `Stop`."""
+        topic = self._topics[input_name]
         start, end = self._bounds.patiently(topic, partition)
-        for records in read_stretch(self._settings, topic, partition, start, end):
+        for records in read_offset_range(self._settings, topic, partition, start, end):
             yield from records
 
     def sides(self) -> list[InputName]:
-        """Which there are."""
+        """Return the inputs that have a topic."""
         return list(self._topics)

@@ -14,8 +14,8 @@ from millstream.core.models.factory import definition_digest
 from millstream.core.models.interface.learner import Learner
 from millstream.core.records.crash_markers import CrashMarker
 from millstream.core.records.outputs import PartitionSource
-from millstream.kafka.log_reader import OffsetRange
-from millstream.kafka.watermarks import KafkaLogReader, Watermarks
+from millstream.kafka.log_reader import KafkaLogReader, OffsetRange
+from millstream.kafka.watermarks import Watermarks
 from millstream.observability.metrics import Metrics
 from millstream.state.retained_store import RetainedStore
 from millstream.state.snapshot_search import SnapshotLoader

@@ -20,7 +20,7 @@ from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.processing.partition_processor import PartitionProcessor
 from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
-from millstream.kafka.confirmed_writer import NotWritten
+from millstream.kafka.producer import NotWritten
 from millstream.observability.metrics import Metrics
 from millstream.state.partition import Partition
 from millstream.state.restore_context import KafkaRestoreContext, RestoreContext, wall_clock

@@ -20,7 +20,7 @@ from millstream.core.snapshots.manifest import (
     taken_at,
 )
 from millstream.core.snapshots.snapshot import SnapshotMetadata, finish, unseal
-from millstream.kafka.confirmed_writer import NotWritten
+from millstream.kafka.producer import NotWritten
 from millstream.state.snapshot_files import SnapshotFiles
 
 TOPIC = "topic"

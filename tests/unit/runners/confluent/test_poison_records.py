@@ -9,7 +9,7 @@ import pytest
 from millstream.core.processing.partition_processor import PartitionProcessor
 from millstream.core.records.crash_markers import CrashMarker, RecordRef
 from millstream.core.records.record import Output
-from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
+from millstream.kafka.producer import ConfirmedWriter, NotWritten
 from millstream.runners.confluent.poison_records import PoisonRecordDetector
 from millstream.state.partition import Partition, Skips
 from millstream.state.restore_context import NOTHING_RESTORED, RestoreResult

@@ -16,7 +16,7 @@ from millstream.cli.dead_letter_tables import printable
 from millstream.cli.read_only import looking
 from millstream.core.records.audit import Audited, RecordedPrediction, Verdict
 from millstream.errors import EXIT_FAILURE, SettingsError
-from millstream.kafka.topics import connect
+from millstream.kafka.admin import connect
 from millstream.operations.audit import Auditor
 from millstream.operations.prediction_search import PredictionSearch, WantedPrediction
 

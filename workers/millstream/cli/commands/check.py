@@ -22,15 +22,9 @@ from millstream.config.settings import PREFIX, Settings
 from millstream.config.yaml_file import plain_secrets
 from millstream.core.models.interface.learner import Learner
 from millstream.errors import EXIT_FAILURE, SettingsError, Stop
+from millstream.kafka.admin import ADMIN_TIMEOUT_SECONDS, connect, describe, reason, unreachable
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.topics import (
-    ADMIN_TIMEOUT_SECONDS,
-    connect,
-    describe,
-    needed_topics,
-    reason,
-    unreachable,
-)
+from millstream.kafka.topic_layout import needed_topics
 from millstream.kafka.watermarks import Watermarks
 from millstream.observability.logs import without_secrets
 

@@ -30,7 +30,7 @@ from millstream.core.records.dead_letters import (
 from millstream.core.records.record import REASONS
 from millstream.core.spec import Milliseconds
 from millstream.errors import SettingsError, Stop
-from millstream.kafka.topics import connect
+from millstream.kafka.admin import connect
 from millstream.operations.dead_letter_reader import DeadLetterReader, Scan
 from millstream.operations.dead_letter_replay import Replayer
 

@@ -20,8 +20,9 @@ from millstream.cli.demo_screen import Score, screen
 from millstream.cli.producer import CommandProducer
 from millstream.config.settings import LogSettings, Settings
 from millstream.errors import Stop
+from millstream.kafka.admin import connect, list_topics
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.topics import connect, list_topics, needed_topics, require_topics
+from millstream.kafka.topic_layout import needed_topics, require_topics
 from millstream.observability import logs
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics

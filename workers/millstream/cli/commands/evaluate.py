@@ -13,7 +13,7 @@ from millstream.config.settings import Settings
 from millstream.core.records.record import REASONS
 from millstream.errors import SettingsError, Stop
 from millstream.evaluation import Evaluation, Incoming, Report, evaluate
-from millstream.kafka.topics import connect
+from millstream.kafka.admin import connect
 from millstream.operations.topic_source import TopicSource
 from millstream.sources.readers import RIVER
 

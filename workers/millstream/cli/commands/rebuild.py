@@ -20,16 +20,10 @@ from millstream.cli.console import Json, SettingsFile, console, load_for_command
 from millstream.config.settings import Settings
 from millstream.core.records.outputs import SMALL_BYTES
 from millstream.errors import SettingsError, Stop
+from millstream.kafka.admin import connect, describe, reason, topic_ids
 from millstream.kafka.client_config import consumer_config, producer_config, reader_config
-from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
-from millstream.kafka.topics import (
-    connect,
-    describe,
-    needed_topics,
-    reason,
-    require_topics,
-    topic_ids,
-)
+from millstream.kafka.producer import ConfirmedWriter, NotWritten
+from millstream.kafka.topic_layout import needed_topics, require_topics
 from millstream.observability.metrics import Metrics
 from millstream.operations.rebuild import LogPoint, Rebuild, RebuiltModel
 from millstream.state.restore_context import KafkaRestoreContext, TopicFacts

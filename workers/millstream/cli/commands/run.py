@@ -10,9 +10,9 @@ from prometheus_client import disable_created_metrics
 from millstream.cli.console import SettingsFile
 from millstream.cli.signals import stop_on_signals
 from millstream.config.settings import Settings, load_settings
+from millstream.delivery.producer_warmup import ProducerWarmup
+from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.errors import SettingsError
-from millstream.kafka.producer_warmup import ProducerWarmup
-from millstream.kafka.transactional_id import TransactionalIdLease
 from millstream.observability import logs
 from millstream.observability.health import HealthServer
 from millstream.supervisor.aggregation import AllHealth, AllMetrics
@@ -98,7 +98,7 @@ def _work(settings: Settings, settings_file: Path, line: ControlChannel | None) 
     if settings.runner == "confluent":  # inside Faust it has no process of its own
         slot = TransactionalIdLease(settings.app, settings.instance)
         if settings.processing_guarantee == "exactly_once":
-            slot.early = ProducerWarmup(settings, slot.name)
+            slot.warmup = ProducerWarmup(settings, slot.name)
     # Only now: this imports River, or scikit-learn, which takes seconds.
     from millstream.cli.worker_process import work  # noqa: PLC0415 - see above
 

@@ -18,7 +18,8 @@ from millstream.cli.producer import CommandProducer
 from millstream.config.settings import Settings
 from millstream.core.spec import Milliseconds
 from millstream.errors import EXIT_INTERRUPTED, SettingsError, Stop
-from millstream.kafka.topics import TopicsNotReady, connect, describe
+from millstream.kafka.admin import connect, describe
+from millstream.kafka.topic_layout import TopicsNotReady
 from millstream.sources.arrivals import require_json
 from millstream.sources.event_mapping import EventMapper, MappedEvent, encode
 from millstream.sources.label_mapping import LabelMapper

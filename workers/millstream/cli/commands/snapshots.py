@@ -30,7 +30,7 @@ from millstream.cli.read_only import looking
 from millstream.core.snapshots.snapshot import BadSnapshot
 from millstream.core.spec import Milliseconds
 from millstream.errors import EXIT_FAILURE, SettingsError, Stop
-from millstream.kafka.topics import connect
+from millstream.kafka.admin import connect
 from millstream.operations.snapshot_catalog import CatalogEntry, SnapshotCatalog
 
 app = typer.Typer(

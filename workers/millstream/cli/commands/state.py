@@ -17,7 +17,7 @@ from millstream.cli.console import (
 )
 from millstream.cli.read_only import looking
 from millstream.errors import Stop
-from millstream.kafka.topics import connect
+from millstream.kafka.admin import connect
 from millstream.operations.partition_state import InputState, PartitionState, StateReader
 from millstream.state.restore_context import KafkaRestoreContext
 

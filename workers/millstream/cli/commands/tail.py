@@ -20,8 +20,9 @@ from rich.text import Text
 from millstream.cli.console import Json, SettingsFile, console, load_for_command
 from millstream.config.settings import Settings
 from millstream.errors import SettingsError, Stop
+from millstream.kafka.admin import connect, describe, reason
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.topics import TopicsNotReady, connect, describe, reason
+from millstream.kafka.topic_layout import TopicsNotReady
 
 
 def tail(

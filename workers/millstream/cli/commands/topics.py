@@ -12,15 +12,12 @@ from millstream.artifacts.loader import model_learns
 from millstream.cli.console import Json, SettingsFile, console, load_for_command
 from millstream.config.settings import Settings
 from millstream.errors import Stop
-from millstream.kafka.topics import (
+from millstream.kafka.admin import TopicInfo, connect, list_topics, reason
+from millstream.kafka.topic_layout import (
     MODELS_CONFIG,
-    TopicInfo,
-    connect,
     is_replayed,
-    list_topics,
     missing_or_unequal,
     needed_topics,
-    reason,
 )
 
 DEFAULT_PARTITIONS = 4

@@ -15,10 +15,11 @@ from millstream.delivery.at_least_once import AtLeastOnce
 from millstream.delivery.batch import Batch
 from millstream.delivery.exactly_once import ExactlyOnce
 from millstream.delivery.hanging_transactions import HangingTransactions
-from millstream.delivery.publisher import Aborted, OutputTopics, ProducerLost, RetryPolicy
+from millstream.delivery.publisher import Aborted, OutputTopics, ProducerLost, Publisher
+from millstream.delivery.retry import RetryPolicy
+from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.errors import Stop
 from millstream.kafka.client_config import producer_config, session_timeout_ms, with_statistics
-from millstream.kafka.transactional_id import TransactionalIdLease
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
 from millstream.runners.confluent.group_membership import GroupMembership
@@ -31,8 +32,6 @@ OFFSETS_REFRESH_SECONDS: Final = 1800.0
 MAX_ABORTS_IN_A_ROW: Final = 10
 WAIT_SECONDS: Final = 0.1
 
-Publish = ExactlyOnce | AtLeastOnce
-
 
 def publisher_builder(
     settings: Settings,
@@ -40,7 +39,7 @@ def publisher_builder(
     slot: TransactionalIdLease,
     patience: RetryPolicy,
     metrics: Metrics,
-) -> Callable[[], Publish]:
+) -> Callable[[], Publisher]:
     """How to make a publisher of the guarantee that the settings name."""
     exactly_once = settings.processing_guarantee == "exactly_once"
     statistics = partial(metrics.clients.take, "producer")
@@ -48,10 +47,10 @@ def publisher_builder(
         producer_config(settings, slot.name if exactly_once else None), statistics
     )
 
-    def build() -> Publish:
+    def build() -> Publisher:
         if not exactly_once:
             return AtLeastOnce(config, names, patience)
-        ready = slot.early.take(statistics) if slot.early is not None else None
+        ready = slot.warmup.take(statistics) if slot.warmup is not None else None
         return ExactlyOnce(config, names, patience, ready)
 
     return build
@@ -63,7 +62,7 @@ class BatchCommitter:
     def __init__(
         self,
         settings: Settings,
-        build: Callable[[], Publish],
+        build: Callable[[], Publisher],
         slot: str,
         metrics: Metrics,
         health: Health,
@@ -89,7 +88,7 @@ class BatchCommitter:
 
     def rest(self) -> None:
         """Before a batch is fetched: wait where the one before is to settle first."""
-        self.publisher.rest()
+        self.publisher.back_off()
 
     def write(self, batch: Batch, partition: Partition, result: BatchResult) -> bool:
         """Take a piece into the batch; False where the batch failed and does not count."""
@@ -152,7 +151,7 @@ class BatchCommitter:
         self._metrics.observe_stage("commit", now - began)
         for partition in partitions:
             partition.committed_at = now
-        if isinstance(self.publisher, ExactlyOnce) and self._hanging.in_doubt(began):
+        if self.publisher.transactional and self._hanging.in_doubt(began):
             # All of it stands, or, without its markers, nothing: the log is to say which.
             log.warning("a commit outlasted its brokers: its shards are restored")
             for partition in partitions:
@@ -178,18 +177,18 @@ class BatchCommitter:
             ) from aborted
 
     def mend(self, partition: int, progress: object, committed: Callable[[int], object]) -> bool:
-        """While a partition is restored: see `HangingTransactions.mend`."""
-        return self._hanging.mend(partition, progress, committed, self._cover)
+        """While a partition is restored: see `HangingTransactions.unblock_restore`."""
+        return self._hanging.unblock_restore(partition, progress, committed, self._cover)
 
     def end_own(self, partition: int) -> None:
-        """Before a partition is restored: see `HangingTransactions.end_own`."""
-        if isinstance(self.publisher, ExactlyOnce):
-            self._hanging.end_own(partition, self._cover)
+        """Before a partition is restored: see `HangingTransactions.abort_own`."""
+        if self.publisher.transactional:
+            self._hanging.abort_own(partition, self._cover)
 
     def _cover(self, partitions: Sequence[int]) -> None:
         """End what hangs of this worker's in partitions; raises `Aborted`."""
         try:
-            self._hanging.cover(self.publisher, partitions)
+            self._hanging.abort_over(self.publisher, partitions)
         except ProducerLost:
             self._rebuild()
             raise

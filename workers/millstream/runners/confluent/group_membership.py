@@ -18,10 +18,12 @@ from millstream import _failpoints as failpoints
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.processing.partition_processor import PartitionProcessor
 from millstream.core.records.record import InputName, Record
-from millstream.delivery.publisher import Aborted, RetryPolicy, commit_offsets
+from millstream.delivery.publisher import Aborted
+from millstream.delivery.retry import RetryPolicy, commit_offsets
 from millstream.errors import Stop
-from millstream.kafka.committed_offsets import OWNER, committed_offsets
-from millstream.kafka.log_reader import HOPELESS, to_record
+from millstream.kafka.group_offsets import OWNER, committed_offsets
+from millstream.kafka.log_reader import HOPELESS
+from millstream.kafka.record import to_record
 from millstream.observability.metrics import Metrics
 from millstream.runners.confluent.end_offsets import EndOffsets
 from millstream.runners.confluent.flow_control import FlowControl
@@ -64,7 +66,7 @@ class GroupMembership:
         self._retry_at = 0.0
         self._failing_since = 0.0
         self.mend: Callable[[int, object, Callable[[int], object]], bool] = lambda *_: False
-        """Called while a partition is restored; see `HangingTransactions.mend`."""
+        """Called while a partition is restored; see `HangingTransactions.unblock_restore`."""
         self.before_restore: Callable[[int], object] = lambda _: None
         """Called with each; may raise KafkaException and `Aborted`: then it has to wait."""
 

@@ -17,7 +17,7 @@ from typing import Final
 from millstream.core.processing.partition_processor import PartitionProcessor
 from millstream.core.records.crash_markers import CrashMarker, RecordRef
 from millstream.core.records.record import InputName
-from millstream.kafka.confirmed_writer import ConfirmedWriter, NotWritten
+from millstream.kafka.producer import ConfirmedWriter, NotWritten
 from millstream.state.partition import Partition, Skips
 
 log = logging.getLogger(__name__)

@@ -38,9 +38,7 @@ class LoopReporter:
 
     def before_commit(self, batch: Batch) -> None:
         """Raises `Stop` where too much of what was consumed is bad."""
-        records, reasons = batch.dead_letters()
-        if records:
-            self._breaker.add(records, sum(reasons.values()), reasons)
+        self._breaker.add(*(share.counts for share in batch.shares()))
 
     def after_commit(self, batch: Batch) -> None:
         """Count what counts now."""

@@ -27,29 +27,22 @@ from millstream.core.models.interface.learner import Learner
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.records.outputs import SMALL_BYTES
 from millstream.core.records.record import BatchResult, InputName, Record
-from millstream.delivery.at_least_once import AtLeastOnce
 from millstream.delivery.batch import Batch
 from millstream.delivery.hanging_transactions import HangingTransactions
-from millstream.delivery.publisher import OutputTopics, RetryPolicy, leave_group
+from millstream.delivery.publisher import OutputTopics
+from millstream.delivery.retry import RetryPolicy, leave_group
+from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.disk_store import new_store
 from millstream.errors import SettingsError, StateInvalid, Stop
+from millstream.kafka.admin import ADMIN_TIMEOUT_SECONDS, TopicInfo, connect, describe, topic_ids
 from millstream.kafka.client_config import (
     consumer_config,
     producer_config,
     reader_config,
     with_statistics,
 )
-from millstream.kafka.confirmed_writer import ConfirmedWriter
-from millstream.kafka.topics import (
-    ADMIN_TIMEOUT_SECONDS,
-    TopicInfo,
-    connect,
-    describe,
-    needed_topics,
-    require_topics,
-    topic_ids,
-)
-from millstream.kafka.transactional_id import TransactionalIdLease
+from millstream.kafka.producer import ConfirmedWriter
+from millstream.kafka.topic_layout import needed_topics, require_topics
 from millstream.observability.broker_probe import BrokerProbe
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
@@ -170,7 +163,7 @@ class Worker:
         )
         context = KafkaRestoreContext(
             settings, self._build_learner, admin, reader_config(settings),
-            publisher if isinstance(publisher, AtLeastOnce) else None, told, self._metrics,
+            publisher.epoch_log(), told, self._metrics,
             lambda: new_store(settings.waiting.store, settings.waiting.directory),
         )  # fmt: skip
         self._consumer = self._new_consumer(settings)

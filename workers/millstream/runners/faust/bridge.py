@@ -25,8 +25,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from millstream.config.settings import Settings
 from millstream.core.records.record import Record
 from millstream.errors import Stop
+from millstream.kafka.admin import BROKER_TIMEOUT_SECONDS
 from millstream.kafka.client_config import reader_config
-from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS, LogReader, OffsetRange
+from millstream.kafka.log_reader import LogReader, OffsetRange
 from millstream.runners.faust.partition_buffer import (
     EndOfLog,
     FaustRecord,

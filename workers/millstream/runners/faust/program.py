@@ -9,8 +9,8 @@ import faust
 
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
+from millstream.delivery.transactional_id import host_folder
 from millstream.errors import Stop
-from millstream.kafka.transactional_id import host_folder
 from millstream.runners.faust.attach import attach_worker
 from millstream.runners.faust.security import app_options
 from millstream.runners.faust.service import FaustWorker

@@ -23,7 +23,7 @@ from millstream.core.processing.partition_processor import PartitionProcessor
 from millstream.core.records.record import BatchResult, Headers, InputName, Output, Record
 from millstream.core.snapshots.snapshot import BadSnapshot
 from millstream.errors import StateInvalid
-from millstream.kafka.topics import needed_topics
+from millstream.kafka.topic_layout import needed_topics
 from millstream.observability.metrics import Metrics
 from millstream.runners.chunk_size import PIECE_RECORDS
 from millstream.runners.memory.broker import (
@@ -221,7 +221,7 @@ class MemoryWorker:
         counts: Counter[tuple[str, ...]] = Counter()
         for result in batch:
             counts.update(result.counts)
-        self._check(counts)
+        self._breaker.add(counts)
         self.reach("after_learning")
         if self.settings.processing_guarantee == "exactly_once":
             # All of it or nothing: a transaction that is not committed is never seen.
@@ -238,17 +238,6 @@ class MemoryWorker:
         if counts["learned",]:
             self._broken.learned()
         self.after_commit(partition.number, batch)
-
-    def _check(self, counts: Counter[tuple[str, ...]]) -> None:
-        """Raises `Stop` where too much of what was consumed is bad; see `batch.Batch`."""
-        records = sum(n for key, n in counts.items() if key[0] == "consumed")
-        bad = {
-            key[2]: n
-            for key, n in counts.items()
-            if key[0] == "dead_lettered" and key[2] not in {"unmatched", "late"}
-        }
-        if records:
-            self._breaker.add(records, sum(bad.values()), bad)
 
     def _write(self, number: int, batch: Sequence[BatchResult]) -> None:
         """In the order in which `publish.AtLeastOnce` writes, which restores rely on."""

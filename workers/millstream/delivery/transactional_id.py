@@ -1,7 +1,7 @@
-"""A stable name for this worker, so that a restart fences its own corpse and nobody else.
+"""A stable transactional id per worker slot, so that a restart fences only its predecessor.
 
-The transactional id is app + host + the first free slot on this host. A slot is a lock file that
-the kernel frees when its holder dies, however it dies; the file itself stays and means nothing.
+The transactional id is app + host + the first free slot on this host. A slot is a lock on a file,
+which the kernel releases however its holder dies; the file itself stays and means nothing.
 """
 
 import fcntl
@@ -11,25 +11,25 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from millstream.delivery.producer_warmup import ProducerWarmup
 from millstream.errors import Stop
-from millstream.kafka.producer_warmup import ProducerWarmup
 
 MAX_SLOTS = 1_000
 
 
 def host_folder() -> Path:
-    """The folder that all workers of this user on this host share; made by whoever needs it."""
+    """Return the folder that this user's workers on this host share; it need not exist yet."""
     return Path(tempfile.gettempdir()) / f"millstream-{os.getuid()}"
 
 
 class TransactionalIdLease:
-    """A worker's place on its host, held until `release` or death."""
+    """Leases a slot of this host until `release` or the end of the process."""
 
     def __init__(self, app: str, instance: str | None, folder: Path | None = None) -> None:
-        """`instance`: a name that the user vouches for; no lock is needed then."""
+        """`instance`: a name that the user keeps unique; it needs no lock. Raises `Stop`."""
         self._lock: IO[str] | None = None
-        self.early: ProducerWarmup | None = None
-        """The first producer of this name, where it was begun before the worker."""
+        self.warmup: ProducerWarmup | None = None
+        """The first producer of this id, if it was started before the worker."""
         if instance is not None:
             self.name = f"{app}-{instance}"
             return
@@ -56,7 +56,7 @@ class TransactionalIdLease:
         raise Stop(f"{MAX_SLOTS} workers of app {app} run on this host already")
 
     def release(self) -> None:
-        """Give the slot back."""
+        """Release the slot."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None

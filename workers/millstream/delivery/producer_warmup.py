@@ -1,8 +1,8 @@
-"""The transactional producer, made ready while the worker is still importing its model.
+"""A transactional producer that is initialised while the worker imports its model.
 
-A process that was killed leaves its transaction open. The broker has to end that before the same
-transactional id may go on, and librdkafka (2.16) asks whether it has every half second, whatever it
-is told. Importing a model's library takes longer than that, and needs no broker.
+A killed process leaves its transaction open. The broker has to end that before the same
+transactional id can be used again, and librdkafka (2.16) polls for it every half second, whatever
+its settings. Importing a model's library takes longer than that, and needs no broker.
 """
 
 import threading
@@ -18,34 +18,34 @@ READY_SECONDS: Final = 5.0
 
 
 class ProducerWarmup:
-    """Under way from its making on; fences any older producer of its transactional id."""
+    """Initialises a producer in a thread; fences any older one of the same transactional id."""
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         self._config = producer_config(settings, transactional_id)
         self._producer: Producer | None = None
-        self._statistics: TakeStatistics = _leave
+        self._statistics: TakeStatistics = _ignore
         self._thread = threading.Thread(target=self._make, name="early producer", daemon=True)
         self._thread.start()
 
     def take(self, statistics: TakeStatistics) -> Producer | None:
-        """Give the producer away, which tells `statistics` of itself from now on.
+        """Wait for the producer and give it away; its statistics (JSON) go to `statistics`.
 
-        Waits for it. None where it could not be made ready in some seconds, or has been taken.
+        None if it could not be initialised in time, or was taken before.
         """
         self._thread.join()
         self._statistics = statistics
         producer, self._producer = self._producer, None
         return producer
 
-    def _tell(self, statistics: str) -> None:
+    def _forward(self, statistics: str) -> None:
         self._statistics(statistics)
 
     def _make(self) -> None:
-        with suppress(KafkaException):  # the next one will meet the same, and tells of it
-            producer = Producer(with_statistics(self._config, self._tell))
+        with suppress(KafkaException):  # the next producer meets and reports the same
+            producer = Producer(with_statistics(self._config, self._forward))
             producer.init_transactions(READY_SECONDS)
             self._producer = producer
 
 
-def _leave(_: str) -> None:
-    """Of statistics that come before there is anybody to count them."""
+def _ignore(_: str) -> None:
+    """Ignore statistics that come before anybody counts them."""
