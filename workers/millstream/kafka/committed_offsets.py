@@ -10,7 +10,7 @@ from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS
 
 OWNER: Final = "owner="
 """Begins the metadata of committed offsets that name their owner; see
-`core.fold.OwnershipHistory`."""
+`core.processing.ownership`."""
 
 
 def committed_offsets(
