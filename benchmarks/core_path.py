@@ -33,7 +33,7 @@ from benchmarks.core_steps import (
 from benchmarks.workloads import Workload, learning, static
 from millstream.artifacts.loader import learner_factory, load_model
 from millstream.cli.worker_process import GC_THRESHOLDS
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.record import Record
 
 Costs = dict[str, float]

@@ -10,11 +10,8 @@ import orjson
 from benchmarks.workloads import Workload
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.partition_processor import (
-    PartitionProcessor,
-    ProcessorConfig,
-    SettingsVersion,
-)
+from millstream.core.processing.config import ProcessorConfig, SettingsVersion
+from millstream.core.processing.inline_labels import InlineLabelProcessor
 from millstream.core.records.outputs import PartitionSource, prediction
 from millstream.core.records.record import Record
 
@@ -72,7 +69,7 @@ def settings_of(workload: Workload) -> Settings:
     )
 
 
-def new_shard(settings: Settings, build_learner: Callable[[], Learner]) -> PartitionProcessor:
+def new_shard(settings: Settings, build_learner: Callable[[], Learner]) -> InlineLabelProcessor:
     """A shard before its first record, as a restore of empty logs gives it."""
     source = PartitionSource(
         partition=0,
@@ -84,27 +81,27 @@ def new_shard(settings: Settings, build_learner: Callable[[], Learner]) -> Parti
         features=True,
     )
     settings_versions = (SettingsVersion(0, settings.events, settings.labels),)
-    return PartitionProcessor(
+    return InlineLabelProcessor(
         ProcessorConfig(source, settings.model, build_learner, settings_versions, {})
     )
 
 
 class ShardSteps:
-    """The methods that `PartitionProcessor.process` is made of."""
+    """The methods that `InlineLabelProcessor.process` is made of."""
 
-    def __init__(self, processor: PartitionProcessor) -> None:
+    def __init__(self, processor: InlineLabelProcessor) -> None:
         self._shard = processor
 
     def read(self, batch: Batch) -> list[Any]:
         """Decode, map, check."""
-        return list(map(self._shard.read, batch))
+        return list(map(self._shard.model.read, batch))
 
     def predict(self, events: list[Any]) -> list[Any]:
         """Ask the model, check the answer."""
         rows = [event.features for event in events]
         if self._shard.learner.batched:
             return self._shard._answers(rows)  # noqa: SLF001 - its stages are what is timed
-        return list(map(self._shard.answer, rows))
+        return list(map(self._shard.model.answer, rows))
 
     def encode(self, batch: Batch, events: list[Any], answers: list[Any]) -> list[Any]:
         """Make prediction records."""

@@ -25,8 +25,8 @@ from millstream.artifacts.loader import learner_factory
 from millstream.cli.worker_process import GC_THRESHOLDS
 from millstream.config.settings import Settings
 from millstream.core.join.pending_store import MemoryPendingStore, PendingPrediction, compact
+from millstream.core.processing.config import ProcessorConfig, SettingsVersion
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import ProcessorConfig, SettingsVersion
 from millstream.core.records.outputs import PartitionSource
 from millstream.core.records.record import Record
 from millstream.disk_store.store import DiskStore
@@ -130,7 +130,7 @@ def measure(kind: Kind, waiting: int, pairs: int, order: Order) -> dict[str, Any
         processor.committed()
         slowest = max(slowest, time.perf_counter() - clock)
     pair = (time.process_time() - began) / pairs
-    assert (processor.learned, processor.waiting()) == (pairs, waiting)
+    assert (processor.learned, processor.pending()) == (pairs, waiting)
     disk = store.disk_bytes() / 1e6 if isinstance(store, DiskStore) else 0.0
     return asdict(Figures(pair * 1e6, filled / waiting * 1e6, memory, disk, slowest * 1e3))
 

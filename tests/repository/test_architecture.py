@@ -55,7 +55,7 @@ MAY_CATCH_EVERYTHING = {
     "core/snapshots/snapshot.py": ["answer = {'raises': type(error).__name__}"],
     "kafka/call_timeout.py": ["self._raised.append(error)"],  # raised again, in the caller's thread
     # A vectorised call that fails is made again row by row, and there the error is dead-lettered.
-    "core/processing/partition_processor.py": [
+    "core/processing/inline_labels.py": [
         "return [self._answer_or_dead_letter(row) for row in rows]"
     ],
 }
@@ -143,6 +143,23 @@ def unexplained_exemptions(source: str) -> list[str]:
     return [c for c in comments if EXEMPTION.search(c) and not EXPLAINED.search(c)]
 
 
+PROCESSORS = {"PartitionProcessor", "InlineLabelProcessor", "DelayedLabelProcessor"}
+
+
+def processor_classes_asked(tree: ast.Module) -> list[str]:
+    """Tests of a processor's class, where its interface has to answer."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"isinstance", "issubclass", "type"}
+        and any(
+            getattr(inner, "id", getattr(inner, "attr", "")) in PROCESSORS
+            for inner in ast.walk(node)
+        )
+    ]
+
+
 def broken(rule: Rule, files: list[Path]) -> dict[str, list[str]]:
     """File to what breaks the rule in it, for the files that break it."""
     assert files, "the rule was asked of no file"
@@ -174,6 +191,10 @@ def test_settings_alone_read_the_environment() -> None:
 
 def test_whoever_catches_every_error_raises_one() -> None:
     assert broken(swallowed_errors, FILES) == MAY_CATCH_EVERYTHING
+
+
+def test_only_the_core_knows_the_class_of_a_processor() -> None:
+    assert broken(processor_classes_asked, [path for path in FILES if path not in CORE]) == {}
 
 
 def test_no_file_is_long() -> None:
@@ -235,6 +256,8 @@ def test_an_exemption_names_its_rule_and_its_reason(comment: str, *, explained: 
         (learning_imports, "import sklearn.base"),
         (environment_reads, "os.environ['X']"),
         (environment_reads, "from os import getenv"),
+        (processor_classes_asked, "isinstance(x, DelayedLabelProcessor)"),
+        (processor_classes_asked, "issubclass(type(x), (int, core.InlineLabelProcessor))"),
         (swallowed_errors, "try:\n    f()\nexcept Exception:\n    pass"),
         (swallowed_errors, "try:\n    f()\nexcept:\n    log()"),
         (swallowed_errors, "try:\n    f()\nexcept (KeyError, BaseException) as e:\n    log(e)"),
@@ -251,6 +274,7 @@ def test_each_rule_finds_what_it_forbids(rule: Rule, source: str) -> None:
         (impure_imports, "import numpy as np\nfrom river import base\nfrom typing import Any"),
         (impure_names, "def f(now):\n    return now + self.now"),
         (impure_names, "orjson.loads(b'')"),
+        (processor_classes_asked, "DelayedLabelProcessor(plan)\nisinstance(x, int)"),
         (swallowed_errors, "try:\n    f()\nexcept Exception as e:\n    raise Stop from e"),
         (swallowed_errors, "try:\n    f()\nexcept KafkaException:\n    g()"),
     ],

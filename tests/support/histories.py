@@ -9,9 +9,10 @@ from copy import copy
 from typing import Any
 
 from millstream.core.models.state_codec import capture
+from millstream.core.processing.config import ProcessorConfig
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import ProcessorConfig
-from millstream.core.processing.replay import OwnershipHistory, StateReplay
+from millstream.core.processing.ownership import OwnershipHistory
+from millstream.core.processing.replay import StateReplay
 from millstream.core.records.outputs import owner_record
 from millstream.core.records.record import BatchResult, InputName, Output, Record
 from millstream.core.snapshots.snapshot import Snapshot, SnapshotMetadata, finish, load, unseal
@@ -79,7 +80,7 @@ class History:
         """Let the group hold the positions."""
         self.committed = dict(self.positions)
         if not self.fenced:
-            self.committed_by = self.processor.owner
+            self.committed_by = self.processor.epoch
 
     def crash(self, events: int, labels: int, written: float) -> None:
         """Die in a batch; at least once, a part of its outputs is there and no offset says so."""
@@ -108,10 +109,10 @@ class History:
 
     def snapshot(self) -> None:
         """Take one, through its bytes."""
-        marks = self.processor.marks.needed(self.processor.join)
+        marks = self.processor.replay_points()
         about = SnapshotMetadata(
             app="app", partition=0, positions=dict(self.positions),
-            logs={"predictions": marks[0].predictions, "examples": marks[0].examples},
+            logs=marks[0].logs(),
             topic_ids={}, learned=self.processor.learned, model_version=VERSION, model="",
             versions=LIBRARIES, created_at=self.now, marks=[list(mark) for mark in marks],
             claims=self.claims,
@@ -152,7 +153,7 @@ class History:
             self.examples.append(owner_record(owner, after, self.now))
             claims.add(_record(0, self.examples[-1]))
         self.processor, self.positions = self.folded(snapshot, owner)
-        self.claims = claims.chain(self.processor.owner)
+        self.claims = claims.chain(self.processor.epoch)
         self.fetched = dict(self.positions)
         self._ends = None
         if not self.fenced:
@@ -185,9 +186,8 @@ class History:
         ):
             fold.prediction(_record(offset, output))
         fold.finish()
-        processor.owner = fold.owner
         positions: dict[InputName, int] = {}
-        for side in processor.sides:
+        for side in processor.inputs:
             known = self.committed[side]
             positions[side] = fold.positions.next[side] if known is None else known
         return processor, positions

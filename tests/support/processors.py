@@ -9,12 +9,9 @@ from millstream.core.join.pending_store import MemoryPendingStore, PendingStore
 from millstream.core.models.factory import wrap
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.river.expression import build
+from millstream.core.processing.config import ProcessorConfig, SettingsVersion
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import (
-    PartitionProcessor,
-    ProcessorConfig,
-    SettingsVersion,
-)
+from millstream.core.processing.inline_labels import InlineLabelProcessor
 from millstream.core.processing.replay import StateReplay
 from millstream.core.records.outputs import PartitionSource
 from millstream.core.records.record import BatchResult, Output, Record
@@ -157,11 +154,10 @@ def restored(
         fold.prediction(Record(offset, 0, output.key, output.value, output.headers))
     fold.finish()
     processor.committed()
-    processor.owner = fold.owner
     return processor
 
 
-def inline_shard(model: str = LINEAR, **options: Any) -> PartitionProcessor:
+def inline_shard(model: str = LINEAR, **options: Any) -> InlineLabelProcessor:
     """A shard whose labels are inside the events, under `label`."""
-    return PartitionProcessor(plan(model, events={"label": "label", **options.pop("events", {})},
+    return InlineLabelProcessor(plan(model, events={"label": "label", **options.pop("events", {})},
                       **{"from": "event"}, **options))  # fmt: skip

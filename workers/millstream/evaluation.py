@@ -172,7 +172,7 @@ class Evaluation:
         numbers = range(self._worker.logs.partitions)
         report.predictions = counts["predicted",]
         report.learned = counts["learned",]
-        report.waiting = sum(self._worker.processor(number).waiting() for number in numbers)
+        report.waiting = sum(self._worker.processor(number).pending() for number in numbers)
         for key, amount in sorted(counts.items()):
             if key[0] == "dead_lettered":
                 report.dead_letters.setdefault(key[1], {})[key[2]] = amount

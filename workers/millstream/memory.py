@@ -244,7 +244,7 @@ class Memory:
     @property
     def waiting(self) -> int:
         """How many predictions wait for their label."""
-        return sum(self.worker.processor(number).waiting() for number in self._numbers())
+        return sum(self.worker.processor(number).pending() for number in self._numbers())
 
     def digest(self, partition: int = 0) -> str:
         """Digest of all that a partition's model has learned: equal exactly when the model is."""

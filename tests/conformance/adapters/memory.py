@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NoReturn, Self
 
 from millstream.artifacts.loader import learner_factory
 from millstream.config.settings import make_settings
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.errors import Stop
 from millstream.memory import NOWHERE
 from millstream.runners.memory.broker import MemoryLogs

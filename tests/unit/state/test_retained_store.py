@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.replay import NOTHING, StateReplay, StoreProgress
+from millstream.core.processing.progress import NOTHING, StoreProgress
+from millstream.core.processing.replay import StateReplay
 from millstream.core.records.record import Output, Record
 from millstream.disk_store.store import DiskStore
 from millstream.state.retained_store import RetainedStore
@@ -77,8 +78,8 @@ def test_a_worker_that_aborts_batches_is_as_one_that_never_did(
     assert shaken.run.predictions == calm.run.predictions
     assert shaken.run.examples == calm.run.examples
     assert shaken.run.processor.learner.digest() == calm.run.processor.learner.digest()
-    assert shaken.run.processor.waiting() == calm.run.processor.waiting()
-    assert shaken.run.processor.held() == calm.run.processor.held()
+    assert shaken.run.processor.pending() == calm.run.processor.pending()
+    assert shaken.run.processor.early_labels() == calm.run.processor.early_labels()
 
 
 def test_a_batch_that_was_committed_though_the_worker_does_not_know_is_folded_on_top() -> None:
@@ -92,7 +93,7 @@ def test_a_batch_that_was_committed_though_the_worker_does_not_know_is_folded_on
     worker.run.examples += result.examples
     worker.run.positions.update(result.positions)
     assert worker.restore().events == 2
-    assert worker.run.processor.waiting() == 2
+    assert worker.run.processor.pending() == 2
     assert worker.run.processor.learned == 1
     worker.run.feed(4, labels=[label(1, 4, "a"), label(2, 4, "b"), label(3, 4, "c")])
     assert worker.run.kinds() == [("learned", "a"), ("learned", "b"), ("learned", "c")]
@@ -104,15 +105,15 @@ def test_an_offset_that_was_moved_back_empties_the_store() -> None:
     worker.work([("events", event(i, i, i), i) for i in range(4)])
     worker.run.positions["events"] = 2
     assert worker.restore() == NOTHING
-    assert worker.run.processor.waiting() == 2
-    assert set(worker.run.processor.predicted_already) == {2, 3}
+    assert worker.run.processor.pending() == 2
+    assert set(worker.run.processor.replayed.predicted) == {2, 3}
 
 
 def test_without_transactions_the_store_is_always_filled_anew() -> None:
     worker = Worker(fenced=False)
     worker.work([("events", event(i, i, i), i) for i in range(4)])
     assert worker.restore() == NOTHING
-    assert worker.run.processor.waiting() == 4
+    assert worker.run.processor.pending() == 4
 
 
 def test_a_restore_that_was_given_up_half_way_leaves_nothing_behind() -> None:
@@ -124,7 +125,7 @@ def test_a_restore_that_was_given_up_half_way_leaves_nothing_behind() -> None:
     document = {**decoded(worker.run.predictions)[0], "id": "x"}
     half.prediction(Record(3, 0, None, orjson.dumps({**document, "source": {"offset": 7}}), None))
     assert worker.restore().events == 3
-    assert worker.run.processor.waiting() == 3
+    assert worker.run.processor.pending() == 3
 
 
 def test_a_store_that_outlives_a_batch_says_where_its_events_begin_though_the_offset_is_lost() -> (

@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records import outputs
 from millstream.core.records.audit import Audited, RecordedPrediction, answer_in, compare
 from millstream.core.records.record import BatchResult
@@ -24,7 +24,7 @@ _STRANGER: Final = (
     "it was made by a worker that had lost its partition to another one, so its weights are not "
     "those of the log"
 )
-"""At least once only: see `core.fold.OwnershipHistory`."""
+"""At least once only: see `core.processing.ownership`."""
 
 
 class Auditor:

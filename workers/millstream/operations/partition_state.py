@@ -86,8 +86,8 @@ class StateReader:
             return ReplayedState(
                 processor.learned,
                 learner.digest() if learner.learns else None,
-                processor.waiting(),
-                processor.held(),
+                processor.pending(),
+                processor.early_labels(),
                 self._offsets.of(partition) != committed,
             )
 

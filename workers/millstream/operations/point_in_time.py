@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 from millstream.artifacts.loader import load_codec
 from millstream.core.models.interface.learner import Learner
+from millstream.core.processing.config import ProcessorConfig, SettingsVersion
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import (
-    PartitionProcessor,
-    ProcessorConfig,
-    SettingsVersion,
-)
-from millstream.core.processing.replay import OwnershipHistory, StateReplay
+from millstream.core.processing.inline_labels import InlineLabelProcessor
+from millstream.core.processing.ownership import OwnershipHistory
+from millstream.core.processing.processor import PartitionProcessor
+from millstream.core.processing.replay import StateReplay
 from millstream.core.records.record import BatchResult
 from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
@@ -87,7 +86,7 @@ class PointInTimeReplay:
         settings_versions = self._eras(end)
         start = settings_versions[0].start if begin is None else begin.about.positions["events"]
         self._require(self._settings.events.topic, start)
-        processor = PartitionProcessor(self._plan(begin, settings_versions))
+        processor = InlineLabelProcessor(self._plan(begin, settings_versions))
         if begin is not None:
             processor.learned = begin.about.learned
         rebuilt = self._models.notes.rebuilt
@@ -141,7 +140,7 @@ class PointInTimeReplay:
 
     def reader(self, offset: int) -> PartitionProcessor:
         """Return an untrained processor with the settings of then for the event at an offset."""
-        return PartitionProcessor(self._plan(None, self._eras(offset + 1)))
+        return InlineLabelProcessor(self._plan(None, self._eras(offset + 1)))
 
     def _eras(self, end: int) -> tuple[SettingsVersion, ...]:
         notes, settings = self._models.notes, self._settings

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.processing.settings_history import PartitionMetadata
 from millstream.core.records.record import InputName
 from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot

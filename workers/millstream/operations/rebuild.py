@@ -19,13 +19,12 @@ from millstream.artifacts.loader import load_codec
 from millstream.core.join.replay_points import START
 from millstream.core.models.factory import described
 from millstream.core.models.state_codec import capture
+from millstream.core.processing.config import ProcessorConfig, SettingsVersion
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import (
-    PartitionProcessor,
-    ProcessorConfig,
-    SettingsVersion,
-)
-from millstream.core.processing.replay import OwnershipHistory, StateReplay
+from millstream.core.processing.inline_labels import InlineLabelProcessor
+from millstream.core.processing.ownership import OwnershipHistory
+from millstream.core.processing.processor import PartitionProcessor
+from millstream.core.processing.replay import StateReplay
 from millstream.core.processing.settings_history import PartitionMetadata, Rebuilt
 from millstream.core.records.outputs import rebuilt_note, topics_note
 from millstream.core.records.record import InputName, Record
@@ -193,9 +192,9 @@ class Rebuild:
         )
         claims = OwnershipHistory()
         if not context.learns:
-            return PartitionProcessor(shard_plan), claims
+            return InlineLabelProcessor(shard_plan), claims
         if not context.late:
-            processor = PartitionProcessor(shard_plan)
+            processor = InlineLabelProcessor(shard_plan)
 
             def learn(records: Sequence[Record]) -> None:
                 processor.process({"events": plan.left_in(records)}, {}, 0)
@@ -209,7 +208,7 @@ class Rebuild:
             owners = claims.owners(owner)
         fold = StateReplay(late, committed, owners, None, plan)
         self._read(number, 0, plan.log_to, fold.examples, progress)
-        late.owner = fold.owner
+        late.epoch = fold.epoch
         return late, claims
 
     def _read(
@@ -239,23 +238,20 @@ class Rebuild:
         committed: dict[InputName, int | None], kept: StoredSnapshots,
     ) -> None:  # fmt: skip
         context, settings = self._restorer, self._settings
-        late = isinstance(processor, DelayedLabelProcessor)
         if processor.learner.learns:
             about = SnapshotMetadata(
                 app=settings.app,
                 partition=number,
                 positions={side: offset or 0 for side, offset in committed.items()},
-                logs={"predictions": 0, "examples": 0} if late else {},
+                logs=dict.fromkeys(processor.output_logs, 0),
                 topic_ids=context.told.topic_ids,
                 learned=processor.learned,
                 model_version=f"{context.version}-{plan.lineage}",
                 model=described(settings.model),
                 versions=context.versions,
                 created_at=self._now(),
-                marks=[list(START)] if late else [],
-                claims=claims.chain(processor.owner)
-                if isinstance(processor, DelayedLabelProcessor)
-                else {},
+                marks=[list(START)] if processor.output_logs else [],
+                claims=claims.chain(processor.epoch),
             )
             try:
                 self._writer.write(capture(processor.learner), about, processor.latest, kept)

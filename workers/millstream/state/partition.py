@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.record import InputName, Output
 from millstream.errors import DeadLetter
 from millstream.state.restore import PartitionRestore

@@ -11,19 +11,13 @@ from typing import Literal
 from millstream import _failpoints as failpoints
 from millstream.artifacts.loader import load_codec
 from millstream.core.models.interface.learner import Learner
+from millstream.core.processing.config import ProcessorConfig, SettingsVersion
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import (
-    PartitionProcessor,
-    ProcessorConfig,
-    SettingsVersion,
-)
-from millstream.core.processing.replay import (
-    NOTHING,
-    InputPositions,
-    OwnershipHistory,
-    StateReplay,
-    StoreProgress,
-)
+from millstream.core.processing.inline_labels import InlineLabelProcessor
+from millstream.core.processing.ownership import OwnershipHistory
+from millstream.core.processing.processor import PartitionProcessor
+from millstream.core.processing.progress import NOTHING, InputPositions
+from millstream.core.processing.replay import StateReplay
 from millstream.core.processing.settings_history import PartitionMetadata
 from millstream.core.records.record import InputName, Output, Record
 from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
@@ -262,7 +256,7 @@ class PartitionRestore:
         """Learn again from the events themselves, up to the committed offset."""
         position = self._position("events", self._settings.events.topic)
         settings_versions, notes = self._eras(position)
-        processor = self._made = PartitionProcessor(self._shard_plan(settings_versions))
+        processor = self._made = InlineLabelProcessor(self._shard_plan(settings_versions))
         start = settings_versions[0].start
         if self._found is not None:
             start = self._found.about.positions["events"]
@@ -339,31 +333,20 @@ class PartitionRestore:
             )
         return self._lost.position(topic, position, low, high)
 
-    def _what_is_known(self, processor: DelayedLabelProcessor) -> StoreProgress:
-        known = StoreProgress(
-            self.positions["events"],
-            predictions=self._log_ends[self._settings.topic("predictions")],
-            examples=self._log_ends[self._settings.topic("examples")],
-        )
-        # What was predicted beyond the committed offset is not in the store, but in the shard: the
-        # next restore has to read of it again.
-        return known._replace(predictions=0) if processor.predicted_offsets else known
-
     def _finish(self) -> None:
         processor = self._made
         if processor is None:
             raise AssertionError("the steps make a shard")
         notes: list[Output]
-        if isinstance(processor, DelayedLabelProcessor):
-            fold = self._late_fold()
-            fold.finish()
-            processor.owner = fold.owner
+        if self._fold is not None:
+            self._fold.finish()
             topics: dict[InputName, str] = {
                 "events": self._source.events, "labels": self._source.labels or ""
             }  # fmt: skip
-            self.positions = {side: self._position(side, topics[side]) for side in processor.sides}
+            self.positions = {side: self._position(side, topics[side]) for side in processor.inputs}
             _, notes = self._eras(self.positions["events"])
-            self._kept.restored(self._what_is_known(processor))
+            ends = (self._log_ends[self._settings.topic(log)] for log in processor.output_logs)
+            self._kept.restored(self._fold.store_progress(self.positions["events"], *ends))
         else:
             notes = self._pending_notes
         processor.source = self._source
@@ -382,9 +365,7 @@ class PartitionRestore:
             about.learned if about else 0,
             about.positions if about else {},
             StoredSnapshots.of(self._snapshots),
-            self._claims.chain(processor.owner)
-            if isinstance(processor, DelayedLabelProcessor)
-            else {},
+            self._claims.chain(processor.epoch),
             self._source.model_version,
             self._notes.attempt,
         )
@@ -399,7 +380,7 @@ class PartitionRestore:
                 "partition": self.partition,
                 "positions": dict(self.positions),
                 "learned": processor.learned,
-                "waiting": processor.waiting(),
+                "waiting": processor.pending(),
                 "waiting_kept": self._known != NOTHING,
                 "snapshot": self.restored.learned if self._found else None,
                 "replayed": replayed,

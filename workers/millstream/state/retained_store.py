@@ -1,7 +1,7 @@
 """What of a partition outlives an aborted batch: its waiting predictions, where a disk has them."""
 
 from millstream.core.join.pending_store import PendingStore
-from millstream.core.processing.replay import NOTHING, StoreProgress
+from millstream.core.processing.progress import NOTHING, StoreProgress
 
 
 class RetainedStore:

@@ -16,8 +16,7 @@ from confluent_kafka import KafkaException
 from millstream.config.settings import SnapshotSettings
 from millstream.core.models.factory import described
 from millstream.core.models.state_codec import CannotCaptureError, capture
-from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
 from millstream.kafka.producer import NotWritten
@@ -159,7 +158,7 @@ class SnapshotScheduler:
     def _go_on(self, partition: Partition, track: _Track) -> None:
         """One step towards a snapshot: late shards need to know where their logs end first."""
         processor = track.processor
-        if isinstance(processor, DelayedLabelProcessor):
+        if processor.output_logs:
             if track.ends is None:
                 track.ends = self._pool.submit(self._log_ends, partition.number)
                 return
@@ -234,25 +233,18 @@ def about_now(
     context: RestoreContext, partition: Partition, processor: PartitionProcessor, created_at: int
 ) -> SnapshotMetadata:
     """What a snapshot of a shard says of itself; `created_at` in ms."""
-    logs: dict[str, int] = {}
-    marks: list[list[int]] = []
-    claims: dict[str, int] = {}
-    if isinstance(processor, DelayedLabelProcessor):
-        needed = processor.marks.needed(processor.join)
-        marks = [list(mark) for mark in needed]
-        logs = {"predictions": needed[0].predictions, "examples": needed[0].examples}
-        claims = partition.restored.claims
+    points = processor.replay_points()
     return SnapshotMetadata(
         app=context.settings.app,
         partition=partition.number,
         positions={side: offset for side, offset in partition.positions.items()},  # noqa: C416 - to str
-        logs=logs,
+        logs=points[0].logs() if points else {},
         topic_ids=context.told.topic_ids,
         learned=processor.learned,
         model_version=partition.restored.version,
         model=described(context.settings.model),
         versions=context.versions,
         created_at=created_at,
-        marks=marks,
-        claims=claims,
+        marks=[list(point) for point in points],
+        claims=partition.restored.claims,
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.record import REASONS, BatchResult, Record
 from tests.support.bad_messages import BAD_EVENTS, EVENT_MESSAGES, EVENTS, ODD_EVENTS, Message, good
 from tests.support.processors import decoded, inline_shard

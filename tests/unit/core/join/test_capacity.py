@@ -28,7 +28,7 @@ def test_what_makes_room_first_lets_it_go_on() -> None:
     run.feed(2, events=[event(i, i, i) for i in range(2)])
     run.feed(3, events=[event(2, 3, 2)], labels=[label(0, 3, 0)])
     assert run.kinds() == [("learned", 0)]
-    assert run.processor.waiting() == 2
+    assert run.processor.pending() == 2
 
 
 def test_what_is_due_on_the_stream_makes_room() -> None:
@@ -47,9 +47,9 @@ def test_what_is_due_by_the_clock_makes_room_once_the_broker_confirms_that_no_la
     later = 10 * WAIT
     ends = {"events": True, "labels": True}
     records = {"events": [event(2, later, 2)], "labels": []}
-    assert not run.processor.process(records, ends, later, confirmed={})
+    assert not run.processor.process(records, ends, later, {})
     nothing = {"events": [], "labels": []}
-    result = run.processor.process(nothing, ends, later, confirmed={"labels": later})
+    result = run.processor.process(nothing, ends, later, {"labels": later})
     assert [each["kind"] for each in decoded(result.examples)] == ["expired", "expired"]
     assert len(result.predictions) == 1
 
@@ -71,7 +71,7 @@ def test_the_one_whose_wait_ends_first_is_given_up_and_the_log_says_so() -> None
     assert (example["kind"], example["id"], example["early"]) == ("expired", "a", True)
     assert (example["label"], example["time"]) == (None, 40)
     assert run.counts["expired", "early"] == 1
-    assert run.processor.waiting() == 2
+    assert run.processor.pending() == 2
 
 
 def test_the_label_of_one_that_was_given_up_early_is_late() -> None:
@@ -100,7 +100,7 @@ def test_the_held_label_whose_wait_ends_first_is_given_up() -> None:
     run.feed(3, labels=[label(i, i, i) for i in range(3)])
     assert ("unmatched", 0) in run.kinds()
     assert run.reasons() == ["unmatched"]
-    assert run.processor.held() == 2
+    assert run.processor.early_labels() == 2
 
 
 def test_no_more_ids_are_remembered_than_predictions_may_wait() -> None:
@@ -119,10 +119,10 @@ def test_a_log_with_more_than_may_wait_today_is_restored_and_then_brought_down()
     run = late_run()
     run.feed(5, events=[event(i, i, i) for i in range(5)])
     fewer = Run(restored(run.predictions, [], dict(run.positions), **EXPIRE))
-    assert fewer.processor.waiting() == 5
+    assert fewer.processor.pending() == 5
     fewer.feed(6, events=[event(5, 6, 5)])
     assert fewer.kinds() == [("expired", i) for i in range(4)]
-    assert fewer.processor.waiting() == 2
+    assert fewer.processor.pending() == 2
 
 
 @settings(max_examples=150, deadline=None)
@@ -133,11 +133,11 @@ def test_a_shard_that_gives_up_early_goes_on_from_its_logs_like_one_that_never_s
     options = {"max_waiting": most, "at_max": "expire_oldest"}
     stream = as_records(in_time_order(steps))
     whole = live(stream, **options)
-    assert whole.processor.waiting() <= most
-    assert whole.processor.held() <= most
+    assert whole.processor.pending() <= most
+    assert whole.processor.early_labels() <= most
     first = live(stream[:cut], **options)
     second = Run(restored(first.predictions, first.examples, dict(first.positions), **options))
-    assert second.processor.waiting() == first.processor.waiting()
+    assert second.processor.pending() == first.processor.pending()
     for side, message, time in stream[cut:]:
         second.feed(time)
         second.feed(time, **{side: [message]})

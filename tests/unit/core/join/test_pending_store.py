@@ -20,7 +20,7 @@ feed(range(1_000))
 before = peak()
 for first in range(1_000, 31_000, 1_000):
     feed(range(first, first + 1_000))
-assert run.processor.waiting() == 31_000
+assert run.processor.pending() == 31_000
 print((peak() - before) / 30_000)
 """
 

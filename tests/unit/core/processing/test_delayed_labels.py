@@ -38,14 +38,14 @@ def test_a_label_joins_the_features_as_they_were_at_prediction_time() -> None:
     assert example["event"] == {"offset": 0, "time": 100}
     assert example["label_source"] == {"offset": 0, "time": 200}
     assert run.processor.learned == 1
-    assert run.processor.waiting() == 0
+    assert run.processor.pending() == 0
 
 
 def test_a_label_from_2099_expires_nothing() -> None:
     run = late_run()
     run.feed(NOW, events=[event(0, NOW - MONTH, "old"), event(1, NOW, "new")])
     run.feed(NOW + 1, labels=[label(0, YEAR_2099, "someone else")])
-    assert run.processor.waiting() == 2
+    assert run.processor.pending() == 2
     run.feed(NOW + 2, labels=[label(1, NOW - MONTH + 1, "old"), label(2, NOW + 1, "new")])
     assert run.kinds() == [("held", "someone else"), ("learned", "old"), ("learned", "new")]
 
@@ -54,7 +54,7 @@ def test_a_message_whose_time_cannot_be_read_expires_nothing() -> None:
     run = late_run(timestamp="at")
     run.feed(NOW, events=[event(0, NOW - MONTH, "old")])
     run.feed(NOW + 1, labels=[record(0, b"junk", NOW), record(1, None, NOW)])
-    assert run.processor.waiting() == 1
+    assert run.processor.pending() == 1
     timely = record(2, {"id": "old", "label": True, "at": NOW - MONTH + 1}, NOW)
     run.feed(NOW + 2, labels=[timely])
     assert run.kinds() == [("learned", "old")]
@@ -65,7 +65,7 @@ def test_events_backfilled_before_their_labels_do_not_expire() -> None:
     began = NOW - MONTH
     run.feed(NOW, events=[event(i, began + i * 10, i) for i in range(50)])
     run.feed(NOW + WAIT // 2)
-    assert run.processor.waiting() == 50
+    assert run.processor.pending() == 50
     run.feed(NOW + WAIT // 2, labels=[label(i, began + i * 10 + 5, i) for i in range(50)])
     assert run.kinds() == [("learned", i) for i in range(50)]
 
@@ -84,7 +84,7 @@ def test_what_waits_is_not_given_up_before_the_labels_topic_was_read_to_its_end(
     run = late_run()
     run.feed(0, events=[event(0, 0, "a")])
     run.feed(1000 * WAIT, at_end=(True, False))
-    assert run.processor.waiting() == 1
+    assert run.processor.pending() == 1
 
 
 def test_a_label_at_the_deadline_joins_and_one_later_is_late() -> None:
@@ -100,7 +100,7 @@ def test_expiry_goes_on_while_nothing_arrives() -> None:
     run = late_run()
     run.feed(0, events=[event(0, 0, "a")])
     run.feed(WAIT)
-    assert run.processor.waiting() == 1
+    assert run.processor.pending() == 1
     run.feed(WAIT + 1)
     assert run.kinds() == [("expired", "a")]
 
@@ -126,11 +126,11 @@ def test_an_expired_prediction_is_learned_with_the_assumed_label() -> None:
 def test_an_early_label_is_held_and_learned_after_its_event_was_predicted() -> None:
     run = late_run()
     run.feed(10, labels=[label(0, 10, "a")])
-    assert run.processor.held() == 1
+    assert run.processor.early_labels() == 1
     result = run.feed(20, events=[event(0, 20, "a")])
     assert decoded(result.predictions)[0]["model"]["learned"] == 0
     assert run.kinds() == [("held", "a"), ("learned", "a")]
-    assert run.processor.held() == 0
+    assert run.processor.early_labels() == 0
 
 
 def test_an_unmatched_label_ends_in_dead_letters_after_its_wait_with_its_own_bytes() -> None:
@@ -151,7 +151,7 @@ def test_a_held_label_is_not_given_up_before_events_were_read_past_its_deadline(
     run = late_run()
     run.feed(10, labels=[label(0, 10, "a")])
     run.feed(100 * WAIT, at_end=(False, True))
-    assert run.processor.held() == 1
+    assert run.processor.early_labels() == 1
     run.feed(100 * WAIT, events=[event(0, 10 + WAIT, "a")])
     assert run.kinds() == [("held", "a"), ("learned", "a")]
 
@@ -256,7 +256,7 @@ def test_a_label_too_large_to_be_held_is_a_dead_letter() -> None:
     huge = record(0, {"id": "a", "label": True, "note": "x" * 800_000}, 0)
     run.feed(0, labels=[huge])
     assert run.reasons() == ["too_large"]
-    assert run.processor.held() == 0
+    assert run.processor.early_labels() == 0
 
 
 # -- properties ---------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def test_a_shard_folded_from_its_logs_at_any_moment_goes_on_like_one_that_never_
     first = live(stream[:cut])
     second = Run(restored(first.predictions, first.examples, dict(first.positions)))
     assert second.processor.learner.digest() == first.processor.learner.digest()
-    assert second.processor.waiting() == first.processor.waiting()
+    assert second.processor.pending() == first.processor.pending()
     for side, message, time in stream[cut:]:
         second.feed(time)
         second.feed(time, **{side: [message]})
@@ -414,11 +414,11 @@ def test_records_of_an_owner_that_was_replaced_do_not_count() -> None:
     run.feed(1, labels=[label(0, 1, "a")])
     zombie = Run(restored(run.predictions, run.examples, dict(run.positions)))
     zombie.feed(2, labels=[label(1, 2, "b", value=False)])
-    new_owner = Run(DelayedLabelProcessor(plan(), owner=5))
+    new_owner = Run(DelayedLabelProcessor(plan(), epoch=5))
     new_owner.processor = restored(
         run.predictions, [*run.examples, owner_record(5, 0, 2)], dict(run.positions)
     )
-    assert new_owner.processor.owner == 5
+    assert new_owner.processor.epoch == 5
     new_owner.feed(3, labels=[label(1, 2, "b", value=True)])
     log = [*run.examples, owner_record(5, 0, 2), *zombie.examples, *new_owner.examples]
     folded = restored(run.predictions, log, {"events": 2, "labels": 2})
@@ -492,7 +492,7 @@ def test_a_held_label_later_than_the_deadline_of_its_event_does_not_join() -> No
     assert run.kinds() == [("held", "a"), ("unmatched", "a")]
     assert run.reasons() == ["late"]
     again = restored(run.predictions, run.examples, dict(run.positions))
-    assert (again.waiting(), again.held()) == (1, 0)
+    assert (again.pending(), again.early_labels()) == (1, 0)
 
 
 def test_a_duplicate_is_known_though_another_label_came_from_2099() -> None:
@@ -514,9 +514,9 @@ def test_what_expires_by_the_clock_waits_until_the_broker_confirms_that_no_label
     ends = {"events": True, "labels": True}
     thawed = 10 * WAIT
     assert run.processor.overdue(thawed) == ["labels"]
-    assert not run.processor.process(records, ends, thawed, confirmed={})
-    assert not run.processor.process(records, ends, thawed, confirmed={"labels": WAIT})
-    assert run.processor.process(records, ends, thawed, confirmed={"labels": WAIT + 1}).examples
+    assert not run.processor.process(records, ends, thawed, {})
+    assert not run.processor.process(records, ends, thawed, {"labels": WAIT})
+    assert run.processor.process(records, ends, thawed, {"labels": WAIT + 1}).examples
 
 
 def test_no_more_records_are_taken_than_a_batch_may_have() -> None:
@@ -532,7 +532,7 @@ def test_memory_stays_bounded_where_labels_never_come() -> None:
     run = late_run()
     for i in range(5000):
         run.feed(i * 100, events=[event(i, i * 100, i)])
-    assert run.processor.waiting() < 50
+    assert run.processor.pending() < 50
     assert run.processor.join.store.queued() < 2500
     assert run.processor.join.store.remembered() < 50
 
@@ -555,4 +555,4 @@ def test_at_least_once_an_event_whose_prediction_the_broker_refused_is_predicted
     again = Run(restored(written, [], {"events": 0, "labels": 0}))
     again.feed(5, events=events)
     assert [record["source"]["offset"] for record in decoded(again.predictions)] == [1]
-    assert again.processor.waiting() == 4
+    assert again.processor.pending() == 4

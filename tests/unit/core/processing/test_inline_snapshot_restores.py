@@ -10,11 +10,9 @@ from river import forest, neighbors
 from sklearn.linear_model import SGDClassifier
 
 from millstream.core.models.state_codec import capture
-from millstream.core.processing.partition_processor import (
-    PartitionProcessor,
-    ProcessorConfig,
-    SettingsVersion,
-)
+from millstream.core.processing.config import ProcessorConfig, SettingsVersion
+from millstream.core.processing.inline_labels import InlineLabelProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.record import Record
 from millstream.core.snapshots.snapshot import Snapshot, SnapshotMetadata, finish, load, unseal
 from millstream.core.spec import EventsSpec
@@ -73,7 +71,7 @@ def processor(made: ProcessorConfig, dice: random.Random) -> PartitionProcessor:
     )
     left_out = dice.sample(range(EVENTS), 2)
     skips = {("events", offset): DeadLetter("learn_error") for offset in left_out}
-    return PartitionProcessor(replace(made, settings_versions=settings_versions, skips=skips))
+    return InlineLabelProcessor(replace(made, settings_versions=settings_versions, skips=skips))
 
 
 def work(

@@ -3,7 +3,7 @@
 import pytest
 
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.replay import OwnershipHistory
+from millstream.core.processing.ownership import OwnershipHistory
 from millstream.core.records.outputs import owner_record
 from millstream.core.records.record import Output, Record
 from tests.support.processors import Run, event, label, late_run, plan, record, restored
@@ -38,13 +38,13 @@ def test_where_the_group_has_forgotten_its_offsets_the_newest_claim_is_believed(
 def test_what_an_owner_learns_after_a_refused_claim_still_counts() -> None:
     run = late_run()
     run.feed(0, events=[event(0, 0, "a"), event(1, 0, "b")])
-    owner = Run(DelayedLabelProcessor(plan(), owner=0))
+    owner = Run(DelayedLabelProcessor(plan(), epoch=0))
     owner.processor = restored(run.predictions, [owner_record(5, 0, 0)], dict(run.positions))
     owner.feed(1, labels=[label(0, 1, "a")])
     log = [owner_record(5, 0, 0), owner_record(7, 5, 1), *owner.examples]
     believed = restored(run.predictions, log, {"events": 2, "labels": 1}, owners={0, 5})
     assert believed.learner.digest() == owner.processor.learner.digest()
-    assert believed.waiting() == 1
+    assert believed.pending() == 1
     fooled = restored(run.predictions, log, {"events": 2, "labels": 1}, owners={0, 5, 7})
     assert fooled.learned == 0
 

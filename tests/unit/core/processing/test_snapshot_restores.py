@@ -76,12 +76,12 @@ def state(history: History) -> dict[str, Any]:
     processor = history.processor
     return {
         "waiting": dict(processor.join.store._waiting),
-        "held": processor.join.held,
+        "held": processor.join.early,
         "learned": processor.learned,
         "digest": processor.learner.digest(),
-        "predicted_already": processor.predicted_already,
-        "predicted_offsets": processor.predicted_offsets,
-        "owner": processor.owner,
+        "predicted_already": processor.replayed.predicted,
+        "predicted_offsets": processor.replayed.predicted_offsets,
+        "owner": processor.epoch,
     }
 
 
@@ -141,7 +141,7 @@ def test_a_snapshot_taken_while_old_outputs_are_gone_over_again_hides_none_of_th
     assert state(other) == state(whole)
     other.work(10, 1)
     assert [p["source"]["offset"] for p in decoded(other.predictions)] == list(range(10))
-    assert other.processor.waiting() == 2
+    assert other.processor.pending() == 2
 
 
 def test_what_was_forgotten_before_a_snapshot_is_forgotten_after_any_restore() -> None:
@@ -186,4 +186,4 @@ def test_at_least_once_an_id_waits_once_whatever_a_worker_before_knew_of_it() ->
     assert [(p["source"]["offset"], p["waits"]) for p in decoded(history.predictions)] == [
         (0, True), (1, True), (1, False),
     ]  # fmt: skip
-    assert history.processor.waiting() == history.fork(None).processor.waiting() == 0
+    assert history.processor.pending() == history.fork(None).processor.pending() == 0

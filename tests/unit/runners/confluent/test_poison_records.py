@@ -6,7 +6,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.crash_markers import CrashMarker, RecordRef
 from millstream.core.records.record import Output
 from millstream.kafka.producer import ConfirmedWriter, NotWritten

@@ -1,4 +1,4 @@
-"""What happens when as many predictions wait, or labels are held, as may."""
+"""The policy when no more predictions or early labels may wait."""
 
 from millstream.core.formats.labels import LabelMessage
 from millstream.core.join.join import LabelJoin
@@ -10,7 +10,7 @@ from millstream.errors import Stop
 
 
 class CapacityPolicy:
-    """Stop, or let the first deadline come early: `labels.at_max`."""
+    """`labels.at_max`: stop, or let the first deadline come early."""
 
     def __init__(self, labels: LabelsSpec, partition: int) -> None:
         self.stops = labels.at_max == "stop"
@@ -18,19 +18,19 @@ class CapacityPolicy:
         self._partition = partition
 
     def needs_room(self, item: BufferedRecord[object], join: LabelJoin) -> bool:
-        """Whether, with this record, one more would wait, or be held, than may."""
+        """Whether this record would be one too many that waits."""
         content = item.content
         if isinstance(content, Event) and content.id is not None and join.full():
-            return str(content.id) not in join.held and not join.is_repeat(content.id, item.time)
-        if isinstance(content, LabelMessage) and join.held_full():
+            return str(content.id) not in join.early and not join.is_repeat(content.id, item.time)
+        if isinstance(content, LabelMessage) and join.early_full():
             joins = str(content.id) in join.store
             return not joins and join.unmatched_as(content.id, item.time) is None
         return False
 
-    def stop(self, side: InputName) -> Stop:
-        """One more record of this side would be one too many."""
+    def stop(self, input_name: InputName) -> Stop:
+        """Return the error for one more record of this input."""
         labels = self._labels
-        if side == "events":
+        if input_name == "events":
             what = (
                 f"{labels.max_waiting:,} predictions of partition {self._partition} wait for "
                 f"their labels, and labels.max_waiting allows no more: do labels still come on "

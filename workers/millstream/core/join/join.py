@@ -1,20 +1,20 @@
-"""Predictions that wait for their labels, and labels that wait for their predictions.
+"""The join of pending predictions with labels that come later or earlier.
 
-The rules, all on the clock of the stream (message times, see `merge`), never on fetch luck:
+The rules, all on the clock of the stream (message times, see `merge`), not on the order of fetches:
 
-- An id waits once. An event whose id waits already, or was resolved less than one wait ago, is a
+- An id waits once. An event whose id waits already, or was completed less than one wait ago, is a
   *repeat*: it is predicted and counted, but its label belongs to the first one.
-- A label joins the prediction that waits under its id; from then on the id is *resolved*.
-- A label whose id was resolved by a label less than one wait ago is a *duplicate*; by expiry, it
-  is *late*. Any other label is early: it is *held*, and joins its event when that comes.
-- What lies one wait behind the latest resolution is forgotten. Every resolution is a record of the
-  log, so a shard that was restored from anywhere in it has forgotten the same.
-- A prediction is due when a record of a later time than its deadline (event time + wait) is taken
-  while a label is at hand; or, with the labels topic at its end, by the clock. So is a held label,
-  with events and labels exchanged.
-- At most `most` predictions wait, as many labels are held, as many resolved ids remembered. What
-  happens at the first two bounds is the shard's to say (`full`, `held_full`); of the ids, the one
-  resolved first is forgotten.
+- A label joins the prediction that waits under its id; from then on the id is *completed*.
+- A label whose id was completed by a label less than one wait ago is a *duplicate*; by expiry, it
+  is *late*. Any other label is *early*, and joins its event when that comes.
+- What lies one wait behind the latest completion is forgotten. Every completion is a record of the
+  log, so a join that was restored from anywhere in it has forgotten the same.
+- A prediction is due when a record of a later time than its deadline (event time + wait) is
+  consumed while a label is available; or, with the labels topic at its end, by the clock. So is an
+  early label, with events and labels exchanged.
+- At most `most` predictions wait, as many early labels, and as many completed ids are remembered.
+  The processor decides what happens at the first two bounds (`full`, `early_full`); of the ids, the
+  one completed first is forgotten.
 """
 
 from heapq import heappop, heappush
@@ -34,84 +34,84 @@ from millstream.core.records.record import InputName, Record
 __all__ = ["CompletedId", "EarlyLabel", "LabelJoin", "PendingPrediction"]
 
 MOST = 1_000_000
-"""Of each kind, unless said otherwise."""
+"""The default bound of each kind."""
 FOREVER = 2**63 - 1
 """Later than any time, ms."""
 
 
 class EarlyLabel(NamedTuple):
-    """An early label."""
+    """A label that came before its event."""
 
     id: str | int
     label: Label
     time: int
     """Message time, ms."""
-    held_at: int
-    """When it was taken by the worker's clock, ms."""
+    received_at: int
+    """When it was consumed by the worker's clock, ms."""
     record: Record
     """The message itself, for the dead letter if its event never comes."""
 
 
 class LabelJoin:
-    """The state machine of the join; knows nothing of models or topics."""
+    """The state machine of the join, independent of models and topics."""
 
     def __init__(self, wait: int, store: PendingStore | None = None, most: int = MOST) -> None:
         """`wait` in milliseconds; `store` is empty, and this join's alone (None: in memory)."""
-        self._wait = wait
+        self.wait = wait
         self._most = most
         self.store: PendingStore = MemoryPendingStore() if store is None else store
         # In the order of their arrival, which is that of the clock.
-        self.held: dict[str, EarlyLabel] = {}
-        # (time, offset, id) by time; entries that are no longer held are passed over when met.
-        self._held_by_time: list[tuple[int, int, str]] = []
+        self.early: dict[str, EarlyLabel] = {}
+        # (time, offset, id) by time; stale entries are skipped when met.
+        self._early_by_time: list[tuple[int, int, str]] = []
         self.latest = (0, 0)
-        """The latest times at which an id was resolved: of the stream, and by the clock, ms."""
+        """The latest times at which an id was completed: of the stream, and by the clock, ms."""
         self._none_since = 0
-        """None of the predictions has waited since before this time by the clock, ms."""
-        self.resolutions = 0
-        """How many ids were ever resolved."""
+        """No prediction has waited since before this time by the clock, ms."""
+        self.completions = 0
+        """Number of ids that were ever completed."""
         self.forgotten = 0
-        """So many of them at least, the first ones, are remembered no more."""
+        """At least this many of them, the first ones, are no longer remembered."""
 
-    def oldest_waiting(self) -> int | None:
-        """Source offset of the event whose prediction waits longest."""
-        waiting = self.store.oldest()
-        return None if waiting is None else waiting.offset
+    def oldest_pending(self) -> int | None:
+        """Return the source offset of the event whose prediction waits longest."""
+        oldest = self.store.oldest()
+        return None if oldest is None else oldest.offset
 
-    def oldest_held(self) -> int | None:
-        """Offset of the label that is held longest."""
-        return next((each.record.offset for each in self.held.values()), None)
+    def oldest_early(self) -> int | None:
+        """Return the offset of the early label that waits longest."""
+        return next((each.record.offset for each in self.early.values()), None)
 
     # -- predictions ----------------------------------------------------------------------------
 
     def is_repeat(self, identity: str | int, time: int) -> bool:
         """Whether an event of this id at this time does not wait for a label of its own."""
         name = str(identity)
-        return name in self.store or self._lately_resolved(name, time) is not None
+        return name in self.store or self._recently_completed(name, time) is not None
 
     def full(self) -> bool:
-        """Whether as many predictions wait as may."""
+        """Whether no more predictions may wait."""
         return len(self.store) >= self._most
 
-    def await_label(self, prediction: PendingPrediction) -> None:
+    def add_pending(self, prediction: PendingPrediction) -> None:
         """Let a prediction wait, room or not: a log may hold more than may wait today."""
         self.store.add(prediction)
 
-    def take_waiting(self, identity: str | int) -> PendingPrediction | None:
-        """The prediction that waits under an id, which waits no longer."""
+    def take_pending(self, identity: str | int) -> PendingPrediction | None:
+        """Remove and return the prediction that waits under an id."""
         return self.store.take(str(identity))
 
     def take_first_deadline(self) -> PendingPrediction | None:
-        """The prediction that would be the first to expire on the stream; it waits no longer."""
+        """Remove and return the prediction with the earliest deadline on the stream."""
         return self.store.take_due(FOREVER)
 
     def due(self, before: int) -> PendingPrediction | None:
-        """The prediction of the earliest deadline that lies before a time of the stream."""
-        return self.store.take_due(before - self._wait)
+        """Remove and return the prediction with the earliest deadline, if that is before a time."""
+        return self.store.take_due(before - self.wait)
 
     def due_by_clock(self, now: int) -> PendingPrediction | None:
-        """The prediction that waits longest, if it has waited long enough by the clock."""
-        found = self._oldest_since(now - self._wait)
+        """Remove and return the prediction that waits longest, if its wait is over by the clock."""
+        found = self._oldest_since(now - self.wait)
         return None if found is None else self.store.take(str(found.id))
 
     def _oldest_since(self, before: int) -> Oldest | None:
@@ -130,80 +130,80 @@ class LabelJoin:
 
     # -- early labels ---------------------------------------------------------------------------
 
-    def held_full(self) -> bool:
-        """Whether as many labels are held as may be."""
-        return len(self.held) >= self._most
+    def early_full(self) -> bool:
+        """Whether no more early labels may wait."""
+        return len(self.early) >= self._most
 
-    def hold(self, label: EarlyLabel) -> None:
-        """Keep an early label."""
+    def add_early(self, label: EarlyLabel) -> None:
+        """Let a label wait for its event."""
         name = str(label.id)
-        self.held[name] = label
-        heappush(self._held_by_time, (label.time, label.record.offset, name))
+        self.early[name] = label
+        heappush(self._early_by_time, (label.time, label.record.offset, name))
 
-    def take_held(self, identity: str | int) -> EarlyLabel | None:
-        """The label held under an id, which is held no longer."""
-        return self.held.pop(str(identity), None)
+    def take_early(self, identity: str | int) -> EarlyLabel | None:
+        """Remove and return the early label of an id."""
+        return self.early.pop(str(identity), None)
 
-    def take_first_held_deadline(self) -> EarlyLabel | None:
-        """The held label that would be the first to be given up; it is held no longer."""
-        return self.held_due(FOREVER)
+    def take_first_early_deadline(self) -> EarlyLabel | None:
+        """Remove and return the early label with the earliest deadline on the stream."""
+        return self.early_due(FOREVER)
 
-    def held_due(self, before: int) -> EarlyLabel | None:
-        """As `due`, for held labels."""
-        heap = self._held_by_time
-        while heap and heap[0][0] + self._wait < before:
+    def early_due(self, before: int) -> EarlyLabel | None:
+        """As `due`, for early labels."""
+        heap = self._early_by_time
+        while heap and heap[0][0] + self.wait < before:
             _, offset, name = heappop(heap)
-            found = self.held.get(name)
+            found = self.early.get(name)
             if found is not None and found.record.offset == offset:
-                return self.held.pop(name)
+                return self.early.pop(name)
         return None
 
-    def held_due_by_clock(self, now: int) -> EarlyLabel | None:
-        """As `due_by_clock`, for held labels."""
-        for name, found in islice(self.held.items(), 1):
-            if max(found.time, found.held_at) + self._wait < now:
-                return self.held.pop(name)
+    def early_due_by_clock(self, now: int) -> EarlyLabel | None:
+        """As `due_by_clock`, for early labels."""
+        for name, found in islice(self.early.items(), 1):
+            if max(found.time, found.received_at) + self.wait < now:
+                return self.early.pop(name)
         return None
 
-    # -- resolved ids ---------------------------------------------------------------------------
+    # -- completed ids --------------------------------------------------------------------------
 
-    def resolve(self, identity: str | int, time: int, now: int, *, expired: bool) -> None:
-        """Remember that an id was resolved at a time of the stream, and of the clock."""
+    def complete(self, identity: str | int, time: int, now: int, *, expired: bool) -> None:
+        """Remember that an id was completed at a time of the stream, and of the clock (ms)."""
         if self.store.remember(str(identity), CompletedId(time, now, expired)):
-            self.forgotten += 1  # its first resolution
-        self.count_resolution(time, now)
+            self.forgotten += 1  # its first completion
+        self._count_completion(time, now)
         self._forget()
 
-    def count_resolution(self, time: int, now: int) -> None:
-        """An id was resolved at a time of the stream, and of the clock."""
-        self.resolutions += 1
+    def _count_completion(self, time: int, now: int) -> None:
+        """Count a completion at a time of the stream, and of the clock (ms)."""
+        self.completions += 1
         # A message that tells no time counts as one of this moment, and says nothing of the stream.
         stream, clock = self.latest
         self.latest = (max(stream, time if time < now else 0), max(clock, now))
 
     def unmatched_as(self, identity: str | int, time: int) -> str | None:
-        """What a label without a waiting prediction is: `duplicate`, `late`, or None for early."""
+        """Classify a label without a pending prediction: `duplicate`, `late`, or None for early."""
         name = str(identity)
-        if name in self.held:
+        if name in self.early:
             return "duplicate"
-        resolved = self._lately_resolved(name, time)
-        if resolved is None:
+        completed = self._recently_completed(name, time)
+        if completed is None:
             return None
-        return "late" if resolved.expired else "duplicate"
+        return "late" if completed.expired else "duplicate"
 
-    def _lately_resolved(self, name: str, time: int) -> CompletedId | None:
-        resolved = self.store.recall(name)
-        if resolved is None or self._is_past(resolved) or resolved.time + self._wait < time:
+    def _recently_completed(self, name: str, time: int) -> CompletedId | None:
+        completed = self.store.recall(name)
+        if completed is None or self._is_past(completed) or completed.time + self.wait < time:
             return None
-        return resolved
+        return completed
 
-    def _is_past(self, resolved: CompletedId) -> bool:
-        """Whether an id was resolved more than one wait ago, as the stream or the clock has it."""
+    def _is_past(self, completed: CompletedId) -> bool:
+        """Whether an id was completed more than one wait ago, by the stream or by the clock."""
         stream, clock = self.latest
-        return resolved.time + self._wait < stream or resolved.at + self._wait < clock
+        return completed.time + self.wait < stream or completed.at + self.wait < clock
 
     def _forget(self) -> None:
-        """Drop what is past, so that memory is bounded by what is resolved within one wait."""
+        """Forget what is past, so that memory is bounded by what is completed within one wait."""
         store = self.store
         while (oldest := store.oldest_resolved()) is not None:
             if not self._is_past(oldest) and store.remembered() <= self._most:
@@ -211,14 +211,47 @@ class LabelJoin:
             store.forget_oldest()
             self.forgotten += 1
 
+    # -- replay ---------------------------------------------------------------------------------
+
+    def start_clocks(self, stream: int, clock: int) -> None:
+        """Begin a replay where the latest completions were at these times (ms)."""
+        self.latest = (stream, clock)
+
+    def replay_completion(
+        self, identity: str | int, source: int, completed: CompletedId, *, label: int | None,
+        stored: bool,
+    ) -> None:  # fmt: skip
+        """Apply a logged completion of the prediction on the event at offset `source`.
+
+        `label`: offset of the label that completed it, None if it expired. `stored`: whether the
+        store contains the completion already.
+        """
+        early = self.early.get(str(identity))
+        if early is not None and early.record.offset == label:
+            self.take_early(identity)
+        if stored:  # and still remembered, where it was
+            self._count_completion(completed.time, completed.at)
+        else:
+            self.drop_pending(identity, source)
+            self.complete(identity, completed.time, completed.at, expired=completed.expired)
+
+    def replace_pending(self, prediction: PendingPrediction) -> None:
+        """Let a logged prediction wait instead of the one that an earlier owner made of its id."""
+        self.take_pending(prediction.id)
+        self.add_pending(prediction)
+
+    def drop_pending(self, identity: str | int, source: int) -> None:
+        """Remove the prediction on the event at offset `source`, if it waits under this id."""
+        self.store.discard(str(identity), source)
+
     # -- the clock ------------------------------------------------------------------------------
 
     def overdue(self, now: int) -> list[InputName]:
-        """The sides on which an absence lets something expire by the clock: labels, events."""
-        sides: list[InputName] = []
-        if self._oldest_since(now - self._wait) is not None:
-            sides.append("labels")
-        held = next(iter(self.held.values()), None)
-        if held and max(held.time, held.held_at) + self._wait < now:
-            sides.append("events")
-        return sides
+        """Return the inputs whose absence lets something expire by the clock."""
+        inputs: list[InputName] = []
+        if self._oldest_since(now - self.wait) is not None:
+            inputs.append("labels")
+        early = next(iter(self.early.values()), None)
+        if early and max(early.time, early.received_at) + self.wait < now:
+            inputs.append("events")
+        return inputs

@@ -1,9 +1,9 @@
-"""Events and labels of one partition, merged by message time.
+"""The merge of events and labels of one partition by message time.
 
-The order must not depend on which of the two is fetched first: a backlog of both, worked off
-later, has to come in the order in which a live worker would have met it. So a record is taken only
-when the head of the other side is known, or when the other side is at its end. At equal times the
-label comes first, as in River's own delayed evaluation.
+The order must not depend on which of the two is fetched first: a backlog of both has to come in the
+order in which a live worker would have met it. So a record is consumed only when the head of the
+other input is known, or when the other input is at its end. At equal times the label comes first,
+as in River's own delayed evaluation.
 """
 
 from collections import deque
@@ -24,19 +24,19 @@ class BufferedRecord(NamedTuple, Generic[Content]):
     """What was read; a `DeadLetter` where that failed; None for a tombstone."""
     time: int
     """Message time in ms, never later than when it was fetched."""
-    turn: int
-    """When it is its turn among the records of the other side, ms: its time; where that is none to
-    go by, the time of the record before it, so that nothing behind it has to wait."""
-    tells_time: bool
-    """False where its own time was later than that, or could not be read: then it says nothing
-    about how far the stream is."""
+    order_time: int
+    """Its place among the records of the other input, ms: its time or, without a valid one, the
+    time of the record before it, so that nothing behind it has to wait."""
+    advances_stream: bool
+    """False if its own time was later than that, or could not be read: then it does not show how
+    far the stream is."""
 
 
 class EventTimeMerge:
-    """Two queues, and the rule which of them is next."""
+    """Two queues, and the rule that chooses between them."""
 
     def __init__(self, max_idle: int) -> None:
-        """`max_idle`: how long (ms) a side that is at its end is waited for nevertheless."""
+        """`max_idle`: how long to wait for an input that is at its end, ms."""
         self._max_idle = max_idle
         self.queues: dict[InputName, deque[BufferedRecord[object]]] = {
             "events": deque(),
@@ -45,31 +45,31 @@ class EventTimeMerge:
         self._ends: dict[InputName, bool] = {"events": False, "labels": False}
         self._absent_since: dict[InputName, int | None] = {"events": None, "labels": None}
 
-    def add(self, side: InputName, items: Sequence[BufferedRecord[object]]) -> None:
+    def add(self, input_name: InputName, items: Sequence[BufferedRecord[object]]) -> None:
         """Queue what was fetched."""
         if items:
-            self.queues[side].extend(items)
-            self._absent_since[side] = None
+            self.queues[input_name].extend(items)
+            self._absent_since[input_name] = None
 
     def mark_ends(self, ends: dict[InputName, bool]) -> None:
-        """Note which sides have nothing more to fetch at present."""
+        """Note which inputs have nothing more to fetch at present."""
         self._ends.update(ends)
 
-    def absent(self, side: InputName, now: int) -> bool:
-        """Whether a side is empty, at its end, and has been for long enough."""
-        if self.queues[side] or not self._ends[side]:
-            self._absent_since[side] = None
+    def absent(self, input_name: InputName, now: int) -> bool:
+        """Whether an input is empty and at its end, and has been for `max_idle`."""
+        if self.queues[input_name] or not self._ends[input_name]:
+            self._absent_since[input_name] = None
             return False
-        since = self._absent_since[side]
+        since = self._absent_since[input_name]
         if since is None:
-            since = self._absent_since[side] = now
+            since = self._absent_since[input_name] = now
         return now - since >= self._max_idle
 
-    def next_side(self, now: int) -> InputName | None:
-        """The side to take the next record from; None: wait."""
+    def next_input(self, now: int) -> InputName | None:
+        """Return the input to consume the next record of; None: wait."""
         events, labels = self.queues["events"], self.queues["labels"]
         if events and labels:
-            return "labels" if labels[0].turn <= events[0].turn else "events"
+            return "labels" if labels[0].order_time <= events[0].order_time else "events"
         if events:
             return "events" if self.absent("labels", now) else None
         if labels:
@@ -78,23 +78,25 @@ class EventTimeMerge:
 
 
 class OrderTimes:
-    """When each record has its turn: its message time, or its place where it tells none."""
+    """Gives each record its place: its message time or, without one, that of the record before."""
 
     def __init__(self, *, events: bool, labels: bool) -> None:
-        """Whether the settings map a timestamp field of either side."""
+        """Take whether the settings map a timestamp field of either input."""
         self._maps_time: dict[InputName, bool] = {"events": events, "labels": labels}
         self._latest: dict[InputName, int] = {"events": 0, "labels": 0}
 
-    def item(
-        self, side: InputName, record: Record, content: object, mapped: int | None, now: int,
+    def buffered(
+        self, input_name: InputName, record: Record, content: object, mapped: int | None, now: int,
         *, readable: bool,
     ) -> BufferedRecord[object]:  # fmt: skip
-        """`mapped`: the time in a field, ms; `readable`: the message could be read at all."""
+        """`mapped`: the time in a field, ms; `readable`: whether the message could be read."""
         own = record.timestamp if mapped is None else mapped
-        if not readable and self._maps_time[side]:
-            own = -1  # what it says cannot be read, and Kafka's timestamp may be of another age
-        tells_time = 0 <= own <= now
-        if tells_time:
-            self._latest[side] = own
-        time = own if tells_time else now
-        return BufferedRecord(record, content, time, turn=self._latest[side], tells_time=tells_time)
+        if not readable and self._maps_time[input_name]:
+            own = -1  # the field cannot be read, and Kafka's timestamp may be of another age
+        valid = 0 <= own <= now
+        if valid:
+            self._latest[input_name] = own
+        time = own if valid else now
+        return BufferedRecord(
+            record, content, time, order_time=self._latest[input_name], advances_stream=valid
+        )

@@ -1,11 +1,12 @@
-"""Where in its own logs the memory of a `DelayedLabelProcessor` begins.
+"""Offsets from which a replay rebuilds the join's state.
 
-What waits, what is held, and which ids were resolved lately is the fold of `predictions` and
-`examples`. It is not in a snapshot, since that would have to copy it; a restore folds it again, but
-only from where the oldest of it may stand. A mark says so: *at some moment* the inputs were taken
-up to `events` and `labels`, `resolved` ids had been resolved, and no later record of the shard
-stands below `predictions` and `examples`. All of these only grow. So whatever came after that
-moment is found at or above the mark's offsets, whether or not the mark is the newest that says so.
+Pending predictions, early labels and recently completed ids are the fold of `predictions` and
+`examples`. A snapshot leaves them out, because it would have to copy them; a restore folds the logs
+again, but only from where the oldest of them may stand. A replay point states that *at some moment*
+the inputs were consumed up to `events` and `labels`, `completed` ids had been completed, and no
+later record of the processor stands below `predictions` and `examples`. All of these only grow. So
+whatever came after that moment stands at or above the point's offsets, whether or not the point is
+the newest that says so.
 """
 
 from collections import deque
@@ -16,20 +17,24 @@ from millstream.core.join.join import LabelJoin
 
 
 class ReplayPoint(NamedTuple):
-    """A moment in the life of a shard."""
+    """A moment in the life of a processor."""
 
     events: int
-    """Offset after the last event taken; likewise `labels`."""
+    """Offset after the last event consumed; likewise `labels`."""
     labels: int
     predictions: int
     """An offset of that log at or below whatever is written after this moment; likewise
     `examples`."""
     examples: int
-    resolved: int
-    """How many ids had been resolved: see `LabelJoin.resolutions`."""
+    completed: int
+    """Number of ids completed by then: see `LabelJoin.completions`."""
     stream: int = 0
     """See `LabelJoin.latest`; likewise `clock`."""
     clock: int = 0
+
+    def logs(self) -> dict[str, int]:
+        """Return the offset from which a replay reads each log."""
+        return {"predictions": self.predictions, "examples": self.examples}
 
 
 START = ReplayPoint(0, 0, 0, 0, 0)
@@ -37,43 +42,43 @@ START = ReplayPoint(0, 0, 0, 0, 0)
 
 
 class ReplayPoints:
-    """The marks that still matter, oldest first; there is always one."""
+    """The replay points that still matter, oldest first; there is always one."""
 
-    def __init__(self, marks: Iterable[Sequence[int]] = (START,)) -> None:
-        """Those of a snapshot, or that of a shard that begins with its logs."""
-        self._marks = deque(ReplayPoint(*mark) for mark in marks)
-        # A fold counts resolutions anew, from the oldest mark on.
-        self._unreached = deque(self._marks)
-        self._marks.clear()
+    def __init__(self, points: Iterable[Sequence[int]] = (START,)) -> None:
+        """Take those of a snapshot, or the beginning of all logs."""
+        self._points = deque(ReplayPoint(*point) for point in points)
+        # A fold counts completions anew, from the oldest point on.
+        self._unreached = deque(self._points)
+        self._points.clear()
 
     def reached(self, examples: int, join: LabelJoin) -> None:
-        """The fold is about to take the example at this offset."""
+        """Note that the replay is about to apply the example at this offset."""
         while self._unreached and self._unreached[0].examples <= examples:
-            self._marks.append(self._unreached.popleft()._replace(resolved=join.resolutions))
+            self._points.append(self._unreached.popleft()._replace(completed=join.completions))
 
-    def folded(self, join: LabelJoin) -> None:
-        """The fold has taken all examples."""
+    def replayed(self, join: LabelJoin) -> None:
+        """Note that the replay has applied all examples."""
         while self._unreached:
-            self._marks.append(self._unreached.popleft()._replace(resolved=join.resolutions))
+            self._points.append(self._unreached.popleft()._replace(completed=join.completions))
 
-    def add(self, mark: ReplayPoint) -> None:
-        """Remember a moment that is now or was lately."""
-        self._marks.append(mark)
+    def add(self, point: ReplayPoint) -> None:
+        """Add a moment that is now or was recently."""
+        self._points.append(point)
 
     def needed(self, join: LabelJoin) -> list[ReplayPoint]:
-        """The newest mark that all memory of the join is younger than, and the marks after it.
+        """Return the newest point that all state of the join is younger than, and those after it.
 
         Those before it are forgotten.
         """
-        while len(self._marks) > 1 and _covers(self._marks[1], join):
-            self._marks.popleft()
-        return list(self._marks)
+        while len(self._points) > 1 and _covers(self._points[1], join):
+            self._points.popleft()
+        return list(self._points)
 
 
-def _covers(mark: ReplayPoint, join: LabelJoin) -> bool:
-    waiting, held = join.oldest_waiting(), join.oldest_held()
+def _covers(point: ReplayPoint, join: LabelJoin) -> bool:
+    pending, early = join.oldest_pending(), join.oldest_early()
     return (
-        (waiting is None or mark.events <= waiting)
-        and (held is None or mark.labels <= held)
-        and mark.resolved <= join.forgotten
+        (pending is None or point.events <= pending)
+        and (early is None or point.labels <= early)
+        and point.completed <= join.forgotten
     )

@@ -1,9 +1,9 @@
-"""A shard whose labels come on a topic of their own, later than the events or earlier.
+"""The processor of labels that come on a topic of their own, later than the events or earlier.
 
 Predictions and examples are its logs. Weights are the fold of `examples` in the order of their
-offsets; what waits is the fold of `predictions` minus `examples`; and whatever else changes the
-shard (an expiry, an early label that is held, one that is given up) is a record in `examples` too.
-So nothing here lives in memory alone, and no replay ever asks a clock.
+offsets; pending predictions are the fold of `predictions` minus `examples`; and whatever else
+changes the processor (an expiry, an early label, one that is given up) is a record in `examples`
+too. So no state lives in memory alone, and no replay depends on a clock.
 
     events --+                    +-- predictions   (waits: true)
              +-- Merge -- Join ---+-- examples      (learned, expired, held, unmatched, failed)
@@ -13,84 +13,122 @@ So nothing here lives in memory alone, and no replay ever asks a clock.
 from collections.abc import Mapping
 from typing import Any
 
-from millstream.core.formats.labels import LabelMessage, LabelReader
+from millstream.core.formats.labels import LabelMessage
 from millstream.core.join.capacity import CapacityPolicy
-from millstream.core.join.join import EarlyLabel, PendingPrediction
-from millstream.core.join.merge import BufferedRecord, EventTimeMerge, OrderTimes
+from millstream.core.join.join import EarlyLabel, LabelJoin, PendingPrediction
+from millstream.core.join.merge import BufferedRecord, EventTimeMerge
 from millstream.core.join.pending_store import PendingStore, compact
 from millstream.core.join.replay_points import ReplayPoint, ReplayPoints
-from millstream.core.processing.partition_processor import Confirmed, Ends, ProcessorConfig, Records
+from millstream.core.processing.config import Confirmed, Ends, ProcessorConfig, Records
+from millstream.core.processing.input_reader import InputReader
+from millstream.core.processing.partition_model import PartitionModel
+from millstream.core.processing.processor import OutputLog, PartitionProcessor
+from millstream.core.processing.progress import ReplayedState
 from millstream.core.processing.training_log import TrainingLog
 from millstream.core.records import outputs
 from millstream.core.records.event import Event
-from millstream.core.records.record import UNREADABLE_HEADERS, BatchResult, InputName, Record
+from millstream.core.records.record import BatchResult, InputName
+from millstream.core.snapshots.snapshot import SnapshotMetadata
 from millstream.errors import DeadLetter
 
 
-class DelayedLabelProcessor(TrainingLog):
+class DelayedLabelProcessor(PartitionProcessor):
     """One partition of events and of labels, joined by id."""
 
-    sides = ("events", "labels")
+    inputs: tuple[InputName, ...] = ("events", "labels")
+    output_logs: tuple[OutputLog, ...] = ("predictions", "examples")
+    has_deadlines = True
 
     def __init__(
-        self, plan: ProcessorConfig, owner: int = 0, store: PendingStore | None = None
+        self, config: ProcessorConfig, epoch: int = 0, store: PendingStore | None = None
     ) -> None:
-        """A shard before its first record; `owner` is the epoch that its outputs carry.
+        """Create a processor before its first record.
 
-        `store` is where predictions wait, and holds what the fold is not to fill in (None: an
+        `store`: the store of pending predictions, with what a replay need not add again (None: an
         empty one in memory).
         """
-        super().__init__(plan, owner, store)
-        labels = plan.settings_versions[-1].labels
-        self._at_max = CapacityPolicy(labels, plan.source.partition)
-        self.merge = EventTimeMerge(labels.max_idle)
-        self.marks = ReplayPoints()
-        """Where in the logs the join's memory begins."""
-        self._label_reader = LabelReader(
-            plan.settings_versions[-1].events, labels, self.learner, plan.model.classes, plan.codecs
-        )
-        self._turns = OrderTimes(
-            events=plan.settings_versions[-1].events.timestamp is not None,
-            labels=labels.timestamp is not None,
-        )
-        self.predicted_already: dict[int, PendingPrediction] = {}
-        """At least once only: predictions whose offsets were not committed, by source offset."""
-        self.predicted_offsets: set[int] = set()
-        """At least once only: all events that have a prediction though no offset says so. (Not all
-        below the highest: a broker may have taken one prediction and refused the one before.)"""
-        self.labels_floor = 0
-        """Labels below were worked off before, whatever the committed offset says."""
-        self.events_floor = 0
+        labels = config.settings_versions[-1].labels
+        if labels.wait is None:
+            raise ValueError("labels from a topic have a wait: LabelsSpec sees to it")
+        self.model = PartitionModel(config)
+        self.join = LabelJoin(labels.wait, store, labels.max_waiting)
+        self.training_log = TrainingLog(config, self.model, self.join, epoch)
+        self._wait = labels.wait
+        self._capacity = CapacityPolicy(labels, config.source.partition)
+        self._merge = EventTimeMerge(labels.max_idle)
+        self._replay_points = ReplayPoints()
+        self._reader = InputReader(config, self.model)
+        self.replayed = ReplayedState(epoch, 0, 0, {}, set())
+        self._events_floor = 0
         """At or above it, no event has a prediction yet."""
 
+    @property
+    def epoch(self) -> int:
+        """The owner in whose name it writes."""
+        return self.training_log.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self.training_log.epoch = epoch
+
     def committed(self) -> None:
-        """All outcomes so far are committed."""
+        """Note that all results so far are committed."""
         self.join.store.commit()
 
-    def waiting(self) -> int:
-        """How many predictions wait for their label."""
+    def pending(self) -> int:
+        """Return the number of predictions that wait for their label."""
         return len(self.join.store)
 
-    def held(self) -> int:
-        """How many early labels wait for their event."""
-        return len(self.join.held)
+    def early_labels(self) -> int:
+        """Return the number of labels that wait for their event."""
+        return len(self.join.early)
 
-    def backlog(self, side: InputName) -> int:
-        """How many fetched records of a side are not yet taken."""
-        return len(self.merge.queues[side])
+    def backlog(self, input_name: InputName, /) -> int:
+        """Return the number of records of an input that were fetched and not yet consumed."""
+        return len(self._merge.queues[input_name])
 
-    def mark(self, positions: Mapping[InputName, int], predictions: int, examples: int) -> None:
-        """Remember where the logs ended a moment ago, and how far the inputs are taken now.
+    def overdue(self, now: int, /) -> list[InputName]:
+        """Return the inputs whose end must be confirmed before deadlines on the clock pass."""
+        return self.join.overdue(now)
 
-        Not while it goes over what it did before a crash, or before somebody moved the offsets
-        back: outputs of inputs that are still to come stand in the logs already then.
+    # -- replay and snapshots -----------------------------------------------------------------
+
+    def start_from(self, snapshot: SnapshotMetadata) -> None:
+        """Begin a replay at a snapshot, whose learner the configuration has built."""
+        self.learned = snapshot.learned
+        self._replay_points = ReplayPoints(snapshot.marks)
+        oldest = ReplayPoint(*snapshot.marks[0])
+        self.join.start_clocks(oldest.stream, oldest.clock)
+
+    def replay_reaches(self, offset: int) -> None:
+        """Note that a replay is about to apply the example at this offset."""
+        self._replay_points.reached(offset, self.join)
+
+    def load(self, state: ReplayedState) -> None:
+        """Complete a replay: all logs have been read."""
+        self._replay_points.replayed(self.join)
+        self.replayed = state
+        self.epoch = state.epoch
+        self.training_log.labels_consumed = state.labels_consumed
+        self._events_floor = max(state.predicted_offsets, default=-1) + 1
+
+    def mark(self, positions: Mapping[InputName, int], predictions: int, examples: int, /) -> None:
+        """Add a replay point: the input positions now, and the ends of its logs a moment ago.
+
+        Not while it repeats what it did before a crash, or before somebody moved the offsets back:
+        the logs hold outputs of inputs that are still to come then.
         """
         events, labels, join = positions["events"], positions["labels"], self.join
-        if events >= self.events_floor and labels >= self.labels_floor:
+        if events >= self._events_floor and labels >= self.replayed.labels_floor:
             ends = (predictions, examples)
-            self.marks.add(ReplayPoint(events, labels, *ends, join.resolutions, *join.latest))
+            point = ReplayPoint(events, labels, *ends, join.completions, *join.latest)
+            self._replay_points.add(point)
 
-    # -- the order of things ------------------------------------------------------------------
+    def replay_points(self) -> list[ReplayPoint]:
+        """Return the replay points that a snapshot needs, oldest first."""
+        return self._replay_points.needed(self.join)
+
+    # -- the order of records -----------------------------------------------------------------
 
     def process(
         self,
@@ -99,155 +137,133 @@ class DelayedLabelProcessor(TrainingLog):
         now: int,
         confirmed: Confirmed | None = None,
         most: int | None = None,
+        /,
     ) -> BatchResult:
-        """Take what the merge lets through, and let expire what is due before it.
+        """Consume what the merge lets through, and expire what is due before it.
 
-        `confirmed`: when the broker last said that a side is at its end (ms; None: now): what
-        expires by the clock expires by that one, as a worker that was frozen, or cut off, does not
-        know what came meanwhile. `most`: how many records to take at the most.
+        What expires by the clock expires by `confirmed`, because a worker that was frozen or cut
+        off does not know what came meanwhile. See `PartitionProcessor`.
         """
         out = BatchResult()
-        for side in self.sides:
-            self.merge.add(
-                side, [self._item(side, record, now) for record in records.get(side, ())]
+        for name in self.inputs:
+            self._merge.add(
+                name, [self._reader.read(name, record, now) for record in records.get(name, ())]
             )
-        self.merge.mark_ends(dict(ends))
+        self._merge.mark_ends(dict(ends))
         while most is None or out.taken < most:
-            side_now = self.merge.next_side(now)
-            if side_now is None:
-                self._let_expire_by_clock(now, confirmed, out)
+            name_now = self._merge.next_input(now)
+            if name_now is None:
+                self._expire_by_clock(now, confirmed, out)
                 break
-            item = self.merge.queues[side_now][0]
-            self._let_expire_before(item, now, out)
-            if self._at_max.stops and self._at_max.needs_room(item, self.join):
-                self._let_expire_by_clock(now, confirmed, out)
-                if self._at_max.needs_room(item, self.join):
-                    if self._will_expire_by_clock(side_now, now):
+            item = self._merge.queues[name_now][0]
+            self._expire_before(item, now, out)
+            if self._capacity.stops and self._capacity.needs_room(item, self.join):
+                self._expire_by_clock(now, confirmed, out)
+                if self._capacity.needs_room(item, self.join):
+                    if self._will_expire_by_clock(name_now, now):
                         break
-                    raise self._at_max.stop(side_now)
-            self._take(side_now, now, out)
+                    raise self._capacity.stop(name_now)
+            self._consume(name_now, now, out)
         return out
 
-    def _let_expire_by_clock(self, now: int, confirmed: Confirmed | None, out: BatchResult) -> None:
+    def _expire_by_clock(self, now: int, confirmed: Confirmed | None, out: BatchResult) -> None:
         known = {"labels": now, "events": now} if confirmed is None else confirmed
-        if self.merge.absent("labels", now):
-            while (waiting := self.join.due_by_clock(known.get("labels", 0))) is not None:
-                deadline = max(waiting.time, waiting.predicted_at) + self._wait
-                self.expire(waiting, deadline, now, out)
-        if self.merge.absent("events", now):
-            while (held := self.join.held_due_by_clock(known.get("events", 0))) is not None:
-                self.give_up(held, now, out)
+        if self._merge.absent("labels", now):
+            while (pending := self.join.due_by_clock(known.get("labels", 0))) is not None:
+                deadline = max(pending.time, pending.predicted_at) + self._wait
+                self.training_log.expire(pending, deadline, now, out)
+        if self._merge.absent("events", now):
+            while (early := self.join.early_due_by_clock(known.get("events", 0))) is not None:
+                self.training_log.give_up(early, now, out)
 
-    def _will_expire_by_clock(self, side: InputName, now: int) -> bool:
-        """Whether room for a record of this side comes when the broker confirms an absence."""
-        other: InputName = "labels" if side == "events" else "events"
-        return other in self.join.overdue(now) and self.merge.absent(other, now)
+    def _will_expire_by_clock(self, input_name: InputName, now: int) -> bool:
+        """Whether the broker's next confirmation makes room for a record of this input."""
+        other: InputName = "labels" if input_name == "events" else "events"
+        return other in self.join.overdue(now) and self._merge.absent(other, now)
 
-    def overdue(self, now: int) -> list[InputName]:
-        """The sides whose end has to be confirmed, because something is due by the clock."""
-        return self.join.overdue(now)
-
-    def _item(self, side: InputName, record: Record, now: int) -> BufferedRecord[object]:
-        content: Event | LabelMessage | DeadLetter | None
-        if self.before is not None:
-            self.before(side, record.offset)
-        try:
-            content = self.read(record) if side == "events" else self._read_label(record)
-        except DeadLetter as bad:
-            content = bad
-        mapped = content.time if isinstance(content, Event | LabelMessage) else None
-        readable = isinstance(content, Event | LabelMessage)
-        return self._turns.item(side, record, content, mapped, now, readable=readable)
-
-    def _read_label(self, record: Record) -> LabelMessage | None:
-        if ("labels", record.offset) in self._skips:
-            raise self._skips["labels", record.offset]
-        if record.headers is UNREADABLE_HEADERS:
-            raise DeadLetter("headers", "a header's name is not UTF-8")
-        return None if record.value is None else self._label_reader.read(record.value)
-
-    def _let_expire_before(self, item: BufferedRecord[object], now: int, out: BatchResult) -> None:
-        """What is due on the stream when this record is taken."""
-        if not item.tells_time:
+    def _expire_before(self, item: BufferedRecord[object], now: int, out: BatchResult) -> None:
+        """Expire what is due on the stream when this record is consumed."""
+        if not item.advances_stream:
             return
-        if self.merge.queues["labels"]:
-            while (waiting := self.join.due(item.time)) is not None:
-                self.expire(waiting, waiting.time + self._wait, now, out)
-        if self.merge.queues["events"]:
-            while (held := self.join.held_due(item.time)) is not None:
-                self.give_up(held, now, out)
+        if self._merge.queues["labels"]:
+            while (pending := self.join.due(item.time)) is not None:
+                self.training_log.expire(pending, pending.time + self._wait, now, out)
+        if self._merge.queues["events"]:
+            while (early := self.join.early_due(item.time)) is not None:
+                self.training_log.give_up(early, now, out)
 
-    def _take(self, side: InputName, now: int, out: BatchResult) -> None:
-        item = self.merge.queues[side].popleft()
-        if side == "labels":
-            self.labels_taken = max(self.labels_taken, item.record.offset + 1)
+    def _consume(self, input_name: InputName, now: int, out: BatchResult) -> None:
+        item = self._merge.queues[input_name].popleft()
+        if input_name == "labels":
+            log = self.training_log
+            log.labels_consumed = max(log.labels_consumed, item.record.offset + 1)
         out.taken += 1
-        out.count("consumed", side)
-        self.advance(side, item.record.offset, out)
+        out.count("consumed", input_name)
+        self.model.advance(input_name, item.record.offset, out)
         if isinstance(item.content, DeadLetter):
-            if side == "events" or item.record.offset >= self.labels_floor:
-                self.reject(side, item.record, item.content, out)
+            if input_name == "events" or item.record.offset >= self.replayed.labels_floor:
+                self.model.reject(input_name, item.record, item.content, out)
         elif item.content is None:
             out.count("skipped", "tombstone")
         elif isinstance(item.content, Event):
-            self._take_event(item, item.content, now, out)
+            self._consume_event(item, item.content, now, out)
         elif isinstance(item.content, LabelMessage):
-            self._take_label(item, item.content, now, out)
+            self._consume_label(item, item.content, now, out)
 
     # -- events -------------------------------------------------------------------------------
 
-    def _take_event(
+    def _consume_event(
         self, item: BufferedRecord[object], event: Event, now: int, out: BatchResult
     ) -> None:
-        offset = item.record.offset
-        already = offset in self.predicted_offsets
-        self.predicted_offsets.discard(offset)
-        waiting = self.predicted_already.pop(offset, None)
-        # Who predicted it before may have known less, or more, of its id: then ours counts.
-        if waiting is not None and self.join.is_repeat(waiting.id, item.time):
+        offset, join, log = item.record.offset, self.join, self.training_log
+        already = offset in self.replayed.predicted_offsets
+        self.replayed.predicted_offsets.discard(offset)
+        pending = self.replayed.predicted.pop(offset, None)
+        # Whoever predicted it before may have known less, or more, of its id: then ours counts.
+        if pending is not None and join.is_repeat(pending.id, item.time):
             already = False
         if already:
             out.count("skipped", "replayed")
         else:
             try:
-                waiting = self._predict(item, event, now, out)
+                pending = self._predict(item, event, now, out)
             except DeadLetter as bad:
-                self.reject("events", item.record, bad, out)
+                self.model.reject("events", item.record, bad, out)
                 return
-        if waiting is None:
+        if pending is None:
             return
-        held = self.join.take_held(waiting.id)
-        if held is not None and held.time > waiting.time + self._wait:
-            self.give_up(held, now, out, "late")
-            held = None
-        if held is None:
-            while self.join.full() and (given_up := self.join.take_first_deadline()) is not None:
-                self.expire_early(given_up, item.time, now, out)
-            self.join.await_label(waiting)
+        early = join.take_early(pending.id)
+        if early is not None and early.time > pending.time + self._wait:
+            log.give_up(early, now, out, "late")
+            early = None
+        if early is None:
+            while join.full() and (first := join.take_first_deadline()) is not None:
+                log.expire_early(first, item.time, now, out)
+            join.add_pending(pending)
             return
         # The label was there before: predict first, learn at once.
-        self.learn_example(waiting, held.label, item.time, now, held.record, held.time, out)
+        log.learn_example(pending, early.label, item.time, now, early.record, early.time, out)
 
     def _predict(
         self, item: BufferedRecord[object], event: Event, now: int, out: BatchResult
     ) -> PendingPrediction | None:
         """Predict and publish; returns the prediction if it waits for a label."""
-        identity = event.id
+        identity, model = event.id, self.model
         if identity is None:
             raise DeadLetter("id")
-        if self.before is not None:
-            self.before("events", item.record.offset)
-        answer = self.answer(event.features)
-        self.latest = event.features
+        if model.before is not None:
+            model.before("events", item.record.offset)
+        answer = model.answer(event.features)
+        model.latest = event.features
         repeat = self.join.is_repeat(identity, item.time)
         example: dict[str, Any] = {"features": event.features, **answer}
-        if self._transformed:
-            example["transformed"] = self.transform(event.features)
+        if self.training_log.transformed:
+            example["transformed"] = model.transform(event.features)
         encoded = outputs.encode_answer(example)
         out.predictions.append(
             outputs.late_prediction(
-                self.source, item.record, identity, encoded, self.learned, item.time, now,
-                {"waits": not repeat, "owner": self.owner},
+                model.source, item.record, identity, encoded, model.learned, item.time, now,
+                {"waits": not repeat, "owner": self.training_log.epoch},
             )
         )  # fmt: skip
         out.count("predicted")
@@ -263,21 +279,21 @@ class DelayedLabelProcessor(TrainingLog):
 
     # -- labels -------------------------------------------------------------------------------
 
-    def _take_label(
+    def _consume_label(
         self, item: BufferedRecord[object], label: LabelMessage, now: int, out: BatchResult
     ) -> None:
-        record = item.record
-        if record.offset < self.labels_floor:
+        record, log = item.record, self.training_log
+        if record.offset < self.replayed.labels_floor:
             out.count("skipped", "replayed")
             return
-        waiting = self.join.take_waiting(label.id)
-        if waiting is not None:
-            self.learn_example(waiting, label.label, item.time, now, record, item.time, out)
+        pending = self.join.take_pending(label.id)
+        if pending is not None:
+            log.learn_example(pending, label.label, item.time, now, record, item.time, out)
             return
         match self.join.unmatched_as(label.id, item.time):
             case "duplicate":
                 out.count("skipped", "duplicate_label")
             case "late":
-                self.reject("labels", record, DeadLetter("late"), out)
+                self.model.reject("labels", record, DeadLetter("late"), out)
             case _:
-                self.hold(EarlyLabel(label.id, label.label, item.time, now, record), now, out)
+                log.keep_early(EarlyLabel(label.id, label.label, item.time, now, record), now, out)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from millstream.core.processing.partition_processor import SettingsVersion
+from millstream.core.processing.config import SettingsVersion
 from millstream.core.records import outputs
 from millstream.core.records.crash_markers import CrashMarker
 from millstream.core.records.record import Output, Record

@@ -1,8 +1,8 @@
-"""The training log: what becomes of predictions that wait and of labels that are held.
+"""The training log: what became of pending predictions and of early labels.
 
-A prediction ends as a learned, failed or expired example, a label that came before its event as one
-that is held and then, perhaps, unmatched. Each is a record of its own, so that the state of a shard
-is the fold of what it wrote.
+A prediction ends as a learned, failed or expired example. A label that came before its event is
+written as held, and then perhaps as unmatched. Each is a record of its own, so that the state of a
+processor is the fold of what it wrote.
 """
 
 from typing import Any
@@ -11,158 +11,167 @@ import orjson
 
 from millstream.core.formats.labels import assumed_label
 from millstream.core.join.join import EarlyLabel, LabelJoin, PendingPrediction
-from millstream.core.join.pending_store import PendingStore
 from millstream.core.models.interface.learner import Label
-from millstream.core.processing.partition_processor import PartitionProcessor, ProcessorConfig
+from millstream.core.processing.config import ProcessorConfig
+from millstream.core.processing.partition_model import PartitionModel
 from millstream.core.records import outputs
 from millstream.core.records.model_errors import raised
 from millstream.core.records.record import BatchResult, Output, Record
 from millstream.errors import DeadLetter, StateInvalid
 
 
-class TrainingLog(PartitionProcessor):
-    """Learns from examples, in the order that `DelayedLabelProcessor` decides."""
+class TrainingLog:
+    """Learns examples, in the order that `DelayedLabelProcessor` decides, and writes each."""
 
-    def __init__(self, plan: ProcessorConfig, owner: int, store: PendingStore | None) -> None:
-        """See `DelayedLabelProcessor`."""
-        super().__init__(plan)
-        labels = plan.settings_versions[-1].labels
-        if labels.wait is None:
-            raise ValueError("labels from a topic have a wait: LabelsSpec sees to it")
-        self.join = LabelJoin(labels.wait, store, labels.max_waiting)
-        self.owner = owner
-        self.labels_taken = 0
-        """Offset after the last label that was ever taken."""
-        self._wait = labels.wait
+    def __init__(
+        self, config: ProcessorConfig, model: PartitionModel, join: LabelJoin, epoch: int
+    ) -> None:
+        """`epoch`: the owner in whose name records are written."""
+        labels = config.settings_versions[-1].labels
+        self.epoch = epoch
+        self.labels_consumed = 0
+        """Offset after the last label that was ever consumed."""
+        self.transformed = labels.learn_from == "transformed"
+        """Whether the model learns the features as they were transformed for the prediction."""
+        self._model = model
+        self._join = join
         # What a label that came would be turned into; `assumed_label` refuses what cannot be.
-        self._assumed = assumed_label(labels, self.learner, plan.model.classes)
-        self._transformed = labels.learn_from == "transformed"
+        self._assumed = assumed_label(labels, model.learner, config.model.classes)
 
-    # -- labels that are held -----------------------------------------------------------------
+    # -- early labels -------------------------------------------------------------------------
 
-    def hold(self, held: EarlyLabel, now: int, out: BatchResult) -> None:
+    def keep_early(self, early: EarlyLabel, now: int, out: BatchResult) -> None:
         """Let a label that came before its event wait for it."""
-        message = outputs.pack_message(held.record)
-        size = len(outputs.encode(message)) + outputs.size_besides_value(held.record.key, None)
-        if size + outputs.EXAMPLE_ROOM > self.source.max_bytes:
-            self.reject("labels", held.record, DeadLetter("too_large", "to be held"), out)
+        message = outputs.pack_message(early.record)
+        size = len(outputs.encode(message)) + outputs.size_besides_value(early.record.key, None)
+        if size + outputs.EXAMPLE_ROOM > self._model.source.max_bytes:
+            self._model.reject("labels", early.record, DeadLetter("too_large", "to be held"), out)
             return
-        while self.join.held_full() and (first := self.join.take_first_held_deadline()) is not None:
-            self.give_up(first, now, out, early=held.time)
-        self.join.hold(held)
+        join = self._join
+        while join.early_full() and (first := join.take_first_early_deadline()) is not None:
+            self.give_up(first, now, out, room_at=early.time)
+        join.add_early(early)
         out.count("held")
-        self._write(out, held.record.key, {
-            "kind": "held", "id": held.id, "label": held.label,
-            "label_source": {"offset": held.record.offset, "time": held.time},
-            "message": message, "time": held.time, "written_at": now,
+        self._write(out, early.record.key, {
+            "kind": "held", "id": early.id, "label": early.label,
+            "label_source": {"offset": early.record.offset, "time": early.time},
+            "message": message, "time": early.time, "written_at": now,
         })  # fmt: skip
 
     def give_up(
-        self, held: EarlyLabel, now: int, out: BatchResult, why: str = "unmatched",
-        early: int | None = None,
+        self, early: EarlyLabel, now: int, out: BatchResult, reason: str = "unmatched",
+        room_at: int | None = None,
     ) -> None:  # fmt: skip
-        """A label whose event did not come, or came with a deadline before it.
+        """Reject a label whose event did not come, or came after its deadline.
 
-        `early`: when on the stream, where it has to make room before its time.
+        `room_at`: stream time in ms, if the label makes room for another one before its deadline.
         """
-        self.reject("labels", held.record, DeadLetter(why), out)
-        self._write(out, held.record.key, {
-            "kind": "unmatched", "id": held.id, "label": held.label,
-            "label_source": {"offset": held.record.offset, "time": held.time},
-            "time": held.time + self._wait, "written_at": now,
-            **({} if early is None else {"early": True, "time": early}),
+        self._model.reject("labels", early.record, DeadLetter(reason), out)
+        self._write(out, early.record.key, {
+            "kind": "unmatched", "id": early.id, "label": early.label,
+            "label_source": {"offset": early.record.offset, "time": early.time},
+            "time": early.time + self._join.wait, "written_at": now,
+            **({} if room_at is None else {"early": True, "time": room_at}),
         })  # fmt: skip
 
-    # -- predictions that wait ----------------------------------------------------------------
+    # -- pending predictions ------------------------------------------------------------------
 
-    def expire(self, waiting: PendingPrediction, deadline: int, now: int, out: BatchResult) -> None:
-        """A prediction whose label did not come in time."""
+    def expire(self, pending: PendingPrediction, deadline: int, now: int, out: BatchResult) -> None:
+        """End a prediction whose label did not come in time."""
         label = self._assumed
         kind = "expired"
-        if label is not None and self._try_to_learn(waiting, label) is None:
+        if label is not None and self._try_to_learn(pending, label) is None:
             kind, label = "failed", None
         out.count("expired", "drop" if self._assumed is None else "assume")
         if label is not None:
             out.count("learned")
-        self.join.resolve(waiting.id, deadline, now, expired=True)
-        self._write(out, waiting.key, {
-            **self._example(kind, waiting, label), "time": deadline, "written_at": now,
-        }, waiting.example)  # fmt: skip
+        self._join.complete(pending.id, deadline, now, expired=True)
+        self._write(out, pending.key, {
+            **self._example(kind, pending, label), "time": deadline, "written_at": now,
+        }, pending.example)  # fmt: skip
 
     def expire_early(
-        self, waiting: PendingPrediction, time: int, now: int, out: BatchResult
+        self, pending: PendingPrediction, time: int, now: int, out: BatchResult
     ) -> None:
-        """A prediction that makes room for another one.
+        """End a prediction before its deadline, to make room for another one.
 
-        Its label may still come, so nothing is assumed of it.
+        Its label may still come, so no label is assumed.
         """
         out.count("expired", "early")
-        self.join.resolve(waiting.id, time, now, expired=True)
-        self._write(out, waiting.key, {
-            **self._example("expired", waiting, None), "early": True, "time": time,
+        self._join.complete(pending.id, time, now, expired=True)
+        self._write(out, pending.key, {
+            **self._example("expired", pending, None), "early": True, "time": time,
             "written_at": now,
-        }, waiting.example)  # fmt: skip
+        }, pending.example)  # fmt: skip
 
     def learn_example(
-        self, waiting: PendingPrediction, label: Label, time: int, now: int,
+        self, pending: PendingPrediction, label: Label, time: int, now: int,
         label_record: Record, label_time: int, out: BatchResult,
     ) -> None:  # fmt: skip
-        """Learn from a prediction and its label, and write the example."""
-        kind, example = "learned", self._try_to_learn(waiting, label)
+        """Learn a prediction with its label and write the example.
+
+        `time`: stream time of the record that completed the pair; `now`: the worker's clock;
+        `label_time`: message time of the label (all ms). Raises `StateInvalid` if the model fails.
+        """
+        kind, example = "learned", self._try_to_learn(pending, label)
         if example is not None:
-            out.learned(example.get("prediction"), label, label_time - waiting.time)
+            out.learned(example.get("prediction"), label, label_time - pending.time)
         else:
             kind = "failed"
-            bad = self._skips["examples", waiting.offset]
-            self.reject("labels", label_record, bad, out)
-        self.join.resolve(waiting.id, time, now, expired=False)
-        self._write(out, waiting.key, {
-            **self._example(kind, waiting, label),
+            bad = self._model.skips["examples", pending.offset]
+            self._model.reject("labels", label_record, bad, out)
+        self._join.complete(pending.id, time, now, expired=False)
+        self._write(out, pending.key, {
+            **self._example(kind, pending, label),
             "label_source": {"offset": label_record.offset, "time": label_time},
             "time": time, "written_at": now,
-        }, waiting.example)  # fmt: skip
+        }, pending.example)  # fmt: skip
 
     def _example(
-        self, kind: str, waiting: PendingPrediction, label: Label | None
+        self, kind: str, pending: PendingPrediction, label: Label | None
     ) -> dict[str, Any]:
         return {
-            "kind": kind, "id": waiting.id, "label": label, "learned": self.learned,
-            "event": {"offset": waiting.offset, "time": waiting.time},
+            "kind": kind, "id": pending.id, "label": label, "learned": self._model.learned,
+            "event": {"offset": pending.offset, "time": pending.time},
         }  # fmt: skip
 
-    def _try_to_learn(self, waiting: PendingPrediction, label: Label) -> dict[str, Any] | None:
-        """Learn, and return what was learned from; None where the model is known to break on it."""
-        if ("examples", waiting.offset) in self._skips:
+    def _try_to_learn(self, pending: PendingPrediction, label: Label) -> dict[str, Any] | None:
+        """Learn, and return what was learned; None if the model is known to fail on it."""
+        model = self._model
+        if ("examples", pending.offset) in model.skips:
             return None
-        if self.before is not None:
-            self.before("examples", waiting.offset)
-        example: dict[str, Any] = orjson.loads(waiting.example)
+        if model.before is not None:
+            model.before("examples", pending.offset)
+        example: dict[str, Any] = orjson.loads(pending.example)
         try:
             self.learn(example, label)
         except Exception as error:
             bad = raised("learn_error", error, example["features"])
-            raise StateInvalid("examples", waiting.offset, bad) from error
+            raise StateInvalid("examples", pending.offset, bad) from error
         return example
 
     def learn(self, example: dict[str, Any], label: Label) -> None:
-        """One step of the fold over examples; raises what the model raises."""
-        if self._transformed:
-            self.learner.learn_transformed(example["features"], example["transformed"], label)
+        """Learn one example without writing it; raises what the model raises."""
+        learner = self._model.learner
+        if self.transformed:
+            learner.learn_transformed(example["features"], example["transformed"], label)
         else:
-            self.learner.learn(example["features"], label)
-        self.learned += 1
+            learner.learn(example["features"], label)
+        self._model.learned += 1
 
     def _write(
         self,
         out: BatchResult,
         key: bytes | None,
         example: dict[str, Any],
-        rest: bytes | None = None,
+        others: bytes | None = None,
     ) -> None:
-        """Write an example; `rest`: JSON of what it has besides."""
-        example["owner"] = self.owner
-        # A label that is skipped leaves no record of its own, and what comes after may make another
-        # thing of it, if it came again.
-        example["labels_taken"] = self.labels_taken
+        """Write an example; `others`: JSON of its further fields."""
+        example["owner"] = self.epoch
+        # A skipped label leaves no record of its own, and after later records the same label could
+        # have another effect if it came again.
+        example["labels_taken"] = self.labels_consumed
         value = outputs.encode(example)
-        out.examples.append(Output(key, value if rest is None else outputs.join(value, rest), None))
+        out.examples.append(
+            Output(key, value if others is None else outputs.join(value, others), None)
+        )

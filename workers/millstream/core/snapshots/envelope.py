@@ -57,7 +57,7 @@ class SnapshotMetadata(_Part):
     marks: list[Annotated[list[int], Field(min_length=5, max_length=7)]] = []
     """Late labels: see `core.marks`."""
     claims: dict[str, int] = {}
-    """Late labels, at least once: owner to the owner before, see `fold.OwnershipHistory`."""
+    """Late labels, at least once: owner to the owner before, see `OwnershipHistory`."""
 
 
 class Canary(_Part):

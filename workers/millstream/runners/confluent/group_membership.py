@@ -15,8 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from millstream import _failpoints as failpoints
-from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.record import InputName, Record
 from millstream.delivery.publisher import Aborted
 from millstream.delivery.retry import RetryPolicy, commit_offsets
@@ -142,7 +141,7 @@ class GroupMembership:
                 "partition": partition.number,
                 "positions": dict(partition.positions),
                 "learned": processor.learned,
-                "waiting": processor.waiting(),
+                "waiting": processor.pending(),
                 "digest": processor.learner.digest() if processor.learner.learns else None,
             },
         )
@@ -230,7 +229,7 @@ class GroupMembership:
         partition.positions = dict(restore.positions)
         partition.processor = restore.processor
         partition.restored = restore.restored
-        if self._restorer.claims and isinstance(restore.processor, DelayedLabelProcessor):
+        if self._restorer.claims:
             # Only now does our claim count: the group refuses this to anyone put out of it.
             try:
                 commit_offsets(self._consumer, self.offsets(partition), self._patience)
@@ -318,11 +317,7 @@ class GroupMembership:
 
     def offsets(self, partition: Partition) -> list[TopicPartition]:
         """What the group is to commit for a partition: both sides, moved or not."""
-        owner = (
-            partition.processor.owner
-            if isinstance(partition.processor, DelayedLabelProcessor)
-            else 0
-        )
+        owner = partition.processor.epoch if partition.processor else 0
         name = f"{OWNER}{owner}" if owner else ""
         return [
             TopicPartition(self.topics[side], partition.number, offset, metadata=name)

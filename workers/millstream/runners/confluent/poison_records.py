@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Final
 
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.crash_markers import CrashMarker, RecordRef
 from millstream.core.records.record import InputName
 from millstream.kafka.producer import ConfirmedWriter, NotWritten

@@ -8,7 +8,7 @@ from typing import Final
 from millstream.config.settings import BreakerSettings
 from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.monitoring.quality import quality
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.delivery.batch import Batch
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
@@ -80,7 +80,7 @@ class LoopReporter:
         number, source = partition.number, processor.source
         self._metrics.set_model(number, source.model_name, source.model_version)
         self._metrics.set_learned(number, processor.learned)
-        self._metrics.set_waiting(number, processor.waiting(), processor.held())
+        self._metrics.set_waiting(number, processor.pending(), processor.early_labels())
 
     def _show_lag(
         self, membership: GroupMembership, partition: Partition, processor: PartitionProcessor

@@ -24,7 +24,6 @@ from confluent_kafka.admin import AdminClient
 from millstream import _failpoints as failpoints
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
-from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.records.outputs import SMALL_BYTES
 from millstream.core.records.record import BatchResult, InputName, Record
 from millstream.delivery.batch import Batch
@@ -303,7 +302,7 @@ class Worker:
             return None
         ends: dict[InputName, bool] = {}
         confirmed: dict[InputName, int] = {}
-        if isinstance(processor, DelayedLabelProcessor):
+        if processor.has_deadlines:
             ends = self._membership.ends.reached(partition)
             overdue = processor.overdue(time.time_ns() // 1_000_000)
             confirmed = self._membership.ends.confirm(partition, overdue)

@@ -15,7 +15,7 @@ class CommittedPositions(NamedTuple):
     positions: Mapping[InputName, int]
     """Per side, the offset after the last record that was worked off."""
     owner: int | None
-    """At least once, late labels: in whose name; see `core.fold.OwnershipHistory`."""
+    """At least once, late labels: in whose name; see `core.processing.ownership`."""
 
 
 class MemoryLogs:

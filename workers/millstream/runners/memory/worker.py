@@ -18,8 +18,7 @@ from millstream.config.settings import Settings
 from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.state_codec import CannotCaptureError, capture
-from millstream.core.processing.delayed_labels import DelayedLabelProcessor
-from millstream.core.processing.partition_processor import PartitionProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.record import BatchResult, Headers, InputName, Output, Record
 from millstream.core.snapshots.snapshot import BadSnapshot
 from millstream.errors import StateInvalid
@@ -189,8 +188,6 @@ class MemoryWorker:
 
     def _has_work(self, processor: PartitionProcessor) -> bool:
         """Whether something may happen though nothing new has come."""
-        if not isinstance(processor, DelayedLabelProcessor):
-            return False
         return bool(
             processor.backlog("events")
             or processor.backlog("labels")
@@ -203,7 +200,7 @@ class MemoryWorker:
         """What comes next on each side, but for one that runs ahead of the other."""
         size = limit if processor.learner.batched else min(limit, PIECE_RECORDS)
         records: dict[InputName, Sequence[Record]] = {"events": [], "labels": []}
-        for side in processor.sides:
+        for side in processor.inputs:
             if processor.backlog(side) < size:
                 start = partition.fetched[side]
                 there = self.logs.records(self._topics[side], partition.number)
@@ -257,7 +254,7 @@ class MemoryWorker:
 
     def _commit_positions(self, partition: Partition) -> None:
         processor = partition.processor
-        owner = (processor.owner or None) if isinstance(processor, DelayedLabelProcessor) else None
+        owner = (processor.epoch or None) if processor else None
         self.logs.committed[partition.number] = CommittedPositions(dict(partition.positions), owner)
 
     # -- state ------------------------------------------------------------------------------------
@@ -300,8 +297,8 @@ class MemoryWorker:
         processor = self.processor(number)
         if not self._parts.learns:
             return False
-        if isinstance(processor, DelayedLabelProcessor):
-            topics = (self.settings.topic("predictions"), self.settings.topic("examples"))
+        if processor.output_logs:
+            topics = map(self.settings.topic, processor.output_logs)
             ends = [len(self.logs.records(topic, number)) for topic in topics]
             processor.mark(partition.positions, *ends)
         self._snapshot_at[number] = processor.learned

@@ -11,11 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from millstream.core.models.factory import wrap
 from millstream.core.models.interface.learner import Answer, Features
-from millstream.core.processing.partition_processor import (
-    PartitionProcessor,
-    ProcessorConfig,
-    SettingsVersion,
-)
+from millstream.core.processing.config import ProcessorConfig, SettingsVersion
+from millstream.core.processing.inline_labels import InlineLabelProcessor
+from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.outputs import dead_letter, settings_note
 from millstream.core.records.record import UNREADABLE_HEADERS, BatchResult, Headers, Record
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec
@@ -109,7 +107,7 @@ def test_how_a_log_is_cut_into_batches_makes_no_difference() -> None:
 
 
 def test_an_unsupervised_model_learns_from_every_event_after_answering() -> None:
-    processor = PartitionProcessor(plan("anomaly.HalfSpaceTrees(seed=1, window_size=3)", **NONE))
+    processor = InlineLabelProcessor(plan("anomaly.HalfSpaceTrees(seed=1, window_size=3)", **NONE))
     result = work(processor, *map(event, range(10)))
     assert [one["model"]["learned"] for one in decoded(result.predictions)] == list(range(10))
     assert all("score" in one for one in decoded(result.predictions))
@@ -120,7 +118,7 @@ def test_an_event_without_its_label_is_predicted_and_not_learned_where_that_is_a
     spec = ModelSpec(river=LINEAR)
     base = plan(LINEAR, **INLINE, events={"label": "label"})
     labels = LabelsSpec.model_validate({"from": "event", "missing": "predict"})
-    processor = PartitionProcessor(
+    processor = InlineLabelProcessor(
         replace(
             base,
             model=spec,
@@ -149,7 +147,7 @@ def static_shard(**source: Any) -> PartitionProcessor:
     model = Rows().fit(features, [i % 7 > 2 for i in range(20)])
     spec = ModelSpec(factory="a:b")
     events = EventsSpec.model_validate({"topic": "events", "id": "id", "features": ["a", "b"]})
-    return PartitionProcessor(
+    return InlineLabelProcessor(
         ProcessorConfig(
             replace(SOURCE, **source), spec,
             lambda: wrap(model, spec, labelled=False, feature_names=("a", "b")),
@@ -269,7 +267,7 @@ def era(start: int, **events: Any) -> SettingsVersion:
 def test_settings_change_at_their_offset_in_whatever_batches_it_comes(size: int) -> None:
     base = plan(LINEAR, **INLINE, events={"label": "label"})
     settings_versions = (era(0), era(4, bounds={"a": [0, None]}), era(7, features=["b"]))
-    processor = PartitionProcessor(replace(base, settings_versions=settings_versions))
+    processor = InlineLabelProcessor(replace(base, settings_versions=settings_versions))
     records = [event(i, a=-1.0) for i in range(10)]
     letters, predictions = [], []
     for first in range(0, 10, size):
@@ -282,7 +280,7 @@ def test_settings_change_at_their_offset_in_whatever_batches_it_comes(size: int)
 
 def test_an_era_without_a_record_of_its_own_is_passed_over() -> None:
     base = plan(LINEAR, **INLINE, events={"label": "label"})
-    processor = PartitionProcessor(
+    processor = InlineLabelProcessor(
         replace(base, settings_versions=(era(0), era(3, bounds={"a": [5, 6]}), era(5)))
     )
     result = work(processor, event(2, a=1.0), event(9, a=1.0))  # offsets have gaps
@@ -367,7 +365,7 @@ class Counting:
 
 def test_a_static_model_is_called_once_for_a_batch() -> None:
     processor = static_shard()
-    processor.learner = counting = Counting(processor.learner)
+    processor.model.learner = counting = Counting(processor.learner)
     work(processor, *map(event, range(5)), record(5, b"", 0))
     assert counting.calls == ["predict 5"]
 
