@@ -21,8 +21,9 @@ from millstream.kafka.group_offsets import CommittedOffsets
 from millstream.kafka.log_scan import read_stretch
 from millstream.kafka.topics import needed_topics, reason, require_topics, topic_ids
 from millstream.observability.metrics import Metrics
+from millstream.state.ports import TopicFacts
 from millstream.state.restore import PartitionRestore
-from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
+from millstream.state.restore_context import KafkaRestoreContext
 
 STEP_SECONDS: Final = 0.5
 
@@ -76,9 +77,9 @@ def restored_now(
     kept = context.new_store()
     try:
         restore = PartitionRestore(context, partition, *committed, {}, kept)
-        while restore.processor is None:
-            restore.step(STEP_SECONDS)
-        yield restore.processor
+        while (result := restore.step(STEP_SECONDS)) is None:
+            pass
+        yield result.processor
     except KafkaException as error:
         raise Stop(f"partition {partition} cannot be restored: {reason(error)}") from error
     finally:
