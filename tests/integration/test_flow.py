@@ -21,9 +21,9 @@ from millstream.observability.metrics import Metrics
 from millstream.runners.confluent import flow_control
 from millstream.runners.confluent.flow_control import FlowControl
 from millstream.runners.confluent.worker import Worker
-from millstream.state.partition import Partition
 from tests.support.kafka.app import App, event_of
 from tests.support.kafka.cluster import Kafka, wait_until
+from tests.support.partitions import running
 
 pytestmark = pytest.mark.kafka
 
@@ -54,12 +54,8 @@ class Scene:
         self.consumer.incremental_assign(places)
         self.consumer.pause(places)
         self.flow = FlowControl(self.consumer, {"events": self.events, "labels": self.labels})
-        self.partition = Partition(0)
         self.processor = PartitionProcessor()
-        processor: Any = self.processor
-        self.partition.processor = processor
-        self.partition.fetched = {"events": 2, "labels": 0}
-        self.partition.ends = {"events": -1, "labels": -1}
+        self.partition = running(0, self.processor, {"events": 2, "labels": 0})
         self.offsets: list[int] = []
         begin = [TopicPartition(self.events, 0, 2), TopicPartition(self.labels, 0, 0)]
         wait_until(lambda: self._begins(begin), message="its fetching has begun")
@@ -170,7 +166,7 @@ def test_what_is_restored_or_held_back_is_not_missed(
     caplog.clear()
     for _ in range(5):
         scene.fetch()
-    scene.partition.processor = None
+    scene.partition.invalidated()
     for _ in range(5):
         scene.fetch()
     assert scene.partition.fetched["events"] == 10

@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runners",),
     ("operations", "checks", "delivery"),
     ("state",),
+    ("snapshots",),
     ("observability",),
     ("kafka", "artifacts", "sources", "disk_store", "supervisor", "monitoring"),
     ("config",),

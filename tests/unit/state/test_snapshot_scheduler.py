@@ -57,8 +57,8 @@ def test_the_age_of_the_last_one_is_known_from_the_restore_on(
     scene = Scene(examples=100)
     scene.snapshots._metrics = metrics = Metrics("app")
     scene.partition.processor = scene.processor
-    scene.partition.restored = SimpleNamespace(
-        learned=0, positions={"events": 0}, kept=SimpleNamespace(pointers=kept)
+    scene.partition.origin = SimpleNamespace(
+        learned=0, positions={"events": 0}, stored=SimpleNamespace(pointers=kept)
     )
     scene.snapshots.turn([scene.partition])
     told = metrics.registry.get_sample_value(

@@ -61,7 +61,10 @@ def test_a_restore_comes_to_what_the_worker_of_then_had(
     processor = restored(document, without_snapshots=without_snapshots).processor()
     assert processor.learned == document["learned"]
     assert processor.learner.digest() == document["digest"]
-    assert (processor.waiting(), processor.held()) == (document["waiting"], document["held"])
+    assert (processor.pending(), processor.early_labels()) == (
+        document["waiting"],
+        document["held"],
+    )
 
 
 def test_a_snapshot_of_then_is_what_a_restore_begins_from() -> None:

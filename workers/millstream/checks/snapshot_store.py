@@ -2,7 +2,7 @@
 
 from millstream.checks.finding import Finding
 from millstream.config.settings import Settings
-from millstream.state.snapshot_files import NotStored, SnapshotFiles
+from millstream.snapshots.files import NotStored, SnapshotFiles
 
 
 def check_snapshot_store(settings: Settings, *, learns: bool) -> list[Finding]:

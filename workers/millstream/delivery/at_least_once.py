@@ -12,7 +12,7 @@ from millstream.core.records.record import BatchResult
 from millstream.delivery.publisher import Aborted, OutputTopics
 from millstream.delivery.retry import RetryPolicy, check_member, commit_offsets
 from millstream.kafka.producer import produce
-from millstream.state.restore_context import EpochLog
+from millstream.state.ports import EpochLog
 
 
 class AtLeastOnce:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from millstream.core.records.record import BatchResult
 from millstream.errors import MillstreamError
-from millstream.state.restore_context import EpochLog
+from millstream.state.ports import EpochLog
 
 
 class Aborted(MillstreamError):

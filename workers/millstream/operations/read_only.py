@@ -22,8 +22,9 @@ from millstream.kafka.group_offsets import CommittedOffsets
 from millstream.kafka.log_reader import read_offset_range
 from millstream.kafka.topic_layout import needed_topics, require_topics
 from millstream.observability.metrics import Metrics
+from millstream.state.ports import TopicFacts
 from millstream.state.restore import PartitionRestore
-from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
+from millstream.state.restore_context import KafkaRestoreContext
 
 STEP_SECONDS: Final = 0.5
 
@@ -77,9 +78,9 @@ def restored_now(
     kept = context.new_store()
     try:
         restore = PartitionRestore(context, partition, *committed, {}, kept)
-        while restore.processor is None:
-            restore.step(STEP_SECONDS)
-        yield restore.processor
+        while (result := restore.step(STEP_SECONDS)) is None:
+            pass
+        yield result.processor
     except KafkaException as error:
         raise Stop(f"partition {partition} cannot be restored: {reason(error)}") from error
     finally:

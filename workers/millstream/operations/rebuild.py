@@ -17,7 +17,6 @@ from confluent_kafka import Consumer, TopicPartition
 
 from millstream.artifacts.loader import load_codec
 from millstream.core.join.replay_points import START
-from millstream.core.models.factory import described
 from millstream.core.models.state_codec import capture
 from millstream.core.processing.config import ProcessorConfig, SettingsVersion
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
@@ -29,16 +28,16 @@ from millstream.core.processing.settings_history import PartitionMetadata, Rebui
 from millstream.core.records.outputs import rebuilt_note, topics_note
 from millstream.core.records.record import InputName, Record
 from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
-from millstream.core.snapshots.snapshot import SnapshotMetadata
 from millstream.core.spec import deciding
 from millstream.errors import StateInvalid, Stop
 from millstream.kafka.admin import BROKER_TIMEOUT_SECONDS
 from millstream.kafka.group_offsets import committed_offsets
 from millstream.kafka.log_reader import read_log
 from millstream.kafka.producer import ConfirmedWriter
+from millstream.snapshots.writer import SnapshotWriter, StoredSnapshots
 from millstream.state.restore_context import KafkaRestoreContext
+from millstream.state.snapshot_metadata import metadata_of
 from millstream.state.snapshot_scheduler import FAILURES
-from millstream.state.snapshot_writer import SnapshotWriter, StoredSnapshots
 
 log = logging.getLogger(__name__)
 
@@ -239,20 +238,11 @@ class Rebuild:
     ) -> None:  # fmt: skip
         context, settings = self._restorer, self._settings
         if processor.learner.learns:
-            about = SnapshotMetadata(
-                app=settings.app,
-                partition=number,
-                positions={side: offset or 0 for side, offset in committed.items()},
-                logs=dict.fromkeys(processor.output_logs, 0),
-                topic_ids=context.told.topic_ids,
-                learned=processor.learned,
-                model_version=f"{context.version}-{plan.lineage}",
-                model=described(settings.model),
-                versions=context.versions,
-                created_at=self._now(),
-                marks=[list(START)] if processor.output_logs else [],
-                claims=claims.chain(processor.epoch),
-            )
+            about = metadata_of(
+                context, number, {side: offset or 0 for side, offset in committed.items()},
+                processor.learned, f"{context.version}-{plan.lineage}", self._now(),
+                [START] if processor.output_logs else [], claims.chain(processor.epoch),
+            )  # fmt: skip
             try:
                 self._writer.write(capture(processor.learner), about, processor.latest, kept)
             except FAILURES as error:

@@ -9,9 +9,9 @@ from millstream.errors import Stop
 from millstream.kafka.client_config import producer_config
 from millstream.kafka.producer import ConfirmedWriter, NotWritten
 from millstream.operations.read_only import PartitionModels, read_models
+from millstream.snapshots.files import SnapshotFiles
+from millstream.snapshots.writer import TOPIC
 from millstream.state.restore_context import KafkaRestoreContext
-from millstream.state.snapshot_files import SnapshotFiles
-from millstream.state.snapshot_writer import TOPIC
 
 
 class CatalogEntry(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Final
 
 from millstream.core.records.outputs import skip_note
 from millstream.errors import StateInvalid, Stop
-from millstream.state.partition import Skips
+from millstream.state.restore_steps import Skips
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What is done about logs whose records are gone: by retention, by hand, with their topic."""
+"""Policy for logs that have lost records: by retention, by hand, with their topic."""
 
 import logging
 
@@ -16,10 +16,10 @@ class LogGaps:
         self._settings = settings
         self._partition = partition
 
-    def offset_range(self, topic: str, start: int, low: int, what: str) -> None:
-        """A topic's retention has passed what is needed: stop, or go on with what there is.
+    def check_start(self, topic: str, start: int, low: int, what: str) -> None:
+        """Stop or warn because `what` needs a log from `start` on, and it begins at `low`.
 
-        `what` needs the log from `start` on, and it begins at `low`. Raises `Stop`.
+        Raises `Stop` unless `recovery.lost_log` is `continue`.
         """
         sentence = (
             f"{topic} partition {self._partition} begins at offset {low}, but {what} needs it from "
@@ -33,7 +33,10 @@ class LogGaps:
         log.warning(sentence)
 
     def position(self, topic: str, position: int, low: int, high: int) -> int:
-        """Where to go on in an input that reaches from `low` to `high`. Raises `Stop`."""
+        """The offset to continue from in an input that reaches from `low` to `high`.
+
+        Raises `Stop` where `position` lies outside, unless the settings allow a later start.
+        """
         if position < low:
             gone = (
                 f"{topic} partition {self._partition} begins at offset {low}, but this app has "
@@ -53,9 +56,9 @@ class LogGaps:
         return position
 
     def warn_of_cut(self, topic: str, first: Record, gone: int, now: int) -> None:
-        """Say so where predictions may be gone that waited; what is older did so no longer.
+        """Warn if predictions may be gone that were pending; older ones had expired.
 
-        `first` is the first one left, `gone` how many offsets before it are not; `now` in ms.
+        `first`: the first one left; `gone`: number of offsets before it that are lost; `now`: ms.
         """
         if gone and now - first.timestamp < (self._settings.labels.wait or 0):
             log.warning(

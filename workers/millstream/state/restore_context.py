@@ -1,9 +1,8 @@
-"""What all restores of a worker share."""
+"""Context that all restores of a worker share."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
@@ -12,73 +11,13 @@ from millstream.config.settings import Settings
 from millstream.core.join.pending_store import MemoryPendingStore, PendingStore
 from millstream.core.models.factory import definition_digest
 from millstream.core.models.interface.learner import Learner
-from millstream.core.records.crash_markers import CrashMarker
 from millstream.core.records.outputs import PartitionSource
-from millstream.kafka.log_reader import KafkaLogReader, OffsetRange
+from millstream.kafka.log_reader import KafkaLogReader
 from millstream.kafka.watermarks import Watermarks
 from millstream.observability.metrics import Metrics
+from millstream.snapshots.search import SnapshotLoader
+from millstream.state.ports import EpochLog, RestoreLogs, TopicFacts
 from millstream.state.retained_store import RetainedStore
-from millstream.state.snapshot_search import SnapshotLoader
-from millstream.state.snapshot_writer import StoredSnapshots
-
-
-class EpochLog(Protocol):
-    """How a new owner announces itself where no transaction fences the old one."""
-
-    def claim(self, partition: int, owner: int, after: int) -> None:
-        """Append an owner record to `examples`, and wait until it is there."""
-
-
-class RestoreLogs(Protocol):
-    """Where a restore reads: the logs of all partitions, one stretch at a time."""
-
-    records_read: int
-    """So many in all."""
-
-    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset, and the offset after the last record that was ever written."""
-
-    def open(self, offset_range: OffsetRange) -> None:
-        """Begin with a stretch."""
-
-    def done(self) -> bool:
-        """Whether it is read to its end."""
-
-    def step(self, timeout: float) -> None:
-        """Read a piece of it, waiting for at most `timeout` seconds; raises `Stop`."""
-
-    def close(self) -> None:
-        """Let go of the stretch."""
-
-
-class TopicFacts(NamedTuple):
-    """What the brokers say of the topics."""
-
-    partitions: int
-    """Of events."""
-    topic_ids: dict[str, str]
-    """Topic to id; empty where they do not say."""
-    max_bytes: int
-    """The largest message that every output topic takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreResult:
-    """What a restore began from."""
-
-    learned: int
-    """Examples in the snapshot; 0 without one. Likewise `positions`."""
-    positions: Mapping[str, int]
-    kept: StoredSnapshots
-    claims: dict[str, int]
-    """At least once: see `OwnershipHistory.chain`."""
-    version: str = ""
-    """Of the model, with its lineage."""
-    attempt: CrashMarker | None = None
-    """What the process before died over: see `runners.quarantine`."""
-
-
-NOTHING_RESTORED: Final = RestoreResult(0, {}, StoredSnapshots(), {})
 
 
 def wall_clock() -> int:
@@ -87,7 +26,7 @@ def wall_clock() -> int:
 
 
 class RestoreContext:
-    """What all restores of a worker share, wherever its logs are."""
+    """Settings, logs, model and stores of a worker's restores, wherever its logs are."""
 
     def __init__(
         self,
@@ -100,9 +39,10 @@ class RestoreContext:
         build_store: Callable[[], PendingStore] = MemoryPendingStore,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
-        """`owner_log` is None where transactions fence the old owner, and for who only looks.
+        """Builds the learner once, to learn its traits.
 
-        `build_store` makes the place where a partition's predictions wait; `clock` tells ms.
+        `owner_log`: None where transactions fence the old owner, and for read-only commands.
+        `build_store`: makes a store of pending predictions. `clock`: ms since 1970.
         """
         self.settings = settings
         self.build_learner = build_learner
@@ -123,15 +63,15 @@ class RestoreContext:
         self.opener = SnapshotLoader(settings, build_learner, self.versions)
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the reader."""
         self.reader.close()
 
     def new_store(self) -> RetainedStore:
-        """Where the predictions of one partition wait."""
+        """An empty store of one partition's pending predictions."""
         return RetainedStore(self._build_store(), fenced=not self.claims)
 
     def logs(self) -> list[str]:
-        """The topics that a shard's state belongs to."""
+        """The topics that a partition's state is derived from, events first."""
         settings = self.settings
         if not self.late:
             return [settings.events.topic]
@@ -139,7 +79,7 @@ class RestoreContext:
                 settings.topic("predictions"), settings.topic("examples")]  # fmt: skip
 
     def source(self, partition: int) -> PartitionSource:
-        """Where a partition's records come from."""
+        """Description of a partition's inputs and model, as its records name them."""
         settings = self.settings
         return PartitionSource(
             partition=partition,
@@ -153,7 +93,7 @@ class RestoreContext:
 
 
 class KafkaRestoreContext(RestoreContext):
-    """The same, for logs on Kafka."""
+    """A restore context whose logs are on Kafka."""
 
     def __init__(
         self,
@@ -166,7 +106,7 @@ class KafkaRestoreContext(RestoreContext):
         metrics: Metrics,
         build_store: Callable[[], PendingStore] = MemoryPendingStore,
     ) -> None:
-        """`reader_config`: of a consumer outside of the group. The rest as `RestoreContext`."""
+        """`reader_config`: for a consumer without a group. The rest as for `RestoreContext`."""
         self.admin = admin
         self.bounds = Watermarks(reader_config)
         logs = KafkaLogReader(self.bounds, reader_config)

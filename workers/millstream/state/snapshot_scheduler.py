@@ -1,4 +1,4 @@
-"""When snapshots are taken, and what the loop waits for: a copy of the model's state.
+"""Schedule of snapshots; the loop waits only for a copy of the model's state.
 
 All else happens in a thread. A snapshot only shortens a restore, so one that fails is reported, and
 tried again when the next is due.
@@ -14,16 +14,16 @@ from typing import Final
 from confluent_kafka import KafkaException
 
 from millstream.config.settings import SnapshotSettings
-from millstream.core.models.factory import described
 from millstream.core.models.state_codec import CannotCaptureError, capture
 from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.snapshots.manifest import ManifestEntry
-from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
+from millstream.core.snapshots.snapshot import BadSnapshot
 from millstream.kafka.producer import NotWritten
 from millstream.observability.metrics import Metrics
+from millstream.snapshots.writer import SnapshotWriter, StoredSnapshots
 from millstream.state.partition import Partition
-from millstream.state.restore_context import KafkaRestoreContext, RestoreContext, wall_clock
-from millstream.state.snapshot_writer import SnapshotWriter, StoredSnapshots
+from millstream.state.restore_context import KafkaRestoreContext, wall_clock
+from millstream.state.snapshot_metadata import snapshot_metadata
 
 log = logging.getLogger(__name__)
 
@@ -32,35 +32,35 @@ RELEASE_SECONDS: Final = 5.0
 """How long a revoke or a stop waits for its last snapshots."""
 RETRY_SECONDS: Final = 30.0
 REST: Final = 30
-"""After one that took a second to copy and seal, at least so many seconds pass without another:
-Python runs one thread at a time, so it is the loop's time that a dear model takes."""
+"""Seconds without a snapshot for each second that the last one took to copy and encode: Python runs
+one thread at a time, so a large model takes the loop's time."""
 FAILURES: Final = (BadSnapshot, NotWritten, OSError, KafkaException, CannotCaptureError)
-"""Why there may be no snapshot; whoever wanted one goes on without."""
+"""Errors that cost a snapshot and nothing else."""
 
 
 @dataclass(slots=True)
 class _Track:
-    """What is known of one partition's snapshots."""
+    """Progress of one partition's snapshots."""
 
     partition: Partition
     processor: PartitionProcessor
     learned: int
-    """How many examples the last one holds; likewise `positions`."""
+    """Examples in the last one; likewise `positions`."""
     positions: Mapping[str, int]
-    kept: StoredSnapshots = field(default_factory=StoredSnapshots)
+    stored: StoredSnapshots = field(default_factory=StoredSnapshots)
     due_at: float = 0.0
-    """By age, on the monotonic clock."""
+    """Time of the next one by age, on the monotonic clock."""
     pause: float = 0.0
-    """Seconds that the loop stood still for the last one."""
+    """Seconds that the loop waited for the last one."""
     rest_until: float = 0.0
-    """Not before, on the monotonic clock: see `REST`."""
+    """Earliest time of the next one, on the monotonic clock: see `REST`."""
     ends: "Future[tuple[int, int]] | None" = None
-    """Ends of predictions and examples, asked for a new mark."""
+    """Ends of predictions and examples, asked for a new replay point."""
     job: "Future[tuple[ManifestEntry, float]] | None" = None
 
 
 class SnapshotScheduler:
-    """Takes the snapshots of a worker's shards."""
+    """Takes the snapshots of a worker's partitions."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class SnapshotScheduler:
         metrics: Metrics,
     ) -> None:
         self._settings = settings
-        self._restorer = context
+        self._context = context
         self._writer = writer
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(1, "snapshots")
@@ -79,7 +79,7 @@ class SnapshotScheduler:
         self._look_at = 0.0
 
     def turn(self, partitions: list[Partition]) -> None:
-        """Take what is due; for the loop, between two batches, when nothing is open."""
+        """Take the snapshots that are due; for the loop, between two batches."""
         now = time.monotonic()
         if now < self._look_at or not self._takes_any:
             return
@@ -91,10 +91,10 @@ class SnapshotScheduler:
             track = self._track(partition, processor)
             self._collect(partition.number, track)
             if track.job is None and self._due(track, partition, now):
-                self._go_on(partition, track)
+                self._advance(partition, track)
 
     def release(self, partitions: list[Partition]) -> None:
-        """Last snapshots of shards that this worker is about to give away, within a bound."""
+        """Take last snapshots of partitions that are about to be revoked, for `RELEASE_SECONDS`."""
         if not self._takes_any:
             return
         until = time.monotonic() + RELEASE_SECONDS
@@ -115,7 +115,7 @@ class SnapshotScheduler:
             self._tracks.pop(number, None)
 
     def close(self) -> None:
-        """Let go of the thread and the broker; what is not stored by now is not needed."""
+        """Close the thread and the writer; a snapshot that is not stored by now is not needed."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._writer.close()
 
@@ -124,15 +124,15 @@ class SnapshotScheduler:
     def _track(self, partition: Partition, processor: PartitionProcessor) -> _Track:
         track = self._tracks.get(partition.number)
         if track is None or track.processor is not processor:
-            before = partition.restored
+            origin = partition.origin
             # After an abort: the same partition, whose last snapshot may still be on its way.
             same = track if track is not None and track.partition is partition else None
             track = self._tracks[partition.number] = _Track(
                 partition,
                 processor,
-                before.learned,
-                before.positions,
-                before.kept if same is None else same.kept,
+                origin.learned,
+                origin.positions,
+                origin.stored if same is None else same.stored,
                 time.monotonic() + self._settings.every / 1000,
                 job=None if same is None else same.job,
             )
@@ -141,8 +141,8 @@ class SnapshotScheduler:
         return track
 
     def _report_age(self, partition: Partition) -> None:
-        """Of the last snapshot there is; without one, of the shard as this worker has it."""
-        stored = partition.restored.kept.pointers
+        """Report the age of the last snapshot; without one, of the partition's restore."""
+        stored = partition.origin.stored.pointers
         size, taken_at = (stored[-1].bytes, stored[-1].created_at) if stored else (0, wall_clock())
         self._metrics.set_snapshot(partition.number, size, taken_at)
 
@@ -155,8 +155,8 @@ class SnapshotScheduler:
             return True
         return now >= track.due_at and partition.positions != track.positions
 
-    def _go_on(self, partition: Partition, track: _Track) -> None:
-        """One step towards a snapshot: late shards need to know where their logs end first."""
+    def _advance(self, partition: Partition, track: _Track) -> None:
+        """Do one step of a snapshot: with delayed labels, the ends of the logs are needed first."""
         processor = track.processor
         if processor.output_logs:
             if track.ends is None:
@@ -166,7 +166,7 @@ class SnapshotScheduler:
                 return
             asked, track.ends = track.ends, None
             try:
-                # Asked for a moment ago: what is written from now on is not below them.
+                # Asked for a moment ago: nothing that is written from now on lies below them.
                 processor.mark(partition.positions, *asked.result())
             except KafkaException as error:
                 self._failed(partition.number, track, error)
@@ -174,7 +174,7 @@ class SnapshotScheduler:
         self._take(partition, track)
 
     def _log_ends(self, partition: int) -> tuple[int, int]:
-        settings, bounds = self._restorer.settings, self._restorer.bounds
+        settings, bounds = self._context.settings, self._context.bounds
         _, predictions = bounds.of(settings.topic("predictions"), partition)
         _, examples = bounds.of(settings.topic("examples"), partition)
         return predictions, examples
@@ -189,14 +189,14 @@ class SnapshotScheduler:
         except CannotCaptureError as error:
             self._failed(partition.number, track, error)
             return
-        about = about_now(self._restorer, partition, processor, wall_clock())
-        probe = None if processor.latest is None else dict(processor.latest)
+        about = snapshot_metadata(self._context, partition, processor, wall_clock())
+        features = None if processor.latest is None else dict(processor.latest)
         track.pause = time.monotonic() - began
         self._metrics.observe_stage("snapshot", track.pause)
         track.learned = processor.learned
         track.positions = dict(about.positions)
         track.due_at = began + self._settings.every / 1000
-        track.job = self._pool.submit(self._writer.write, captured, about, probe, track.kept)
+        track.job = self._pool.submit(self._writer.write, captured, about, features, track.stored)
 
     def _collect(self, number: int, track: _Track) -> None:
         """Report a snapshot that is done."""
@@ -227,24 +227,3 @@ class SnapshotScheduler:
             "snapshot failed; the worker goes on, and a restore would read more of the logs",
             extra={"partition": number, "reason": str(error)},
         )
-
-
-def about_now(
-    context: RestoreContext, partition: Partition, processor: PartitionProcessor, created_at: int
-) -> SnapshotMetadata:
-    """What a snapshot of a shard says of itself; `created_at` in ms."""
-    points = processor.replay_points()
-    return SnapshotMetadata(
-        app=context.settings.app,
-        partition=partition.number,
-        positions={side: offset for side, offset in partition.positions.items()},  # noqa: C416 - to str
-        logs=points[0].logs() if points else {},
-        topic_ids=context.told.topic_ids,
-        learned=processor.learned,
-        model_version=partition.restored.version,
-        model=described(context.settings.model),
-        versions=context.versions,
-        created_at=created_at,
-        marks=[list(point) for point in points],
-        claims=partition.restored.claims,
-    )

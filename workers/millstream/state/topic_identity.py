@@ -1,4 +1,4 @@
-"""Whether the topics are still those that a partition's state belongs to."""
+"""Detection of topics that were deleted and made again, or given more partitions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,11 +16,12 @@ def topics_changed(
     logs: Sequence[str],
     app: str,
 ) -> list[Output]:
-    """Compare the note of a partition's topics with what they are today.
+    """Compare the topics with the control record of a partition about them.
 
-    `partitions`: how many the events have; `ids`: topic to id, as the brokers say, empty where they
-    do not; `logs`: the topics that count. Returns the note that has to be written, if any.
-    Raises `Stop` where a topic is another one, or has grown.
+    `noted`: that record, None before the first; `partitions`: of the events today; `ids`: topic to
+    id, as the brokers say, empty where they do not; `logs`: the topics that count, events first.
+    Returns the control record that has to be written, if any. Raises `Stop` where a topic was made
+    again, or has another number of partitions.
     """
     today = {topic: ids[topic] for topic in logs if topic in ids}
     if noted is None:

@@ -1,18 +1,19 @@
 """When a worker puts a death down to a record: without a broker, note by note."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
 import pytest
 
-from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.crash_markers import CrashMarker, RecordRef
 from millstream.core.records.record import Output
 from millstream.kafka.producer import ConfirmedWriter, NotWritten
 from millstream.runners.confluent.poison_records import PoisonRecordDetector
-from millstream.state.partition import Partition, Skips
-from millstream.state.restore_context import NOTHING_RESTORED, RestoreResult
+from millstream.state.partition import Partition
+from millstream.state.restore_steps import NOTHING_RESTORED, Skips
+from tests.support.partitions import running
 
 FOUND = CrashMarker(partition=0, incarnation="dead", crashes=1, ends={"events": 64})
 PLACE = RecordRef("events", 7)
@@ -53,11 +54,8 @@ class Scene:
     def restored(self, found: CrashMarker | None, position: int = 0, number: int = 0) -> Partition:
         """A partition that was restored, and looked at."""
         at = NOTHING_RESTORED
-        restored = RestoreResult(at.learned, at.positions, at.kept, at.claims, attempt=found)
-        return Partition(
-            number, cast("PartitionProcessor", AnyShard()), positions={"events": position},
-            fetched={"events": position}, restored=restored,
-        )  # fmt: skip
+        origin = replace(at, crash_marker=found)
+        return running(number, AnyShard(), {"events": position}, origin)
 
     def touch(self, partition: Partition, offset: int) -> None:
         """Work on an event."""

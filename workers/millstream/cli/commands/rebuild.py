@@ -26,9 +26,10 @@ from millstream.kafka.producer import ConfirmedWriter, NotWritten
 from millstream.kafka.topic_layout import needed_topics, require_topics
 from millstream.observability.metrics import Metrics
 from millstream.operations.rebuild import LogPoint, Rebuild, RebuiltModel
-from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
-from millstream.state.snapshot_files import SnapshotFiles
-from millstream.state.snapshot_writer import SnapshotWriter
+from millstream.snapshots.files import SnapshotFiles
+from millstream.snapshots.writer import SnapshotWriter
+from millstream.state.ports import TopicFacts
+from millstream.state.restore_context import KafkaRestoreContext
 
 From = Annotated[
     str,

@@ -127,8 +127,7 @@ class BatchCommitter:
         stale = [
             partition
             for partition in self._membership.partitions.values()
-            if partition.processor is not None
-            and now - partition.committed_at > OFFSETS_REFRESH_SECONDS
+            if partition.is_running and now - partition.committed_at > OFFSETS_REFRESH_SECONDS
         ]
         if stale:
             self._commit(stale, self._consumer.memberid())

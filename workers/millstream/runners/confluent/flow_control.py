@@ -128,7 +128,7 @@ class FlowControl:
     def _flowing(self, partition: Partition) -> list[InputName]:
         return [
             side for side in self._topics
-            if partition.processor is not None and side not in partition.paused
+            if partition.is_running and side not in partition.paused
         ]  # fmt: skip
 
     def _places(self, partition: Partition, sides: Collection[InputName]) -> list[TopicPartition]:

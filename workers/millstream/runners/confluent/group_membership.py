@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -26,9 +26,10 @@ from millstream.kafka.record import to_record
 from millstream.observability.metrics import Metrics
 from millstream.runners.confluent.end_offsets import EndOffsets
 from millstream.runners.confluent.flow_control import FlowControl
-from millstream.state.partition import Partition, Skips
+from millstream.state.partition import Partition
 from millstream.state.restore import PartitionRestore
 from millstream.state.restore_context import KafkaRestoreContext
+from millstream.state.restore_steps import RestoreResult, Skips
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class GroupMembership:
 
     def restored(self) -> int:
         """How many partitions are ready to be worked on."""
-        return sum(partition.processor is not None for partition in self.partitions.values())
+        return sum(partition.is_running for partition in self.partitions.values())
 
     # -- rebalances ---------------------------------------------------------------------------
 
@@ -126,13 +127,11 @@ class GroupMembership:
         failpoints.reach("in_revoke")
 
     def _release(self, partition: Partition) -> None:
-        if partition in self._queue:
+        if partition.processor is None:
             self._queue.remove(partition)
-        processor = partition.processor
-        if processor is not None:
-            self._log_release(partition, processor)
-        if partition.kept is not None:
-            partition.kept.close()
+        else:
+            self._log_release(partition, partition.processor)
+        partition.released()
 
     def _log_release(self, partition: Partition, processor: PartitionProcessor) -> None:
         log.info(
@@ -150,13 +149,12 @@ class GroupMembership:
 
     def restart(self, partition: Partition, skips: Skips | None = None) -> None:
         """Throw a shard away and restore it; nothing in memory can be undone."""
-        partition.processor = None
-        partition.restore = None
-        partition.skips |= skips or {}
-        if self.partitions.get(partition.number) is partition:
-            self.flow.stop(partition)
-            if partition not in self._queue:
-                self._queue.append(partition)
+        if partition.is_released:
+            return
+        if partition.is_running:
+            self._queue.append(partition)
+        partition.invalidated(skips)
+        self.flow.stop(partition)
 
     def restore_some(self, seconds: float) -> bool:
         """Work on restores for about so long; returns whether there is more to restore."""
@@ -173,12 +171,12 @@ class GroupMembership:
                     ) from raised
                 # From the beginning at the next turn: what was read so far proves nothing.
                 log.warning("restore begins again", extra={"reason": error.str()})
-                partition.restore = None
+                partition.invalidated()
                 self._retry_at = time.monotonic() + RETRY_SECONDS
                 self._give_up_after(partition, error)
             except Aborted as refused:
                 log.warning("restore begins again", extra={"reason": str(refused)})
-                partition.restore = None
+                partition.invalidated()
                 self._retry_at = time.monotonic() + RETRY_SECONDS
         if self._queue:
             self._mend(self._queue[0])
@@ -192,7 +190,7 @@ class GroupMembership:
             progress,
             lambda number: committed_offsets(self._consumer, self.topics, number),
         ):
-            partition.restore = None
+            partition.invalidated()
             self._queue.rotate(-1)
 
     def _give_up_after(self, partition: Partition, error: KafkaError) -> None:
@@ -207,44 +205,29 @@ class GroupMembership:
             )
 
     def _restore_step(self, partition: Partition, timeout: float) -> None:
-        if partition.restore is None:
-            self.before_restore(partition.number)
-            if partition.kept is None:
-                partition.kept = self._restorer.new_store()
-            partition.restore = PartitionRestore(
-                self._restorer,
-                partition.number,
-                *committed_offsets(self._consumer, self.topics, partition.number),
-                partition.skips,
-                partition.kept,
-            )
-        partition.restore.step(timeout)
-        if partition.restore.processor is not None:
-            self._begin(partition, partition.restore)
+        restore = partition.restore or self._begin_restore(partition)
+        result = restore.step(timeout)
+        if result is not None:
+            self._begin(partition, restore, result)
             self._queue.popleft()
             self._failing_since = 0.0
 
-    def _begin(self, partition: Partition, restore: PartitionRestore) -> None:
+    def _begin_restore(self, partition: Partition) -> PartitionRestore:
+        self.before_restore(partition.number)
+        return partition.restoring(
+            self._restorer, *committed_offsets(self._consumer, self.topics, partition.number)
+        )
+
+    def _begin(
+        self, partition: Partition, restore: PartitionRestore, result: RestoreResult
+    ) -> None:
         """Fetch from where the restored shard is."""
-        partition.positions = dict(restore.positions)
-        partition.processor = restore.processor
-        partition.restored = restore.restored
+        places = self._offsets(partition.number, result.processor, result.positions)
         if self._restorer.claims:
             # Only now does our claim count: the group refuses this to anyone put out of it.
-            try:
-                commit_offsets(self._consumer, self.offsets(partition), self._patience)
-            except Aborted:
-                partition.processor = partition.restore = None
-                raise
-        places = self.offsets(partition)
-        try:
-            self.flow.begin(partition, places)
-        except KafkaException:
-            partition.processor = None
-            raise
-        partition.restore = None
-        partition.fetched = dict(restore.positions)
-        partition.ends = dict.fromkeys(restore.positions, -1)
+            commit_offsets(self._consumer, places, self._patience)
+        self.flow.begin(partition, places)
+        partition.ready(result)
         # Where it began without an offset, that is committed at once: else an app that is to begin
         # at the latest event would begin somewhere else after each restart.
         partition.committed_at = time.monotonic() if restore.all_committed() else -math.inf
@@ -280,7 +263,7 @@ class GroupMembership:
             except KeyError:
                 partition = self.partitions.get(where[1])
                 side: InputName = "labels" if where[0] == labels else "events"
-                known = partition is not None and partition.processor is not None
+                known = partition is not None and partition.is_running
                 records = lists[where] = (
                     sorted_records.setdefault(where[1], {"events": [], "labels": []})[side]
                     if known
@@ -306,7 +289,7 @@ class GroupMembership:
     def _heed(self, message: Any, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             partition = self.partitions.get(message.partition())
-            if partition is not None and partition.processor is not None:
+            if partition is not None and partition.is_running:
                 side: InputName = "events" if message.topic() == self.topics["events"] else "labels"
                 partition.ends[side] = message.offset()
             return
@@ -317,9 +300,17 @@ class GroupMembership:
 
     def offsets(self, partition: Partition) -> list[TopicPartition]:
         """What the group is to commit for a partition: both sides, moved or not."""
-        owner = partition.processor.epoch if partition.processor else 0
+        return self._offsets(partition.number, partition.processor, partition.positions)
+
+    def _offsets(
+        self,
+        number: int,
+        processor: PartitionProcessor | None,
+        positions: Mapping[InputName, int],
+    ) -> list[TopicPartition]:
+        owner = processor.epoch if processor else 0
         name = f"{OWNER}{owner}" if owner else ""
         return [
-            TopicPartition(self.topics[side], partition.number, offset, metadata=name)
-            for side, offset in partition.positions.items()
+            TopicPartition(self.topics[side], number, offset, metadata=name)
+            for side, offset in positions.items()
         ]

@@ -18,7 +18,8 @@ from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.crash_markers import CrashMarker, RecordRef
 from millstream.core.records.record import InputName
 from millstream.kafka.producer import ConfirmedWriter, NotWritten
-from millstream.state.partition import Partition, Skips
+from millstream.state.partition import Partition
+from millstream.state.restore_steps import Skips
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class PoisonRecordDetector:
         self._notes.close()
 
     def _begin(self, partition: Partition, processor: PartitionProcessor, most: int) -> None:
-        found = partition.restored.attempt
+        found = partition.origin.crash_marker
         # One of our own was survived, whether or not that could be written.
         suspect = None if found is None or found.incarnation == self._incarnation else found
         if suspect is not None and suspect.crashes >= most and self._is_to_come(partition, suspect):

@@ -53,11 +53,12 @@ from millstream.runners.confluent.group_membership import GroupMembership
 from millstream.runners.confluent.poison_records import PoisonRecordDetector
 from millstream.runners.confluent.reporting import LoopReporter
 from millstream.runners.poison_examples import PoisonExamples
+from millstream.snapshots.files import SnapshotFiles
+from millstream.snapshots.writer import SnapshotWriter
 from millstream.state.partition import Partition
-from millstream.state.restore_context import KafkaRestoreContext, TopicFacts
-from millstream.state.snapshot_files import SnapshotFiles
+from millstream.state.ports import TopicFacts
+from millstream.state.restore_context import KafkaRestoreContext
 from millstream.state.snapshot_scheduler import SnapshotScheduler
-from millstream.state.snapshot_writer import SnapshotWriter
 
 IDLE_WAIT_SECONDS: Final = 0.1
 """How long the loop waits for a message; also how soon it sees a signal or an expiry."""
@@ -323,7 +324,6 @@ class Worker:
             return False
         self._pace.committed()
         for share in batch.shares():
-            share.partition.skips.clear()
             share.partition.committed()
             if share.counts.get(("learned",)):
                 self._broken.learned()

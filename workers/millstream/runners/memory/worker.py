@@ -33,11 +33,11 @@ from millstream.runners.memory.broker import (
     MemoryReader,
 )
 from millstream.runners.poison_examples import PoisonExamples
+from millstream.snapshots.writer import SnapshotWriter
 from millstream.state.partition import Partition
-from millstream.state.restore import PartitionRestore
-from millstream.state.restore_context import RestoreContext, TopicFacts
-from millstream.state.snapshot_scheduler import about_now
-from millstream.state.snapshot_writer import SnapshotWriter
+from millstream.state.ports import TopicFacts
+from millstream.state.restore_context import RestoreContext
+from millstream.state.snapshot_metadata import snapshot_metadata
 
 log = logging.getLogger(__name__)
 
@@ -142,15 +142,11 @@ class MemoryWorker:
         try:
             return self._work_off(partition)
         except BaseException:  # what is not committed is worked off again, whatever came between
-            partition.processor = None
+            partition.invalidated()
             raise
 
     def _work_off(self, partition: Partition) -> bool:
-        if partition.processor is None:
-            self._restore(partition)
-        processor = partition.processor
-        if processor is None:
-            raise AssertionError("a restore makes a shard")
+        processor = partition.processor or self._restore(partition)
         limit = self.settings.batch.max_records
         batch: list[BatchResult] = []
         taken = 0
@@ -167,8 +163,7 @@ class MemoryWorker:
                 batch.append(result)
                 taken += result.taken
         except StateInvalid as broken:
-            partition.skips |= self._broken.skip(partition.number, broken)
-            partition.processor = None
+            partition.invalidated(self._broken.skip(partition.number, broken))
             return True
         worked = any(batch)
         if worked:
@@ -229,7 +224,6 @@ class MemoryWorker:
             partition.positions.update(result.positions)
         self._commit_positions(partition)
         self.reach("after_commit")
-        partition.skips.clear()
         partition.committed()
         self.counts.update(counts)
         if counts["learned",]:
@@ -259,7 +253,7 @@ class MemoryWorker:
 
     # -- state ------------------------------------------------------------------------------------
 
-    def _restore(self, partition: Partition) -> None:
+    def _restore(self, partition: Partition) -> PartitionProcessor:
         """By the one path there is; see `restore`."""
         before = self.logs.committed.get(partition.number)
         committed: dict[InputName, int | None] = {"events": None}
@@ -267,21 +261,19 @@ class MemoryWorker:
             committed["labels"] = None
         if before is not None:
             committed.update(before.positions)
-        if partition.kept is None:
-            partition.kept = self._parts.new_store()
         owner = None if before is None else before.owner
-        restore = PartitionRestore(
-            self._parts, partition.number, committed, owner, partition.skips, partition.kept
-        )
-        while restore.processor is None:
-            restore.step(1.0)
-        partition.processor = restore.processor
-        partition.restored = restore.restored
-        partition.positions = dict(restore.positions)
-        partition.fetched = dict(restore.positions)
+        try:
+            restore = partition.restoring(self._parts, committed, owner)
+            while (result := restore.step(1.0)) is None:
+                pass
+        except BaseException:
+            partition.invalidated()
+            raise
+        partition.ready(result)
         if not restore.all_committed() or self._parts.claims:
             self._commit_positions(partition)
-        self._snapshot_at[partition.number] = restore.restored.learned
+        self._snapshot_at[partition.number] = result.origin.learned
+        return result.processor
 
     def _snapshot_if_due(self, partition: Partition, processor: PartitionProcessor) -> None:
         new = processor.learned - self._snapshot_at[partition.number]
@@ -304,9 +296,9 @@ class MemoryWorker:
         self._snapshot_at[number] = processor.learned
         try:
             captured = capture(processor.learner)
-            about = about_now(self._parts, partition, processor, self.now)
+            about = snapshot_metadata(self._parts, partition, processor, self.now)
             probe = None if processor.latest is None else dict(processor.latest)
-            self._writer.write(captured, about, probe, partition.restored.kept)
+            self._writer.write(captured, about, probe, partition.origin.stored)
         except (CannotCaptureError, BadSnapshot) as error:
             log.warning("snapshot failed", extra={"partition": number, "reason": str(error)})
             return False
@@ -315,13 +307,9 @@ class MemoryWorker:
     def processor(self, number: int = 0) -> PartitionProcessor:
         """A partition's shard as it is now, restored if it is not there yet."""
         partition = self._partitions[number]
-        if partition.processor is None:
-            self._restore(partition)
-        if partition.processor is None:
-            raise AssertionError("a restore makes a shard")
-        return partition.processor
+        return partition.processor or self._restore(partition)
 
     def restored_from(self, number: int = 0) -> int:
         """How many examples were in the snapshot that its restore began from; 0: in none."""
         self.processor(number)
-        return self._partitions[number].restored.learned
+        return self._partitions[number].origin.learned

@@ -13,8 +13,8 @@ from millstream.core.records.record import Output, Record
 from millstream.core.snapshots.manifest import SnapshotManifest, chunk_records
 from millstream.core.snapshots.snapshot import BadSnapshot, SnapshotMetadata
 from millstream.kafka.producer import NotWritten
-from millstream.state.snapshot_files import SnapshotFiles
-from millstream.state.snapshot_writer import ORPHAN_MS, SnapshotWriter, StoredSnapshots
+from millstream.snapshots.files import SnapshotFiles
+from millstream.snapshots.writer import ORPHAN_MS, SnapshotWriter, StoredSnapshots
 from tests.support.processors import plan
 
 NOW = 1_767_225_600_000

@@ -8,7 +8,7 @@ import pytest
 
 from millstream.core.snapshots.snapshot import BadSnapshot
 from millstream.errors import SettingsError
-from millstream.state.snapshot_files import NotStored, SnapshotFiles
+from millstream.snapshots.files import NotStored, SnapshotFiles
 
 NAME = "1767225600000-0123abcd"
 

@@ -1,4 +1,4 @@
-"""Finds the snapshot that a restore begins from: the newest that proves to be what it says."""
+"""Search for the snapshot that a restore begins from: the newest that passes verification."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -19,22 +19,30 @@ from millstream.core.snapshots.snapshot import (
 )
 from millstream.errors import SettingsError
 from millstream.observability.metrics import Metrics
-from millstream.state.snapshot_files import SnapshotFiles
+from millstream.snapshots.files import SnapshotFiles
 
 log = logging.getLogger(__name__)
 
 
 class FoundSnapshot(NamedTuple):
-    """A snapshot, and the learner that was made of it."""
+    """A snapshot that passed verification, and the learner that was restored from it."""
 
     about: SnapshotMetadata
     learner: Learner
     probed: Features | None
-    """The features that it was probed with: good enough for the next one's."""
+    """The features of its canary prediction; the next snapshot may use them again."""
+
+
+class SearchResult(NamedTuple):
+    """The newest usable snapshot, if there is one."""
+
+    snapshot: FoundSnapshot | None
+    rejected: str
+    """Why the last snapshot that was rejected was; empty if none was."""
 
 
 class SnapshotLoader:
-    """Reads and proves snapshots under a worker's settings."""
+    """Reads and verifies snapshots under a worker's settings."""
 
     def __init__(
         self,
@@ -42,14 +50,14 @@ class SnapshotLoader:
         build_learner: Callable[[], Learner],
         versions: Mapping[str, str],
     ) -> None:
-        """`versions`: of the libraries."""
+        """`versions`: library to its version here."""
         self.enabled = settings.snapshots.enabled
         self._settings = settings
         self._build_learner = build_learner
         self._versions = versions
 
     def read(self, pointer: ManifestEntry, chunks: SnapshotManifest) -> bytes:
-        """A snapshot as it is stored. Raises BadSnapshot where it is not there."""
+        """The stored bytes of a snapshot. Raises BadSnapshot where there are none."""
         if pointer.store == "topic":
             return chunks.blob(pointer.name)
         try:
@@ -64,13 +72,13 @@ class SnapshotLoader:
         about = snapshot.about
         if (about.app, about.partition) != (self._settings.app, pointer.partition):
             raise BadSnapshot(f"it is of app {about.app}, partition {about.partition}")
-        # A pointer is not signed, and it decides what is opened at all.
+        # A pointer is not signed, and it decides which snapshot is opened.
         if (about.positions, about.learned) != (pointer.positions, pointer.learned):
             raise BadSnapshot("it is not the one that its pointer tells of")
         return snapshot
 
     def load(self, snapshot: Snapshot, version: str) -> Learner:
-        """The learner that a snapshot of this version of the model holds, proved.
+        """The learner in a snapshot, verified against this version of the model.
 
         Raises BadSnapshot.
         """
@@ -82,7 +90,7 @@ class SnapshotLoader:
 
 
 class SnapshotSearch:
-    """Looks through the snapshots of one partition in a thread, as proving one takes its time."""
+    """Searches the snapshots of one partition in a thread, as verification takes long."""
 
     def __init__(
         self,
@@ -92,58 +100,57 @@ class SnapshotSearch:
         committed: Mapping[InputName, int | None],
         metrics: Metrics,
     ) -> None:
-        """`committed`: the group's offsets; what stands for more than those is passed over.
+        """`committed`: the group's offsets; snapshots beyond them are not used.
 
-        (Offsets that a user has moved back mean: from there again, with the model of then.)
+        (Where a user has moved offsets back, the model of that time is restored.)
         """
         self._opener = opener
         self._chunks = chunks
         self._version = version
         self._committed = committed
         self._metrics = metrics
-        self.rejected = ""
-        """Why the last one that was not taken was not."""
-        self.found: FoundSnapshot | None = None
+        self._rejected = ""
         pool = ThreadPoolExecutor(1, "restore-snapshot")
         self._job = pool.submit(self._run)
         pool.shutdown(wait=False)
 
     def done(self, timeout: float) -> bool:
-        """Whether the search has ended; waits for at most `timeout` seconds."""
-        if not wait([self._job], timeout).done:
-            return False
-        self._job.result()
-        return True
+        """Wait for at most `timeout` seconds; returns whether the search has ended."""
+        return bool(wait([self._job], timeout).done)
 
-    def _run(self) -> None:
+    def result(self) -> SearchResult:
+        """The result of a search, which is waited for; raises what the search raised."""
+        return SearchResult(self._job.result(), self._rejected)
+
+    def _run(self) -> FoundSnapshot | None:
         if not self._opener.enabled:
-            return
+            return None
         for name, why in self._chunks.unreadable.items():
-            self._pass_over(name, why)
+            self._reject(name, why)
         for pointer in self._chunks.pointers():
-            if self._usable(pointer):
-                self._try(pointer)
-            if self.found is not None:
-                return
+            if self._usable(pointer) and (found := self._verify(pointer)) is not None:
+                return found
+        return None
 
     def _usable(self, pointer: ManifestEntry) -> bool:
-        """Of this model, and of nothing that the group has not committed."""
-        committed = {side: offset for side, offset in self._committed.items() if offset is not None}
+        """Whether it is of this model, and of nothing that the group has not committed."""
         return pointer.model_version == self._version and all(
-            pointer.positions.get(side, 0) <= offset for side, offset in committed.items()
+            pointer.positions.get(name, 0) <= offset
+            for name, offset in self._committed.items()
+            if offset is not None
         )
 
-    def _try(self, pointer: ManifestEntry) -> None:
+    def _verify(self, pointer: ManifestEntry) -> FoundSnapshot | None:
         try:
             snapshot = self._opener.open(pointer, self._chunks)
-            self.found = FoundSnapshot(
-                snapshot.about, self._opener.load(snapshot, self._version), probed(snapshot)
-            )
+            learner = self._opener.load(snapshot, self._version)
+            return FoundSnapshot(snapshot.about, learner, probed(snapshot))
         except BadSnapshot as bad:
-            self._pass_over(pointer.name, str(bad))
+            self._reject(pointer.name, str(bad))
+            return None
 
-    def _pass_over(self, name: str, why: str) -> None:
-        self.rejected = why
+    def _reject(self, name: str, why: str) -> None:
+        self._rejected = why
         self._metrics.count_snapshot("rejected")
         log.warning(
             "snapshot passed over",

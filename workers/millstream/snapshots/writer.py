@@ -21,7 +21,7 @@ from millstream.core.snapshots.manifest import (
 )
 from millstream.core.snapshots.snapshot import SnapshotMetadata, finish, unseal
 from millstream.kafka.producer import NotWritten
-from millstream.state.snapshot_files import SnapshotFiles
+from millstream.snapshots.files import SnapshotFiles
 
 TOPIC = "topic"
 ORPHAN_MS: Final = 60_000

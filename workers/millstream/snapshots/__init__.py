@@ -1,0 +1,1 @@
+"""Snapshots of a model: storing, finding and verifying them."""
