@@ -1,7 +1,6 @@
 """A dry run over recorded events: how good an app's predictions would be, before it is deployed."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from millstream.memory import Duration, SettingsLike, milliseconds, to_settings
 from millstream.monitoring.scores import Scores
 from millstream.runners.memory.broker import MemoryLogs
 from millstream.runners.memory.worker import MemoryWorker
+from millstream.runners.run_batch import check_ratio
 from millstream.sources.arrivals import ReplayClock, Source, delayed, merged, refuse_both
 
 PROGRESS_RECORDS = 4_096
@@ -188,12 +188,12 @@ class Evaluation:
         return report
 
     def _committed(self, partition: int, batch: Sequence[BatchResult]) -> None:
-        for outcome in batch:
-            for prediction in outcome.predictions:
+        for result in batch:
+            for prediction in result.predictions:
                 self._score(partition, orjson.loads(prediction.value or b"{}"))
-            for example in outcome.examples:
+            for example in result.examples:
                 self._score_example(orjson.loads(example.value or b"{}"))
-            self._break(outcome)
+            self._check_ratio(result)
         if not self._worker.late:  # a restore goes by the events alone
             for which in ("predictions", "dead_letters"):
                 self._worker.logs.forget(self._settings.topic(which), partition)
@@ -223,17 +223,11 @@ class Evaluation:
         if example["kind"] == "learned" and "label_source" in example and self._truth is None:
             self._scores.judge(example, example["label"])
 
-    def _break(self, outcome: BatchResult) -> None:
-        """Note where the worker's own bound for bad records would have stopped it."""
-        counts = outcome.counts
-        records = sum(n for key, n in counts.items() if key[0] == "consumed")
-        bad: Counter[str] = Counter()
-        for key, amount in counts.items():
-            if key[0] == "dead_lettered" and key[2] not in {"unmatched", "late"}:
-                bad[key[2]] += amount
-        if self.report.stops is None and records:
+    def _check_ratio(self, result: BatchResult) -> None:
+        """Record whether the ratio of bad records would have stopped the worker."""
+        if self.report.stops is None:
             try:
-                self._breaker.add(records, bad.total(), bad)
+                check_ratio(self._breaker, [result.counts])
             except Stop as stop:
                 self.report.stops = str(stop)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 
 from millstream import _failpoints as failpoints
 from millstream.core.records.outputs import owner_record
@@ -17,6 +17,7 @@ from millstream.delivery.publisher import (
     commit_offsets,
     produce_all,
 )
+from millstream.kafka.group_consumer import GroupConsumer
 
 
 class AtLeastOnce:
@@ -54,7 +55,9 @@ class AtLeastOnce:
             produce_all(self._producer, self._names.predictions, partition, result.predictions)
             result.predictions.clear()
 
-    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+    def commit(
+        self, offsets: Sequence[TopicPartition], member: str, consumer: GroupConsumer
+    ) -> None:
         """Write what is left of the batch, then commit its offsets."""
         names, producer, results = self._names, self._producer, self._open
         self._open = []

@@ -72,17 +72,3 @@ class Batch:
     def partitions(self) -> list[Partition]:
         """The partitions that have a share."""
         return [share.partition for share in self._shares.values()]
-
-    def dead_letters(self) -> tuple[int, dict[str, int]]:
-        """How many records were consumed, and how many of these are bad, by reason.
-
-        A label that finds no prediction is not counted: that is no fault of the record.
-        """
-        records, reasons = 0, dict[str, int]()
-        for share in self._shares.values():
-            for key, amount in share.counts.items():
-                if key[0] == "consumed":
-                    records += amount
-                elif key[0] == "dead_lettered" and key[2] not in {"unmatched", "late"}:
-                    reasons[key[2]] = reasons.get(key[2], 0) + amount
-        return records, reasons

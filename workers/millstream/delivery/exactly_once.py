@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from millstream import _failpoints as failpoints
 from millstream.core.records.record import BatchResult
@@ -21,6 +21,7 @@ from millstream.delivery.publisher import (
 )
 from millstream.errors import MillstreamError, Stop
 from millstream.kafka.call_timeout import within
+from millstream.kafka.group_consumer import GroupConsumer
 
 INIT_SECONDS: Final = 5.0
 """So that a worker that is to stop need not wait for a broker to come back."""
@@ -86,7 +87,9 @@ class ExactlyOnce:
             self._not_produced(raised)
         result.clear_outputs()
 
-    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+    def commit(
+        self, offsets: Sequence[TopicPartition], member: str, consumer: GroupConsumer
+    ) -> None:
         """Commit the batch with its offsets."""
         began, small = time.monotonic(), 0 < self._records <= SMALL_RECORDS
         try:

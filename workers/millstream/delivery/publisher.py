@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any, Final, NamedTuple, Protocol
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from millstream.core.records.record import BatchResult, Output
 from millstream.errors import MillstreamError, Stop
 from millstream.kafka.call_timeout import CallWithTimeout, within
+from millstream.kafka.group_consumer import GroupConsumer
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +61,9 @@ class Publisher(Protocol):
     def write(self, partition: int, result: BatchResult) -> None:
         """Take the outputs of a piece of the open batch; they leave `result`."""
 
-    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+    def commit(
+        self, offsets: Sequence[TopicPartition], member: str, consumer: GroupConsumer
+    ) -> None:
         """Make the open batch count.
 
         `offsets`: where the group's positions are afterwards, of events and of labels, moved or
@@ -159,7 +162,7 @@ class RetryPolicy:
 
 
 def commit_offsets(
-    consumer: Consumer, offsets: Sequence[TopicPartition], patience: RetryPolicy
+    consumer: GroupConsumer, offsets: Sequence[TopicPartition], patience: RetryPolicy
 ) -> None:
     """Commit as a member of the group; raises `Aborted` where the group refuses that.
 
@@ -178,7 +181,7 @@ def commit_offsets(
         raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
 
 
-def leave_group(consumer: Consumer, *, bounded: bool) -> None:
+def leave_group(consumer: GroupConsumer, *, bounded: bool) -> None:
     """Close a consumer, so that others take over; its callbacks of the group are called meanwhile.
 
     `bounded`: not for ever, where brokers are silent or a call of it was given up. The group then
@@ -188,7 +191,7 @@ def leave_group(consumer: Consumer, *, bounded: bool) -> None:
         _log.warning("the group could not be left in good order", extra={"waited": LEAVE_SECONDS})
 
 
-def check_member(consumer: Consumer, member: str) -> None:
+def check_member(consumer: GroupConsumer, member: str) -> None:
     """Raise `Aborted` where the consumer is not, or no longer, that member of its group."""
     if not member or consumer.memberid() != member:
         raise Aborted("this worker is no longer the member of its group that it was")

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from millstream.core.records.record import InputName
+from millstream.kafka.group_consumer import GroupConsumer
 from millstream.kafka.log_reader import BROKER_TIMEOUT_SECONDS
 
 OWNER: Final = "owner="
@@ -14,7 +15,7 @@ OWNER: Final = "owner="
 
 
 def committed_offsets(
-    consumer: Consumer, topics: Mapping[InputName, str], partition: int
+    consumer: GroupConsumer, topics: Mapping[InputName, str], partition: int
 ) -> tuple[dict[InputName, int | None], int | None]:
     """The group's offsets, None where there are none, and which owner they name, if any.
 
