@@ -11,29 +11,28 @@ for the names of snapshots.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.state_codec import CannotCaptureError, capture
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.processing.partition_processor import PartitionProcessor
-from millstream.core.records.record import BatchResult, Headers, InputName, Output, Record
+from millstream.core.records.record import BatchResult, Headers, InputName, Output
 from millstream.core.snapshots.snapshot import BadSnapshot
 from millstream.delivery.batch import Batch
 from millstream.kafka.topics import needed_topics
 from millstream.observability.metrics import Metrics
-from millstream.runners.batch_size import CHUNK_RECORDS
 from millstream.runners.memory.broker import (
-    CommittedPositions,
     MemoryEpochLog,
     MemoryLogs,
     MemoryModels,
     MemoryReader,
 )
-from millstream.runners.run_batch import BatchRunner, Chunk
-from millstream.state.partition import Partition, Skips
+from millstream.runners.memory.transport import MemoryBatch, Point, commit_positions, has_work
+from millstream.runners.run_batch import BatchRunner
+from millstream.state.partition import Partition
 from millstream.state.restore import PartitionRestore
 from millstream.state.restore_context import RestoreContext, TopicFacts
 from millstream.state.snapshot_scheduler import about_now
@@ -41,8 +40,6 @@ from millstream.state.snapshot_writer import SnapshotWriter
 
 log = logging.getLogger(__name__)
 
-Point = Literal["after_learning", "mid_produce", "before_commit", "after_commit"]
-"""Moments of a commit, as `failpoints` names them."""
 DEFAULT_MAX_BYTES: Final = 1_000_000
 """librdkafka's `message.max.bytes`."""
 
@@ -65,7 +62,7 @@ class MemoryWorker:
         settings = settings.model_copy(update={"labels": labels})
         self.settings = settings
         self.logs = MemoryLogs() if logs is None else logs
-        self.topics: dict[InputName, str] = {
+        self._topics: dict[InputName, str] = {
             "events": settings.events.topic, "labels": str(settings.labels.topic)
         }  # fmt: skip
         self.now = 0
@@ -119,7 +116,7 @@ class MemoryWorker:
 
         `timestamp`: Kafka's, ms. It is not processed before `work`.
         """
-        topic = self.topics[input_name]
+        topic = self._topics[input_name]
         return self.logs.append(topic, partition, Output(key, value, headers), timestamp)
 
     def work(self, now: int) -> None:
@@ -139,12 +136,16 @@ class MemoryWorker:
         batch = Batch("")
         try:
             processor = self.processor(partition.number)
-            transport = _MemoryBatch(self, partition, processor)
+            transport = MemoryBatch(
+                self.settings, self.logs, self._topics, partition, processor, self.now, self.reach
+            )
             if not self._runner.process(transport, batch, self.settings.batch.max_records):
                 return True  # the same records come again, without one
             if not batch:
                 return False
             self._runner.commit(transport, batch)
+            for share in batch.shares():
+                self.counts.update(share.counts)
             self.after_commit(partition.number, transport.results)
             self._snapshot_if_due(partition, processor)
         except BaseException:  # what is not committed is processed again, whatever was raised
@@ -155,31 +156,12 @@ class MemoryWorker:
     def _has_more(self, partition: Partition) -> bool:
         """Whether a batch may have a result."""
         processor = partition.processor
-        if processor is None or self.has_work(processor):
+        if processor is None or has_work(processor, self.now):
             return True
         return any(
-            offset < self.end(name, partition.number) for name, offset in partition.fetched.items()
+            offset < self.logs.end(self._topics[name], partition.number)
+            for name, offset in partition.fetched.items()
         )
-
-    def has_work(self, processor: PartitionProcessor) -> bool:
-        """Whether a result may come without a new record."""
-        if not isinstance(processor, DelayedLabelProcessor):
-            return False
-        return bool(
-            processor.backlog("events")
-            or processor.backlog("labels")
-            or processor.overdue(self.now)
-        )
-
-    def end(self, input_name: InputName, partition: int) -> int:
-        """The end offset of an input."""
-        return len(self.logs.records(self.topics[input_name], partition))
-
-    def commit_positions(self, partition: Partition) -> None:
-        """Commit a partition's offsets for the group."""
-        processor = partition.processor
-        owner = (processor.owner or None) if isinstance(processor, DelayedLabelProcessor) else None
-        self.logs.committed[partition.number] = CommittedPositions(dict(partition.positions), owner)
 
     # -- state ------------------------------------------------------------------------------------
 
@@ -204,7 +186,7 @@ class MemoryWorker:
         partition.positions = dict(restore.positions)
         partition.fetched = dict(restore.positions)
         if not restore.all_committed() or self._parts.claims:
-            self.commit_positions(partition)
+            commit_positions(self.logs, partition)
         self._snapshot_at[partition.number] = restore.restored.learned
 
     def _snapshot_if_due(self, partition: Partition, processor: PartitionProcessor) -> None:
@@ -249,93 +231,3 @@ class MemoryWorker:
         """Examples in the snapshot that the last restore started from; 0 without one."""
         self.processor(number)
         return self._partitions[number].restored.learned
-
-
-class _MemoryBatch:
-    """One batch of one partition; a `Transport` between lists."""
-
-    def __init__(
-        self, worker: MemoryWorker, partition: Partition, processor: PartitionProcessor
-    ) -> None:
-        self.results: list[BatchResult] = []
-        self._worker = worker
-        self._partition = partition
-        self._processor = processor
-
-    def chunks(self, batch: Batch, limit: int) -> Iterator[Chunk]:
-        """The next records, until the batch is full or a chunk has no result."""
-        worker, partition, processor = self._worker, self._partition, self._processor
-        while batch.taken < limit:
-            records = self._fetch(limit - batch.taken)
-            fetched, results = any(records.values()), len(self.results)
-            if not fetched and not worker.has_work(processor):
-                return
-            yield Chunk(partition, processor, records, self._ends(), worker.now, None)
-            if not fetched and len(self.results) == results:
-                return
-
-    def _fetch(self, limit: int) -> dict[InputName, Sequence[Record]]:
-        """The next records of each input, except for one that runs ahead of the other."""
-        partition, processor = self._partition, self._processor
-        size = limit if processor.learner.batched else min(limit, CHUNK_RECORDS)
-        records: dict[InputName, Sequence[Record]] = {"events": [], "labels": []}
-        for name in processor.sides:
-            if processor.backlog(name) < size:
-                start = partition.fetched[name]
-                log_records = self._worker.logs.records(self._worker.topics[name], partition.number)
-                records[name] = log_records[start : start + size]
-                partition.fetched[name] = start + len(records[name])
-        return records
-
-    def _ends(self) -> dict[InputName, bool]:
-        partition = self._partition
-        return {
-            name: offset == self._worker.end(name, partition.number)
-            for name, offset in partition.fetched.items()
-        }
-
-    def hand_over(self, batch: Batch, partition: Partition, result: BatchResult) -> bool:  # noqa: ARG002 - a transport's
-        """Keep the outputs until the commit."""
-        if result:
-            self.results.append(result)
-        return True
-
-    def abandon(self, batch: Batch) -> None:
-        """Drop the batch; `restart` follows."""
-
-    def restart(self, partition: Partition, skips: Skips) -> None:
-        """Restore the partition at the next batch."""
-        partition.skips |= skips
-        partition.processor = None
-
-    def commit(self, batch: Batch) -> bool:
-        """Write the outputs, and commit the offsets."""
-        worker = self._worker
-        worker.reach("after_learning")
-        exactly_once = worker.settings.processing_guarantee == "exactly_once"
-        if exactly_once:
-            # All of it or nothing: a transaction that is not committed is never seen.
-            worker.reach("mid_produce")
-            worker.reach("before_commit")
-        self._write(exactly_once=exactly_once)
-        worker.commit_positions(self._partition)
-        worker.reach("after_commit")
-        for share in batch.shares():
-            worker.counts.update(share.counts)
-        return True
-
-    def _write(self, *, exactly_once: bool) -> None:
-        """Write in the order of `AtLeastOnce`, which restores rely on."""
-        worker, number = self._worker, self._partition.number
-        topic, extend, now = worker.settings.topic, worker.logs.extend, worker.now
-        for result in self.results:
-            extend(topic("models"), number, result.notes, now)
-            extend(topic("dead_letters"), number, result.dead_letters, now)
-        for result in self.results:
-            extend(topic("predictions"), number, result.predictions, now)
-        if not exactly_once:
-            worker.reach("mid_produce")
-        for result in self.results:
-            extend(topic("examples"), number, result.examples, now)
-        if not exactly_once:
-            worker.reach("before_commit")
