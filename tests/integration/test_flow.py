@@ -18,7 +18,8 @@ from millstream.config.settings import load_settings
 from millstream.errors import Stop
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
-from millstream.runners.confluent import flow_control
+from millstream.runners.confluent import assembly, flow_control
+from millstream.runners.confluent.assembly import confluent_consumer
 from millstream.runners.confluent.flow_control import FlowControl
 from millstream.runners.confluent.worker import Worker
 from tests.support.kafka.app import App, event_of
@@ -174,8 +175,18 @@ def test_what_is_restored_or_held_back_is_not_missed(
 
 
 @contextmanager
-def working(app: App) -> Iterator[Any]:
-    """A worker in a thread of this process, that has predicted an event of each partition."""
+def working(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[Consumer]:
+    """A worker in a thread of this process, that has predicted an event of each partition.
+
+    Gives its consumer.
+    """
+    consumers: list[Consumer] = []
+
+    def connected(*given: Any, **more: Any) -> Consumer:
+        consumers.append(confluent_consumer(*given, **more))
+        return consumers[-1]
+
+    monkeypatch.setattr(assembly, "confluent_consumer", connected)
     settings = load_settings(app.file)
     worker = Worker(settings, learner_factory(settings), Metrics(), Health(60))
     thread = threading.Thread(target=worker.run, daemon=True)
@@ -183,15 +194,15 @@ def working(app: App) -> Iterator[Any]:
     try:
         app.send(app.events, map(event_of, range(20)))
         wait_until(lambda: app.handled() == 20, 120)
-        yield worker
+        yield consumers[0]
     finally:
         worker.stop()
         thread.join(60)
 
 
-def lose_calls(app: App, worker: Any) -> None:
+def lose_calls(app: App, consumer: Consumer) -> None:
     """As if what said that its partitions are to be fetched had been lost."""
-    worker._consumer.pause([TopicPartition(app.events, each) for each in range(app.partitions)])
+    consumer.pause([TopicPartition(app.events, each) for each in range(app.partitions)])
 
 
 def test_a_worker_fetches_what_it_keeps_in_a_rebalance_though_a_call_was_lost_before(
@@ -199,12 +210,12 @@ def test_a_worker_fetches_what_it_keeps_in_a_rebalance_though_a_call_was_lost_be
 ) -> None:
     monkeypatch.setattr(flow_control, "STUCK_SECONDS", 1e9)
     app = App(kafka, tmp_path, partitions=2)
-    with working(app) as worker:
-        lose_calls(app, worker)
+    with working(app, monkeypatch) as consumer:
+        lose_calls(app, consumer)
         app.send(app.events, map(event_of, range(20, 40)))
         with app.worker(1) as other:
             wait_until(lambda: app.handled() == 40, 120, lambda: app.unhandled(40))
-            assert len(worker._membership.partitions) == 1, "the other partition was kept"
+            assert len(consumer.assignment()) == 1, "the other partition was kept"
             assert other.stop() == 0
 
 
@@ -213,7 +224,7 @@ def test_an_idle_worker_notices_that_nothing_comes_though_there_is_more(
 ) -> None:
     monkeypatch.setattr(flow_control, "STUCK_SECONDS", 2.0)
     app = App(kafka, tmp_path, partitions=2)
-    with working(app) as worker:
-        lose_calls(app, worker)
+    with working(app, monkeypatch) as consumer:
+        lose_calls(app, consumer)
         app.send(app.events, map(event_of, range(20, 40)))
         wait_until(lambda: app.handled() == 40, 120, lambda: app.unhandled(40))

@@ -187,12 +187,12 @@ class Evaluation:
         return report
 
     def _committed(self, partition: int, batch: Sequence[BatchResult]) -> None:
-        for outcome in batch:
-            for prediction in outcome.predictions:
+        for result in batch:
+            for prediction in result.predictions:
                 self._score(partition, orjson.loads(prediction.value or b"{}"))
-            for example in outcome.examples:
+            for example in result.examples:
                 self._score_example(orjson.loads(example.value or b"{}"))
-            self._break(outcome)
+            self._check_ratio(result)
         if not self._worker.late:  # a restore goes by the events alone
             for which in ("predictions", "dead_letters"):
                 self._worker.logs.forget(self._settings.topic(which), partition)
@@ -222,11 +222,11 @@ class Evaluation:
         if example["kind"] == "learned" and "label_source" in example and self._truth is None:
             self._scores.judge(example, example["label"])
 
-    def _break(self, outcome: BatchResult) -> None:
-        """Note where the worker's own bound for bad records would have stopped it."""
+    def _check_ratio(self, result: BatchResult) -> None:
+        """Record whether the ratio of bad records would have stopped the worker."""
         if self.report.stops is None:
             try:
-                self._breaker.add(outcome.counts)
+                self._breaker.add(result.counts)
             except Stop as stop:
                 self.report.stops = str(stop)
 

@@ -4,13 +4,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 
 from millstream import _failpoints as failpoints
 from millstream.core.records.outputs import owner_record
 from millstream.core.records.record import BatchResult
 from millstream.delivery.publisher import Aborted, OutputTopics
 from millstream.delivery.retry import RetryPolicy, check_member, commit_offsets
+from millstream.kafka.group_consumer import GroupConsumer
 from millstream.kafka.producer import produce
 from millstream.state.ports import EpochLog
 
@@ -58,7 +59,9 @@ class AtLeastOnce:
             produce(self._producer, self._names.predictions, partition, result.predictions)
             result.predictions.clear()
 
-    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+    def commit(
+        self, offsets: Sequence[TopicPartition], member: str, consumer: GroupConsumer
+    ) -> None:
         """Write the remaining outputs, then commit the offsets."""
         names, producer, results = self._names, self._producer, self._open
         self._open = []

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from millstream import _failpoints as failpoints
 from millstream.core.records.record import BatchResult
@@ -14,6 +14,7 @@ from millstream.delivery.publisher import Aborted, OutputTopics, ProducerLost
 from millstream.delivery.retry import COMMIT_SECONDS, RetryPolicy, check_member
 from millstream.errors import MillstreamError, Stop
 from millstream.kafka.call_timeout import call_with_timeout
+from millstream.kafka.group_consumer import GroupConsumer
 from millstream.kafka.producer import produce, retry
 
 INIT_SECONDS: Final = 5.0
@@ -85,7 +86,9 @@ class ExactlyOnce:
             self._not_produced(raised)
         result.clear_outputs()
 
-    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+    def commit(
+        self, offsets: Sequence[TopicPartition], member: str, consumer: GroupConsumer
+    ) -> None:
         """Commit the batch with its offsets."""
         began, small = time.monotonic(), 0 < self._records <= SMALL_RECORDS
         try:

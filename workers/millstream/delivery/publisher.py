@@ -11,10 +11,11 @@ are restored. `ProducerLost`: the same, and the producer must be replaced. `Stop
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from millstream.core.records.record import BatchResult
 from millstream.errors import MillstreamError
+from millstream.kafka.group_consumer import GroupConsumer
 from millstream.state.ports import EpochLog
 
 
@@ -55,7 +56,9 @@ class Publisher(Protocol):
     def write(self, partition: int, result: BatchResult) -> None:
         """Add a chunk's outputs to the open batch, and clear them in `result`."""
 
-    def commit(self, offsets: Sequence[TopicPartition], member: str, consumer: Consumer) -> None:
+    def commit(
+        self, offsets: Sequence[TopicPartition], member: str, consumer: GroupConsumer
+    ) -> None:
         """Make the open batch count.
 
         `offsets`: the group's positions afterwards, of events and of labels, moved or not;

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from millstream.delivery.publisher import Aborted
 from millstream.errors import Stop
 from millstream.kafka.call_timeout import CallWithTimeout, call_with_timeout
+from millstream.kafka.group_consumer import GroupConsumer
 from millstream.kafka.producer import ROOM_SECONDS
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class RetryPolicy:
 
 
 def commit_offsets(
-    consumer: Consumer, offsets: Sequence[TopicPartition], retry_policy: RetryPolicy
+    consumer: GroupConsumer, offsets: Sequence[TopicPartition], retry_policy: RetryPolicy
 ) -> None:
     """Commit as a member of the group; raises `Aborted` where the group refuses that.
 
@@ -99,13 +100,13 @@ def commit_offsets(
         raise Aborted(f"the offsets were not committed: {raised.args[0].str()}") from raised
 
 
-def check_member(consumer: Consumer, member: str) -> None:
+def check_member(consumer: GroupConsumer, member: str) -> None:
     """Raise `Aborted` unless the consumer is still the member of its group with that id."""
     if not member or consumer.memberid() != member:
         raise Aborted("this worker is no longer the member of its group that it was")
 
 
-def leave_group(consumer: Consumer, *, bounded: bool) -> None:
+def leave_group(consumer: GroupConsumer, *, bounded: bool) -> None:
     """Close a consumer, so that others take over; its rebalance callbacks are called meanwhile.
 
     `bounded`: give up after `LEAVE_SECONDS`, because brokers are silent or a call of the consumer

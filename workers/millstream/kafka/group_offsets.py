@@ -10,6 +10,7 @@ from millstream.core.records.record import InputName
 from millstream.errors import Stop
 from millstream.kafka.admin import BROKER_TIMEOUT_SECONDS, reason
 from millstream.kafka.client_config import reader_config
+from millstream.kafka.group_consumer import GroupConsumer
 
 OWNER: Final = "owner="
 """Prefix of the metadata of committed offsets that name their owner; see
@@ -21,7 +22,7 @@ any."""
 
 
 def committed_offsets(
-    consumer: Consumer, topics: Mapping[InputName, str], partition: int
+    consumer: GroupConsumer, topics: Mapping[InputName, str], partition: int
 ) -> CommittedOffsets:
     """Ask for the group's offsets of one partition of each input; the newest owner counts.
 

@@ -1,34 +1,44 @@
-"""How many records make a full batch: bounded in number and, by the pace of the model, in time.
+"""The size of batches and of their chunks.
 
-What a commit takes hardly depends on the batch, so a worker that is behind works faster the longer
-its batches are; but whatever waits at the end of a long one waits for all of it. So batches are
-short at first, and grow to their longest where one full batch follows the other for a second or
-so: there is a backlog then, beside which the age of a batch is nothing.
+The time of a commit hardly depends on the batch, so a worker with a backlog is faster with longer
+batches; but the last record of a long batch waits for all of it. So batches are short at first, and
+grow to the maximum when full batches follow each other for about a second: that is a backlog, and
+its age outweighs the age of a batch.
 """
 
-from typing import Final
+import time
+from typing import Any, Final
 
 from millstream.config.settings import BatchSettings
+from millstream.core.models.checked_learner import CheckedLearner
+from millstream.core.models.interface.learner import Learner
 
 FIRST_RECORDS: Final = 64
-"""Size of a batch while the pace of the model is not known, or it raised a moment ago."""
+"""Size of a batch while the model's speed is unknown, or just after it raised."""
 CAREFUL_BATCHES: Final = 20
 USUAL_SECONDS: Final = 0.3
-"""How long a full batch is worked on where there is no backlog to speak of."""
+"""The processing time of a full batch without a backlog."""
 FULL_IN_A_ROW: Final = 3
-"""So many full batches show a backlog, and so many more that it is still there. A worker at half
-load that was held up for less than half a second has not as many."""
+"""This many full batches show a backlog, and as many again that it is still there. A worker at half
+load that was delayed for less than half a second does not have as many."""
 GROWTH: Final = 2.0
+
+CHUNK_RECORDS: Final = 64
+"""For a model that predicts event by event."""
+SMALLEST_CALL: Final = 256
+"""The smallest chunk for a model that predicts many events in one call, however cheap the call."""
+SHARE_OF_A_CALL: Final = 0.3e-6
+"""Seconds of the fixed cost of a vectorised call that one record may bear."""
 
 
 class BatchSizer:
-    """What the last batches say of the next one's size."""
+    """Sets the size of the next batch from the time of the last ones."""
 
     def __init__(self, batch: BatchSettings) -> None:
         self._most = batch.max_records
         self._max_seconds = batch.max_age / 1000
         self._seconds = min(USUAL_SECONDS, self._max_seconds)
-        """How long the next batch may be worked on."""
+        """Processing time that the next batch may take."""
         self._full = 0
         """Full batches in a row, of that length."""
         self._limit = 0
@@ -36,7 +46,7 @@ class BatchSizer:
         self._careful = 0
 
     def limit(self) -> int:
-        """How many records the next batch may have."""
+        """The maximum number of records in the next batch."""
         if self._seconds_per_record <= 0 or self._careful > 0:
             self._limit = min(FIRST_RECORDS, self._most)
         else:
@@ -45,10 +55,10 @@ class BatchSizer:
         return self._limit
 
     def learn(self, records: int, seconds: float) -> None:
-        """Take in how long a batch took, and how many records there were for it."""
-        pace = seconds / records
+        """Account for the time and the number of records of a batch."""
+        latest = seconds / records
         known = self._seconds_per_record
-        self._seconds_per_record = pace if known <= 0 else 0.8 * known + 0.2 * pace
+        self._seconds_per_record = latest if known <= 0 else 0.8 * known + 0.2 * latest
         if records < self._limit or self._careful > 0:
             self._full, self._seconds = 0, min(USUAL_SECONDS, self._max_seconds)
             return
@@ -57,9 +67,34 @@ class BatchSizer:
             self._full, self._seconds = 0, min(GROWTH * self._seconds, self._max_seconds)
 
     def be_careful(self) -> None:
-        """Small batches for a while, so that not all of a large one is done again."""
+        """Use small batches for a while, so that less is repeated if one fails."""
         self._careful = CAREFUL_BATCHES
 
     def committed(self) -> None:
-        """A batch counts."""
+        """Account for a committed batch."""
         self._careful = max(0, self._careful - 1)
+
+
+def chunk_records(learner: Learner, features: Any, most: int) -> int:
+    """The number of records in a chunk, at most `most`.
+
+    A chunk is small enough for the CPU cache to hold its objects, since processing thousands at a
+    time takes half as long again, and large enough to share the fixed cost of a chunk. A model that
+    predicts many events in one call is timed: a call of a linear model costs as much as some
+    hundred of its rows, one of a forest as much as thousands. `features`: as in the settings; a
+    list of names if the model does not know its own. Users' own learners are not called for a
+    measurement; they get whole batches.
+    """
+    if not learner.batched:
+        return min(CHUNK_RECORDS, most)
+    if isinstance(learner, CheckedLearner):
+        return most
+    row = dict.fromkeys(learner.feature_names or features, 1.0)
+    seconds = min(_call_seconds(learner, row) for _ in range(3))
+    return min(most, max(SMALLEST_CALL, int(seconds / SHARE_OF_A_CALL)))
+
+
+def _call_seconds(learner: Learner, row: dict[str, float]) -> float:
+    began = time.perf_counter()
+    learner.predict_many([row])
+    return time.perf_counter() - began

@@ -1,28 +1,21 @@
-"""Publishes batches, and sees to what happens where one fails: its shards are restored."""
+"""The commit of batches, and the restore of partitions whose batch failed."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
-
-from confluent_kafka import Consumer
 
 from millstream.config.settings import Settings
 from millstream.core.records.record import BatchResult
-from millstream.delivery.at_least_once import AtLeastOnce
 from millstream.delivery.batch import Batch
-from millstream.delivery.exactly_once import ExactlyOnce
-from millstream.delivery.hanging_transactions import HangingTransactions
-from millstream.delivery.publisher import Aborted, OutputTopics, ProducerLost, Publisher
-from millstream.delivery.retry import RetryPolicy
-from millstream.delivery.transactional_id import TransactionalIdLease
+from millstream.delivery.publisher import Aborted, ProducerLost
 from millstream.errors import Stop
-from millstream.kafka.client_config import producer_config, session_timeout_ms, with_statistics
+from millstream.kafka.client_config import session_timeout_ms
+from millstream.kafka.group_consumer import GroupConsumer
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
 from millstream.runners.confluent.group_membership import GroupMembership
+from millstream.runners.confluent.transaction_repair import RebuildablePublisher, TransactionRepair
 from millstream.state.partition import Partition
 
 log = logging.getLogger(__name__)
@@ -33,83 +26,53 @@ MAX_ABORTS_IN_A_ROW: Final = 10
 WAIT_SECONDS: Final = 0.1
 
 
-def publisher_builder(
-    settings: Settings,
-    names: OutputTopics,
-    slot: TransactionalIdLease,
-    patience: RetryPolicy,
-    metrics: Metrics,
-) -> Callable[[], Publisher]:
-    """How to make a publisher of the guarantee that the settings name."""
-    exactly_once = settings.processing_guarantee == "exactly_once"
-    statistics = partial(metrics.clients.take, "producer")
-    config = with_statistics(
-        producer_config(settings, slot.name if exactly_once else None), statistics
-    )
-
-    def build() -> Publisher:
-        if not exactly_once:
-            return AtLeastOnce(config, names, patience)
-        ready = slot.warmup.take(statistics) if slot.warmup is not None else None
-        return ExactlyOnce(config, names, patience, ready)
-
-    return build
-
-
 class BatchCommitter:
-    """The way of a batch out of the worker."""
+    """Sends the outputs of batches, and commits them with their offsets."""
 
     def __init__(
         self,
         settings: Settings,
-        build: Callable[[], Publisher],
-        slot: str,
+        publisher: RebuildablePublisher,
+        repair: TransactionRepair,
+        membership: GroupMembership,
+        consumer: GroupConsumer,
         metrics: Metrics,
         health: Health,
         stopping: threading.Event,
     ) -> None:
-        """Makes the first publisher; raises KafkaException where that fails."""
         self._session_seconds = session_timeout_ms(settings) / 1000
-        self._build = build
-        self._slot = slot
+        self._publisher = publisher
+        self._repair = repair
+        self._membership = membership
+        self._consumer = consumer
         self._metrics = metrics
         self._health = health
         self._stopping = stopping
         self._aborts_in_a_row = 0
-        self.publisher = build()
-
-    def join(
-        self, consumer: Consumer, membership: GroupMembership, hanging: HangingTransactions
-    ) -> None:
-        """Publish in the name of this member."""
-        self._consumer = consumer
-        self._membership = membership
-        self._hanging = hanging
 
     def rest(self) -> None:
-        """Before a batch is fetched: wait where the one before is to settle first."""
-        self.publisher.back_off()
+        """Before a batch is fetched, wait until the brokers have ended the last transaction."""
+        self._publisher.current.back_off()
 
     def write(self, batch: Batch, partition: Partition, result: BatchResult) -> bool:
-        """Take a piece into the batch; False where the batch failed and does not count."""
+        """Send the outputs of a chunk; False if the batch failed and its partitions restart."""
         began = time.monotonic()
         try:
-            self.publisher.write(partition.number, result)
+            self._publisher.current.write(partition.number, result)
         except Aborted as aborted:
             self._restore(aborted, [*batch.partitions(), partition])
             return False
-        batch.add(partition, result)
         batch.write_seconds += time.monotonic() - began
         return True
 
     def commit(self, batch: Batch) -> bool:
-        """Commit a batch; where that fails, restore its shards. Returns whether it counts."""
+        """Commit a batch; False if that failed and its partitions restart. Raises `Stop`."""
         return self._commit(batch.partitions(), batch.member)
 
     def abort(self, partitions: list[Partition]) -> None:
-        """Drop the open batch, and restore its shards."""
+        """Drop the open batch, and restart its partitions."""
         try:
-            self.publisher.abort()
+            self._publisher.current.abort()
         except Aborted as aborted:
             self._restore(aborted, partitions)
             return
@@ -117,8 +80,8 @@ class BatchCommitter:
             self._membership.restart(partition)
 
     def turn(self) -> None:
-        """At each turn of the loop: let the producer speak, and see to offsets that rest."""
-        self.publisher.poll()
+        """At each turn of the loop, serve the producer's callbacks and refresh old offsets."""
+        self._publisher.current.poll()
         self._refresh_offsets()
 
     def _refresh_offsets(self) -> None:
@@ -127,20 +90,17 @@ class BatchCommitter:
         stale = [
             partition
             for partition in self._membership.partitions.values()
-            if partition.is_running and now - partition.committed_at > OFFSETS_REFRESH_SECONDS
+            if partition.processor is not None
+            and now - partition.committed_at > OFFSETS_REFRESH_SECONDS
         ]
         if stale:
             self._commit(stale, self._consumer.memberid())
-
-    def close(self) -> None:
-        """Let go of the broker."""
-        self.publisher.close()
 
     def _commit(self, partitions: list[Partition], member: str) -> bool:
         offsets = [place for each in partitions for place in self._membership.offsets(each)]
         began = time.monotonic()
         try:
-            self.publisher.commit(offsets, member, self._consumer)
+            self._publisher.current.commit(offsets, member, self._consumer)
         except Aborted as aborted:
             self._restore(aborted, partitions)
             return False
@@ -150,17 +110,17 @@ class BatchCommitter:
         self._metrics.observe_stage("commit", now - began)
         for partition in partitions:
             partition.committed_at = now
-        if self.publisher.transactional and self._hanging.in_doubt(began):
-            # All of it stands, or, without its markers, nothing: the log is to say which.
+        if self._repair.in_doubt(began):
+            # All of it stands, or, without its markers, nothing: the log decides.
             log.warning("a commit outlasted its brokers: its shards are restored")
             for partition in partitions:
                 self._membership.restart(partition)
-            self._leave_nothing_open(partitions)
+            self._repair.abort_leftovers([partition.number for partition in partitions])
             return False
         return True
 
     def _restore(self, aborted: Aborted, partitions: list[Partition]) -> None:
-        """Throw away what did not count; raises `Stop` where that happens again and again."""
+        """Restart the partitions of an aborted batch; raises `Stop` after many in a row."""
         self._aborts_in_a_row += 1
         self._metrics.count_transaction("aborted")
         log.warning("batch aborted, its shards are restored", extra={"reason": str(aborted)})
@@ -168,50 +128,22 @@ class BatchCommitter:
             self._membership.restart(partition)
         if isinstance(aborted, ProducerLost):
             self._replace_producer(aborted)
-            self._leave_nothing_open(partitions)
+            self._repair.abort_leftovers([partition.number for partition in partitions])
         if self._aborts_in_a_row >= MAX_ABORTS_IN_A_ROW:
             raise Stop(
                 f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: "
                 f"{aborted}"
             ) from aborted
 
-    def mend(self, partition: int, progress: object, committed: Callable[[int], object]) -> bool:
-        """While a partition is restored: see `HangingTransactions.unblock_restore`."""
-        return self._hanging.unblock_restore(partition, progress, committed, self._cover)
-
-    def end_own(self, partition: int) -> None:
-        """Before a partition is restored: see `HangingTransactions.abort_own`."""
-        if self.publisher.transactional:
-            self._hanging.abort_own(partition, self._cover)
-
-    def _cover(self, partitions: Sequence[int]) -> None:
-        """End what hangs of this worker's in partitions; raises `Aborted`."""
-        try:
-            self._hanging.abort_over(self.publisher, partitions)
-        except ProducerLost:
-            self._rebuild()
-            raise
-
-    def _leave_nothing_open(self, partitions: list[Partition]) -> None:
-        """After a transaction whose markers a broker may have dropped."""
-        try:
-            self._cover([partition.number for partition in partitions])
-        except Aborted as failed:  # the restore that follows tries again, where it is held up
-            log.warning("a transaction may be left open", extra={"reason": str(failed)})
-
     def _replace_producer(self, lost: ProducerLost) -> None:
-        """A producer that is dead for a known reason is built again; else two workers fight."""
+        """Rebuild a producer that died for a known reason; raises `Stop` if two workers fight."""
         session = self._session_seconds
         if lost.seconds < session and not self._was_put_out_of_the_group(session):
             raise Stop(
-                f"another worker runs under this one's transactional id, {self._slot} "
+                f"another worker runs under this one's transactional id, {self._publisher.name} "
                 f"({lost}): give each worker a name of its own with the setting instance"
             ) from lost
-        self._rebuild()
-
-    def _rebuild(self) -> None:
-        self.publisher.close()
-        self.publisher = self._build()
+        self._publisher.rebuild()
 
     def _was_put_out_of_the_group(self, session: float) -> bool:
         """Whether the group gives our partitions away within a session's length."""

@@ -1,69 +1,71 @@
-"""Where the inputs of a partition end, and how far it is from there.
+"""The end offsets and the lag of a partition's inputs.
 
-An end that was reported is old news as soon as it is read, and what expires by the clock expires
-only where nothing is to come: so the broker is asked again before anything does.
+A reported end may be out of date when it is read, and a prediction expires by the clock only if no
+record is to come: so the broker is asked again before anything expires.
 """
 
 import time
+from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from millstream.core.records.record import InputName
+from millstream.kafka.group_consumer import GroupConsumer
 from millstream.state.partition import Partition
 
 CONFIRM_SECONDS = 1.0
-"""Between two questions to the broker whether a side is at its end; expiry is no sooner."""
+"""Between two requests to the broker for an end; expiry is no sooner."""
 
 
 class EndOffsets:
-    """The ends of events and labels, as the worker's consumer knows them."""
+    """The end offsets of events and labels, as known to the worker's consumer."""
 
-    def __init__(self, consumer: Consumer, topics: dict[InputName, str]) -> None:
+    def __init__(self, consumer: GroupConsumer, topics: Mapping[InputName, str]) -> None:
         self._consumer = consumer
         self._topics = topics
 
     def reached(self, partition: Partition) -> dict[InputName, bool]:
-        """Which sides have been taken to their present end.
+        """For each input, whether it is fetched to its present end.
 
-        That an end was reported is not enough: since then more may have been fetched, which waits
-        in the client's queue behind records of the other side.
+        A reported end is not enough: since then more may have been fetched, which is queued in the
+        client behind records of the other input.
         """
         return {
-            side: partition.ends[side] >= partition.fetched[side]
-            and self._known(partition, side) <= partition.ends[side]
-            for side in self._topics
+            name: partition.ends[name] >= partition.fetched[name]
+            and self._known(partition, name) <= partition.ends[name]
+            for name in self._topics
         }
 
-    def confirm(self, partition: Partition, sides: list[InputName]) -> dict[InputName, int]:
-        """When the broker said of these sides that nothing is to come, ms; asks it once a second.
+    def confirm(self, partition: Partition, inputs: list[InputName]) -> dict[InputName, int]:
+        """The time (ms) when the broker confirmed the end of these inputs; asks once a second.
 
-        What the last fetch said may be long ago: the worker may have been frozen or cut off.
+        The last fetch may be long ago: the worker may have been frozen or cut off.
         """
         confirmed: dict[InputName, int] = {}
-        if not sides or time.monotonic() < partition.confirm_at:
+        if not inputs or time.monotonic() < partition.confirm_at:
             return confirmed
-        for side in sides:
-            place = TopicPartition(self._topics[side], partition.number)
+        for name in inputs:
+            position = TopicPartition(self._topics[name], partition.number)
             asked = time.time_ns() // 1_000_000
             try:
-                _, end = self._consumer.get_watermark_offsets(place, timeout=CONFIRM_SECONDS)
+                _, end = self._consumer.get_watermark_offsets(position, timeout=CONFIRM_SECONDS)
             except KafkaException:
-                continue  # not confirmed, so nothing expires; asked again in a second
-            if end <= max(partition.ends[side], partition.fetched[side]):
-                confirmed[side] = asked
+                continue  # not confirmed, so nothing expires; asked again after a second
+            if end <= max(partition.ends[name], partition.fetched[name]):
+                confirmed[name] = asked
         partition.confirm_at = time.monotonic() + CONFIRM_SECONDS
         return confirmed
 
-    def lag(self, partition: Partition, side: InputName) -> int | None:
-        """Offsets of a side that are not yet worked off; None before the first fetch."""
-        end = self._known(partition, side)
-        return None if end < 0 else max(0, end - partition.positions[side])
+    def lag(self, partition: Partition, input_name: InputName) -> int | None:
+        """Offsets of an input that are not yet processed; None before the first fetch."""
+        end = self._known(partition, input_name)
+        return None if end < 0 else max(0, end - partition.positions[input_name])
 
-    def _known(self, partition: Partition, side: InputName) -> int:
-        """The end of a log as of the last fetch, -1 where there was none yet."""
-        place = TopicPartition(self._topics[side], partition.number)
+    def _known(self, partition: Partition, input_name: InputName) -> int:
+        """The end of a log as of the last fetch, -1 before the first."""
+        position = TopicPartition(self._topics[input_name], partition.number)
         try:
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            _, high = self._consumer.get_watermark_offsets(position, cached=True)
         except KafkaException:
             return -1
         return int(high)

@@ -1,8 +1,8 @@
-"""The worker's place in its consumer group: which partitions it has, and where each of them is.
+"""The partitions of a worker: assignment, restore, fetch positions, release.
 
-Only `events` is subscribed to. Partition p of `labels` comes and goes with partition p of
-`events`, by hand: the group's assignor may well give the two to different members. A partition
-stays paused until its shard is restored, while the loop keeps polling.
+Only `events` is subscribed to. Partition p of `labels` is assigned by hand together with partition
+p of `events`: the group's assignor may give the two to different members. A partition stays paused
+until it is restored, while the loop keeps polling.
 """
 
 import logging
@@ -10,22 +10,23 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from millstream import _failpoints as failpoints
 from millstream.core.processing.processor import PartitionProcessor
-from millstream.core.records.record import InputName, Record
+from millstream.core.records.record import InputName
 from millstream.delivery.publisher import Aborted
 from millstream.delivery.retry import RetryPolicy, commit_offsets
 from millstream.errors import Stop
+from millstream.kafka.group_consumer import GroupConsumer
 from millstream.kafka.group_offsets import OWNER, committed_offsets
 from millstream.kafka.log_reader import HOPELESS
-from millstream.kafka.record import to_record
 from millstream.observability.metrics import Metrics
 from millstream.runners.confluent.end_offsets import EndOffsets
 from millstream.runners.confluent.flow_control import FlowControl
+from millstream.runners.confluent.message_sorter import MessageSorter
 from millstream.state.partition import Partition
 from millstream.state.restore import PartitionRestore
 from millstream.state.restore_context import KafkaRestoreContext
@@ -38,85 +39,99 @@ RETRY_SECONDS = 0.5
 """Between two tries at a restore."""
 
 
+class RestoreHooks(Protocol):
+    """The work of others around the restore and the release of a partition."""
+
+    def before_restore(self, partition: int) -> None:
+        """End what this worker left open; KafkaException and `Aborted` delay the restore."""
+
+    def while_restoring(
+        self, partition: int, progress: object, committed: Callable[[int], object]
+    ) -> bool:
+        """Unblock a restore whose `progress` stands still; True if others should go first.
+
+        `committed`: asks for the partition's offsets; raises KafkaException.
+        """
+
+    def before_release(self, partitions: list[Partition]) -> None:
+        """Take last snapshots of partitions while they are still this worker's."""
+
+
 class GroupMembership:
-    """Partitions come, are restored, are worked on, and go."""
+    """The partitions that the group assigned to this worker."""
 
     def __init__(
         self,
-        consumer: Consumer,
+        consumer: GroupConsumer,
         context: KafkaRestoreContext,
+        topics: Mapping[InputName, str],
+        hooks: RestoreHooks,
         metrics: Metrics,
         patience: RetryPolicy,
     ) -> None:
         self.partitions: dict[int, Partition] = {}
-        self.before_release: Callable[[list[Partition]], None] = lambda _: None
-        """Called with partitions that are about to be given away, while they are still ours."""
         self.losses = 0
         """How often partitions were taken from this worker without its consent."""
         self._consumer = consumer
         self._restorer = context
+        self._topics = topics
+        self._hooks = hooks
         self._metrics = metrics
         self._patience = patience
-        self.topics: dict[InputName, str] = {"events": context.settings.events.topic}
-        if context.late:
-            self.topics["labels"] = str(context.settings.labels.topic)
-        self.ends = EndOffsets(consumer, self.topics)
-        self.flow = FlowControl(consumer, self.topics)
+        self.ends = EndOffsets(consumer, topics)
+        self.flow = FlowControl(consumer, topics)
+        self.sorter = MessageSorter(topics, self.partitions)
         self._queue: deque[Partition] = deque()
         self._retry_at = 0.0
         self._failing_since = 0.0
-        self.mend: Callable[[int, object, Callable[[int], object]], bool] = lambda *_: False
-        """Called while a partition is restored; see `HangingTransactions.unblock_restore`."""
-        self.before_restore: Callable[[int], object] = lambda _: None
-        """Called with each; may raise KafkaException and `Aborted`: then it has to wait."""
 
     def subscribe(self) -> None:
         """Join the group."""
         self._consumer.subscribe(
-            [self.topics["events"]],
+            [self._topics["events"]],
             on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost,
         )  # fmt: skip
 
     def joined(self) -> bool:
-        """Whether the group knows this worker."""
+        """Whether the worker is a member of its group."""
         return bool(self._consumer.memberid())
 
     def restored(self) -> int:
-        """How many partitions are ready to be worked on."""
-        return sum(partition.is_running for partition in self.partitions.values())
+        """The number of partitions that are ready."""
+        return sum(partition.processor is not None for partition in self.partitions.values())
 
     # -- rebalances ---------------------------------------------------------------------------
 
-    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: GroupConsumer, assigned: list[TopicPartition]) -> None:
         self._metrics.count_rebalance("assigned")
         log.info("partitions assigned", extra={"partitions": [a.partition for a in assigned]})
-        # The true position is known after the restore; until then nothing is fetched.
-        places = self._restorer.bounds.ends(
-            [TopicPartition(t, each.partition) for each in assigned for t in self.topics.values()],
+        # The start position is known after the restore; until then nothing is fetched.
+        positions = self._restorer.bounds.ends(
+            [TopicPartition(t, each.partition) for each in assigned for t in self._topics.values()],
         )
-        consumer.incremental_assign(places)
+        consumer.incremental_assign(positions)
         for each in assigned:
             partition = self.partitions[each.partition] = Partition(each.partition)
             self._queue.append(partition)
         self.flow.say_again(self.partitions.values())
 
-    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: GroupConsumer, revoked: list[TopicPartition]) -> None:
         self._metrics.count_rebalance("revoked")
         ours = [self.partitions[each.partition] for each in revoked
                 if each.partition in self.partitions]  # fmt: skip
-        self.before_release(ours)
+        self._hooks.before_release(ours)
         self._drop(consumer, revoked)
 
-    def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: GroupConsumer, lost: list[TopicPartition]) -> None:
         self._metrics.count_rebalance("lost")
         self.losses += 1
         self._drop(consumer, lost)
 
-    def _drop(self, consumer: Consumer, gone: list[TopicPartition]) -> None:
-        """Forget partitions. Callbacks come between batches, so nothing of them is open."""
+    def _drop(self, consumer: GroupConsumer, gone: list[TopicPartition]) -> None:
+        """Remove partitions. Callbacks come between batches, so nothing of them is open."""
         log.info("partitions revoked", extra={"partitions": [g.partition for g in gone]})
         consumer.incremental_unassign(
-            [TopicPartition(t, each.partition) for each in gone for t in self.topics.values()]
+            [TopicPartition(t, each.partition) for each in gone for t in self._topics.values()]
         )
         for each in gone:
             partition = self.partitions.pop(each.partition, None)
@@ -148,7 +163,7 @@ class GroupMembership:
     # -- restores -----------------------------------------------------------------------------
 
     def restart(self, partition: Partition, skips: Skips | None = None) -> None:
-        """Throw a shard away and restore it; nothing in memory can be undone."""
+        """Discard the processor and restore it; nothing in memory can be undone."""
         if partition.is_released:
             return
         if partition.is_running:
@@ -157,7 +172,7 @@ class GroupMembership:
         self.flow.stop(partition)
 
     def restore_some(self, seconds: float) -> bool:
-        """Work on restores for about so long; returns whether there is more to restore."""
+        """Continue restores for about `seconds`; True if some are left. Raises `Stop`."""
         until = time.monotonic() + seconds
         while self._queue and self._retry_at <= time.monotonic() < until:
             partition = self._queue[0]
@@ -169,7 +184,7 @@ class GroupMembership:
                     raise Stop(
                         f"partition {partition.number} cannot be restored: {error.str()}"
                     ) from raised
-                # From the beginning at the next turn: what was read so far proves nothing.
+                # From the beginning at the next turn: the records read so far prove nothing.
                 log.warning("restore begins again", extra={"reason": error.str()})
                 partition.invalidated()
                 self._retry_at = time.monotonic() + RETRY_SECONDS
@@ -179,22 +194,22 @@ class GroupMembership:
                 partition.invalidated()
                 self._retry_at = time.monotonic() + RETRY_SECONDS
         if self._queue:
-            self._mend(self._queue[0])
+            self._unblock(self._queue[0])
         return bool(self._queue)
 
-    def _mend(self, partition: Partition) -> None:
-        """See to a restore that stands still; one that cannot go on lets others have their turn."""
+    def _unblock(self, partition: Partition) -> None:
+        """Unblock a restore that stands still; one that stays blocked goes behind the others."""
         progress = None if partition.restore is None else partition.restore.progress()
-        if self.mend(
+        if self._hooks.while_restoring(
             partition.number,
             progress,
-            lambda number: committed_offsets(self._consumer, self.topics, number),
+            lambda number: committed_offsets(self._consumer, self._topics, number),
         ):
             partition.invalidated()
             self._queue.rotate(-1)
 
     def _give_up_after(self, partition: Partition, error: KafkaError) -> None:
-        """End a worker whose topics are gone; for a moment, brokers say so of any topic."""
+        """Raise `Stop` if topics are gone for long; for a moment, brokers say so of any topic."""
         now = time.monotonic()
         self._failing_since = self._failing_since or now
         gone = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
@@ -213,29 +228,29 @@ class GroupMembership:
             self._failing_since = 0.0
 
     def _begin_restore(self, partition: Partition) -> PartitionRestore:
-        self.before_restore(partition.number)
+        self._hooks.before_restore(partition.number)
         return partition.restoring(
-            self._restorer, *committed_offsets(self._consumer, self.topics, partition.number)
+            self._restorer, *committed_offsets(self._consumer, self._topics, partition.number)
         )
 
     def _begin(
         self, partition: Partition, restore: PartitionRestore, result: RestoreResult
     ) -> None:
-        """Fetch from where the restored shard is."""
-        places = self._offsets(partition.number, result.processor, result.positions)
+        """Fetch from the positions of the restored processor."""
+        positions = self._offsets(partition.number, result.processor, result.positions)
         if self._restorer.claims:
-            # Only now does our claim count: the group refuses this to anyone put out of it.
-            commit_offsets(self._consumer, places, self._patience)
-        self.flow.begin(partition, places)
+            # Our epoch counts from now on: the group refuses this commit to a former member.
+            commit_offsets(self._consumer, positions, self._patience)
+        self.flow.begin(partition, positions)
         partition.ready(result)
-        # Where it began without an offset, that is committed at once: else an app that is to begin
-        # at the latest event would begin somewhere else after each restart.
+        # A start without a committed offset is committed at once: else an app that starts at the
+        # latest event would start at another one after each restart.
         partition.committed_at = time.monotonic() if restore.all_committed() else -math.inf
 
     # -- fetching -----------------------------------------------------------------------------
 
     def fetch(self, limit: int, timeout: float) -> list[Any]:
-        """Messages at hand, for `sort`; the callbacks of a rebalance come within this call alone.
+        """Up to `limit` available messages, for `sorter`; rebalance callbacks run in this call.
 
         Waits for the first for at most `timeout` seconds, for no further one.
         """
@@ -247,59 +262,8 @@ class GroupMembership:
             messages += self._consumer.consume(limit - 1, 0)
         return messages
 
-    def sort(self, messages: list[Any]) -> dict[int, dict[InputName, list[Record]]]:
-        """The records in messages, by partition and side."""
-        labels = self.topics.get("labels")
-        sorted_records: dict[int, dict[InputName, list[Record]]] = {}
-        lists: dict[tuple[str, int], list[Record] | None] = {}
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._heed(message, error)
-                continue
-            where = (message.topic(), message.partition())
-            try:
-                records = lists[where]
-            except KeyError:
-                partition = self.partitions.get(where[1])
-                side: InputName = "labels" if where[0] == labels else "events"
-                known = partition is not None and partition.is_running
-                records = lists[where] = (
-                    sorted_records.setdefault(where[1], {"events": [], "labels": []})[side]
-                    if known
-                    else None
-                )
-            if records is not None:
-                records.append(to_record(message))
-        for number, by_side in sorted_records.items():
-            for side in self.topics:
-                by_side[side] = self._new(self.partitions[number], side, by_side[side])
-        return sorted_records
-
-    def _new(self, partition: Partition, side: InputName, records: list[Record]) -> list[Record]:
-        """Only what was not fetched before: a seek may still be followed by older messages."""
-        expected = partition.fetched[side]
-        if records and records[0].offset < expected:
-            records = [record for record in records if record.offset >= expected]
-        if records:
-            partition.fetched[side] = records[-1].offset + 1
-            partition.latest[side] = records[-1].timestamp
-        return records
-
-    def _heed(self, message: Any, error: KafkaError) -> None:
-        if error.code() == KafkaError._PARTITION_EOF:
-            partition = self.partitions.get(message.partition())
-            if partition is not None and partition.is_running:
-                side: InputName = "events" if message.topic() == self.topics["events"] else "labels"
-                partition.ends[side] = message.offset()
-            return
-        where = f"{message.topic()} partition {message.partition()}" if message.topic() else "Kafka"
-        if error.fatal() or error.code() in HOPELESS:
-            raise Stop(f"{where}: {error.str()} ({error.name()})")
-        log.warning("Kafka client", extra={"where": where, "reason": error.str()})
-
     def offsets(self, partition: Partition) -> list[TopicPartition]:
-        """What the group is to commit for a partition: both sides, moved or not."""
+        """The offsets to commit for a partition: of both inputs, moved or not."""
         return self._offsets(partition.number, partition.processor, partition.positions)
 
     def _offsets(
@@ -311,6 +275,6 @@ class GroupMembership:
         owner = processor.epoch if processor else 0
         name = f"{OWNER}{owner}" if owner else ""
         return [
-            TopicPartition(self.topics[side], number, offset, metadata=name)
-            for side, offset in positions.items()
+            TopicPartition(self._topics[each], number, offset, metadata=name)
+            for each, offset in positions.items()
         ]

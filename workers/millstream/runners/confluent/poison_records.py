@@ -1,10 +1,10 @@
-"""Finds records that kill the process, and lets them be left out.
+"""Detection of records that kill the process, by crash markers (`core.records.crash_markers`).
 
-See `core.attempts` for the notes. In normal running there is one, for the first moments after a
-restore: a record that kills comes again right then. It is taken back as soon as the records are
-worked off, before their commit, so that nothing but the work on them counts: not a worker killed
-while it waits, not a broker that is away, not a group in unrest, not a worker that stops in good
-order. Where a note was not taken back, records are worked off one by one, each with its note.
+In normal operation one marker is written, for the first moments after a restore: a record that
+kills comes again right then. It is withdrawn as soon as the records are processed, before their
+commit, so that only processing counts: not a worker killed while it waits, not an outage, not a
+rebalance, not an orderly stop. If a marker was not withdrawn, the records are processed one by one,
+each with its own marker.
 """
 
 import logging
@@ -24,62 +24,62 @@ from millstream.state.restore_steps import Skips
 log = logging.getLogger(__name__)
 
 FIRST_SECONDS: Final = 2.0
-"""How long after a restore a note stands while records are worked off."""
+"""How long after a restore a marker stands while records are processed."""
 CAREFUL_SECONDS: Final = 5.0
-"""How long at least each record has its note: what expires by the clock has no offset to pass."""
+"""How long at least each record has its marker: an expiry by the clock has no offset to pass."""
 
 
 def _plain(offsets: Mapping[InputName, int]) -> dict[str, int]:
-    """Offsets per side, as a note has them."""
-    return {side: offset for side, offset in offsets.items()}  # noqa: C416 - to str
+    """Offsets by input, as in a marker."""
+    return {name: offset for name, offset in offsets.items()}  # noqa: C416 - to str
 
 
 @dataclass(slots=True)
 class _Watch:
-    """One restored shard, until it has shown that it lives."""
+    """One restored processor, until it has survived its first records."""
 
     partition: Partition
     processor: PartitionProcessor
     until: float
     suspect: CrashMarker | None
-    """What the process before had begun when it died."""
+    """The marker that the crashed process left."""
     standing: CrashMarker | None = None
-    """The note that stands now."""
+    """The marker that stands now."""
     mute: bool = False
-    """No note could be written: none is tried for the rest of this batch."""
+    """A marker could not be written: none is tried for the rest of this batch."""
 
     def is_past(self) -> bool:
-        """Whether there is nothing left to be careful of."""
+        """Whether the suspected records are processed, and the time is over."""
         ends = {} if self.suspect is None else self.suspect.ends
         positions = _plain(self.partition.positions)
-        passed = all(positions.get(side, end) >= end for side, end in ends.items())
+        passed = all(positions.get(name, end) >= end for name, end in ends.items())
         return passed and time.monotonic() >= self.until
 
 
 class PoisonRecordDetector:
-    """What the loop calls before and after it works off records."""
+    """Writes and withdraws crash markers around the processing of records."""
 
     def __init__(
         self,
         max_crashes: int | None,
-        notes: ConfirmedWriter,
+        markers: ConfirmedWriter,
         restart: Callable[[Partition, Skips], None],
     ) -> None:
         """`restart`: restores a partition without some records."""
         self._max_crashes = max_crashes
-        self._notes = notes
+        self._markers = markers
         self._restart = restart
         self._incarnation = token_hex(8)
         self._watches: dict[int, _Watch] = {}
         self._seen: dict[int, PartitionProcessor] = {}
 
     def before_work(self, partitions: Collection[Partition]) -> bool:
-        """Look at shards that were restored; returns whether records have to come one by one."""
+        """Watch restored processors; True if records have to be processed one by one."""
         if self._max_crashes is None:
             return False
-        there = {partition.number: partition.processor for partition in partitions}
+        current = {partition.number: partition.processor for partition in partitions}
         for number in [*self._seen]:
-            if there.get(number) is not self._seen[number]:  # given away, or to be restored
+            if current.get(number) is not self._seen[number]:  # released, or to be restored
                 del self._seen[number]
                 self._watches.pop(number, None)
         for partition in partitions:
@@ -89,29 +89,25 @@ class PoisonRecordDetector:
         return any(watch.suspect for watch in self._watches.values())
 
     def worked(self, partition: Partition) -> None:
-        """A partition's records did not kill: what others do next must not be put down to them."""
+        """Withdraw the marker of a partition: later crashes are not due to its records."""
         watch = self._watches.get(partition.number)
         if watch is not None and watch.suspect is not None:
-            self._take_back(watch)
+            self._withdraw(watch)
 
     def after_work(self) -> None:
-        """The process lives, so nothing that it worked on has killed it."""
+        """Withdraw all markers after a batch: its records have not killed the process."""
         for number, watch in list(self._watches.items()):
-            self._take_back(watch)
+            self._withdraw(watch)
             watch.mute = False
             if watch.partition.processor is not watch.processor or watch.is_past():
                 watch.processor.before = None
                 del self._watches[number]
 
-    def close(self) -> None:
-        """Let go of the broker."""
-        self._notes.close()
-
     def _begin(self, partition: Partition, processor: PartitionProcessor, most: int) -> None:
         found = partition.origin.crash_marker
-        # One of our own was survived, whether or not that could be written.
+        # A marker of this process was survived, even if that could not be written.
         suspect = None if found is None or found.incarnation == self._incarnation else found
-        if suspect is not None and suspect.crashes >= most and self._is_to_come(partition, suspect):
+        if suspect is not None and suspect.crashes >= most and self._is_pending(partition, suspect):
             log.error(
                 "a record has killed the worker again and again: it goes to dead letters",
                 extra={"partition": partition.number, "side": suspect.side,
@@ -129,23 +125,23 @@ class PoisonRecordDetector:
         watch = _Watch(partition, processor, time.monotonic() + seconds, suspect)
         self._seen[partition.number] = processor
         self._watches[partition.number] = watch
-        processor.before = lambda side, offset: self._tell(watch, RecordRef(side, offset))
+        processor.before = lambda name, offset: self._mark(watch, RecordRef(name, offset))
 
-    def _is_to_come(self, partition: Partition, suspect: CrashMarker) -> bool:
-        """Whether it is not left out yet, and not worked off either."""
-        place = suspect.place
-        if place is None or place in partition.skips:
+    def _is_pending(self, partition: Partition, suspect: CrashMarker) -> bool:
+        """Whether the suspected record is neither skipped nor processed yet."""
+        record = suspect.place
+        if record is None or record in partition.skips:
             return False
         positions = _plain(partition.positions)
-        return place.offset >= positions.get(place.side, 0)
+        return record.offset >= positions.get(record.side, 0)
 
-    def _tell(self, watch: _Watch, place: RecordRef) -> None:
-        """Before the shard touches a record."""
+    def _mark(self, watch: _Watch, record: RecordRef) -> None:
+        """Write a marker before the processor touches a record."""
         if watch.mute:
             return
         ends = _plain(watch.partition.fetched)
         if watch.suspect is not None:
-            watch.standing = watch.suspect.at(place, self._incarnation, ends)
+            watch.standing = watch.suspect.at(record, self._incarnation, ends)
         elif watch.standing is None:
             watch.standing = CrashMarker(
                 partition=watch.partition.number, incarnation=self._incarnation,
@@ -155,14 +151,14 @@ class PoisonRecordDetector:
             return
         self._write(watch, watch.standing)
 
-    def _take_back(self, watch: _Watch) -> None:
+    def _withdraw(self, watch: _Watch) -> None:
         if watch.standing is not None:
             self._write(watch, watch.standing.survived())
             watch.standing = None
 
-    def _write(self, watch: _Watch, attempt: CrashMarker) -> None:
+    def _write(self, watch: _Watch, marker: CrashMarker) -> None:
         try:
-            self._notes.write(attempt.partition, [attempt.note()])
+            self._markers.write(marker.partition, [marker.note()])
         except NotWritten as error:
             # Without it, a crash is not counted; the batch itself waits for the broker.
             watch.mute = True

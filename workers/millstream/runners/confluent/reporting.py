@@ -1,12 +1,10 @@
-"""What is seen of the loop from outside: metrics, warnings, and the breaker."""
+"""Metrics, health and warnings of the loop."""
 
 import logging
 import time
 from collections import Counter
 from typing import Final
 
-from millstream.config.settings import BreakerSettings
-from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.monitoring.quality import quality
 from millstream.core.processing.processor import PartitionProcessor
 from millstream.delivery.batch import Batch
@@ -22,32 +20,25 @@ WARN_INTERVAL_SECONDS: Final = 60.0
 
 
 class LoopReporter:
-    """Sees every batch, before and after it counts."""
+    """Reports committed batches, partitions and lag."""
 
-    def __init__(
-        self, breaker: BreakerSettings, dead_letters: str, metrics: Metrics, health: Health
-    ) -> None:
+    def __init__(self, dead_letters: str, metrics: Metrics, health: Health) -> None:
         """`dead_letters`: the name of that topic."""
-        self._breaker = CircuitBreaker(breaker.stop_ratio, breaker.window)
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._health = health
-        self._buried: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
         self._warn_due = 0.0
         self._lag_due = 0.0
 
-    def before_commit(self, batch: Batch) -> None:
-        """Raises `Stop` where too much of what was consumed is bad."""
-        self._breaker.add(*(share.counts for share in batch.shares()))
-
     def after_commit(self, batch: Batch) -> None:
-        """Count what counts now."""
+        """Count the records of a committed batch."""
         now = time.time_ns() // 1_000_000
         for share in batch.shares():
             self._metrics.add(share.counts)
             for key, amount in share.counts.items():
                 if key[0] == "dead_lettered":
-                    self._buried[key[2]] += amount
+                    self._rejected[key[2]] += amount
             self._metrics.observe_latency(share.times, now)
             self._metrics.observe_label_delays(share.delays)
             partition = share.partition
@@ -58,14 +49,14 @@ class LoopReporter:
                 self._show_state(partition, partition.processor)
 
     def report_shards(self, membership: GroupMembership) -> None:
-        """Say how many shards there are, and how many of them can work."""
+        """Report how many partitions are assigned, and how many of them are ready."""
         if membership.joined():
             assigned, restored = len(membership.partitions), membership.restored()
             self._health.set_shards(assigned, restored)
             self._metrics.set_shards(assigned, restored)
 
     def report_lag(self, membership: GroupMembership) -> None:
-        """Say now and then how far behind the worker is, and what went to dead letters."""
+        """Report once a second the lag and, less often, the dead letters."""
         now = time.monotonic()
         if now < self._lag_due:
             return
@@ -85,23 +76,23 @@ class LoopReporter:
     def _show_lag(
         self, membership: GroupMembership, partition: Partition, processor: PartitionProcessor
     ) -> None:
-        for side, at_end in membership.ends.reached(partition).items():
-            records = membership.ends.lag(partition, side)
+        for input_name, at_end in membership.ends.reached(partition).items():
+            records = membership.ends.lag(partition, input_name)
             if records is None:
                 continue
-            # Behind the last record there may be markers of transactions, for which nobody waits.
-            if at_end and not processor.backlog(side):
+            # Behind the last record there may be transaction markers, which are no lag.
+            if at_end and not processor.backlog(input_name):
                 records = 0
-            latest = partition.latest.get(side, -1)
+            latest = partition.latest.get(input_name, -1)
             behind = time.time() - latest / 1000 if records and latest > 0 else 0.0
-            self._metrics.set_lag(side, partition.number, records, max(0.0, behind))
+            self._metrics.set_lag(input_name, partition.number, records, max(0.0, behind))
 
     def _warn_of_dead_letters(self, now: float) -> None:
-        if not self._buried or now < self._warn_due:
+        if not self._rejected or now < self._warn_due:
             return
         self._warn_due = now + WARN_INTERVAL_SECONDS
         log.warning(
             "records went to dead letters",
-            extra={"topic": self._dead_letters, "reasons": dict(self._buried)},
+            extra={"topic": self._dead_letters, "reasons": dict(self._rejected)},
         )
-        self._buried.clear()
+        self._rejected.clear()

@@ -213,6 +213,10 @@ class ConsumerBridge:
         """Whose batch this is: another one after each rebalance, empty outside of the group."""
         return "" if self._generation < 0 else f"generation-{self._generation}"
 
+    def consumer_group_metadata(self) -> Any:
+        """Faust's group takes no offsets from a transaction: settings for Faust name none."""
+        raise AssertionError("under Faust, a worker commits without transactions")
+
     def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         """What the group has committed."""
         answers: list[TopicPartition] = self._asker.committed(places, timeout=timeout)

@@ -1,4 +1,4 @@
-"""Topics in memory: what a broker holds of an app, and what outlives a worker that works on it."""
+"""Topics and committed offsets in memory, which outlive the worker that uses them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -10,24 +10,24 @@ from millstream.kafka.log_reader import OffsetRange
 
 
 class CommittedPositions(NamedTuple):
-    """What the group has committed of a partition."""
+    """The committed offsets of a partition."""
 
     positions: Mapping[InputName, int]
-    """Per side, the offset after the last record that was worked off."""
+    """By input, the offset after the last processed record."""
     owner: int | None
-    """At least once, late labels: in whose name; see `core.processing.ownership`."""
+    """The epoch of the owner, at least once with delayed labels; see `OwnershipHistory`."""
 
 
 class MemoryLogs:
     """Topics of one app, all with the same number of partitions, and the group's offsets."""
 
     def __init__(self, partitions: int = 1) -> None:
-        """Empty topics; they come to be as they are written to. Raises `SettingsError`."""
+        """No topics; each is created by its first use. Raises `SettingsError`."""
         if type(partitions) is not int or partitions < 1:
             raise SettingsError(f"partitions is {partitions!r}: it has to be a number from 1 on")
         self.partitions = partitions
         self.committed: dict[int, CommittedPositions] = {}
-        """By partition; what has none was never worked on."""
+        """By partition; none for a partition that was never processed."""
         self._topics: dict[str, list[list[Record]]] = {}
 
     def append(self, topic: str, partition: int, output: Output, timestamp: int) -> int:
@@ -37,46 +37,50 @@ class MemoryLogs:
         return len(records) - 1
 
     def extend(self, topic: str, partition: int, outputs: Iterable[Output], timestamp: int) -> None:
-        """Write some."""
+        """Write records."""
         for output in outputs:
             self.append(topic, partition, output, timestamp)
 
     def records(self, topic: str, partition: int) -> list[Record]:
-        """All records of a partition; the offset of each is its place in the list."""
+        """All records of a partition; the offset of each is its index in the list."""
         if topic not in self._topics:
             self._topics[topic] = [[] for _ in range(self.partitions)]
         return self._topics[topic][partition]
 
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the last record."""
+        return len(self.records(topic, partition))
+
     def forget(self, topic: str, partition: int) -> None:
-        """Let go of what was written, where nobody is to read it, not even a restore."""
+        """Drop the records of a partition that nobody reads, not even a restore."""
         self.records(topic, partition).clear()
 
 
 class MemoryReader:
-    """Reads stretches of `MemoryLogs`, as `context.Logs` wants it."""
+    """Reads offset ranges of `MemoryLogs`; a `RestoreLogs`."""
 
     def __init__(self, logs: MemoryLogs) -> None:
         self._logs = logs
-        self._stretch: OffsetRange | None = None
+        self._range: OffsetRange | None = None
         self.records_read = 0
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset, and the offset after the last record."""
-        return 0, len(self._logs.records(topic, partition))
+        return 0, self._logs.end(topic, partition)
 
     def open(self, offset_range: OffsetRange) -> None:
-        """Begin with a stretch."""
-        self._stretch = offset_range
+        """Begin with an offset range."""
+        self._range = offset_range
 
     def done(self) -> bool:
         """Whether it is read to its end."""
-        return self._stretch is None
+        return self._range is None
 
     def step(self, timeout: float) -> None:  # noqa: ARG002 - nothing to wait for
         """Read all of it."""
-        if self._stretch is None:
+        if self._range is None:
             return
-        offset_range, self._stretch = self._stretch, None
+        offset_range, self._range = self._range, None
         records = self._logs.records(offset_range.topic, offset_range.partition)[
             offset_range.start : offset_range.end
         ]
@@ -85,12 +89,12 @@ class MemoryReader:
             offset_range.sink(records)
 
     def close(self) -> None:
-        """Let go of the stretch."""
-        self._stretch = None
+        """Drop the offset range."""
+        self._range = None
 
 
 class MemoryModels:
-    """The models topic, for snapshots; see `snapshot_writer.Models`."""
+    """The models topic, for snapshots; a `ModelsTopicWriter`."""
 
     def __init__(self, logs: MemoryLogs, topic: str, clock: Callable[[], int]) -> None:
         self._logs = logs
@@ -102,11 +106,11 @@ class MemoryModels:
         self._logs.extend(self._topic, partition, outputs, self._clock())
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is open."""
 
 
 class MemoryEpochLog:
-    """How a new owner announces itself at least once; see `context.EpochLog`."""
+    """The announcement of a new owner, at least once; an `EpochLog`."""
 
     def __init__(self, logs: MemoryLogs, examples: str, clock: Callable[[], int]) -> None:
         """`examples`: the name of that topic."""

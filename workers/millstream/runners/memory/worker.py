@@ -1,38 +1,36 @@
-"""The runner without a broker: moves records between lists in memory and the shards.
+"""The runner without a broker: moves records between lists in memory and the processors.
 
     worker.send("events", b'{"id": 1, ...}', key=b"1", timestamp=now)
-    worker.work(now)                      (all that is at hand, batch by batch)
-    logs.records("app.predictions", 0)    (what a reader of that topic would see)
+    worker.work(now)                      (all available records, batch by batch)
+    logs.records("app.predictions", 0)    (the records that a consumer of that topic would see)
 
-Everything but the moving is what the main runner has: the shards, and the restore that makes them.
-There is no thread, network or clock: time is what `work` is told. Two runs that are sent the same
-write the same bytes, but for the names of snapshots.
+Processing, restore and the run of a batch are those of the main runner. There is no thread, network
+or clock: time is the argument of `work`. Two runs with the same input write the same bytes, except
+for the names of snapshots.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from millstream.config.settings import Settings
-from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.state_codec import CannotCaptureError, capture
 from millstream.core.processing.processor import PartitionProcessor
-from millstream.core.records.record import BatchResult, Headers, InputName, Output, Record
+from millstream.core.records.record import BatchResult, Headers, InputName, Output
 from millstream.core.snapshots.snapshot import BadSnapshot
-from millstream.errors import StateInvalid
+from millstream.delivery.batch import Batch
 from millstream.kafka.topic_layout import needed_topics
 from millstream.observability.metrics import Metrics
-from millstream.runners.chunk_size import PIECE_RECORDS
 from millstream.runners.memory.broker import (
-    CommittedPositions,
     MemoryEpochLog,
     MemoryLogs,
     MemoryModels,
     MemoryReader,
 )
-from millstream.runners.poison_examples import PoisonExamples
+from millstream.runners.memory.transport import MemoryBatch, Point, commit_positions, has_work
+from millstream.runners.run_batch import BatchRunner
 from millstream.snapshots.writer import SnapshotWriter
 from millstream.state.partition import Partition
 from millstream.state.ports import TopicFacts
@@ -41,16 +39,14 @@ from millstream.state.snapshot_metadata import snapshot_metadata
 
 log = logging.getLogger(__name__)
 
-Point = Literal["after_learning", "mid_produce", "before_commit", "after_commit"]
-"""Moments of a commit, as `failpoints` names them."""
 DEFAULT_MAX_BYTES: Final = 1_000_000
 """librdkafka's `message.max.bytes`."""
 
 
 class MemoryWorker:
-    """A worker that has all partitions of its topics, which lie in memory.
+    """A worker that has all partitions of its topics, which are in memory.
 
-    A restart is another worker on the same logs: it begins from what this one committed.
+    A restart is another worker on the same logs: it starts from the committed offsets.
     """
 
     def __init__(
@@ -60,7 +56,7 @@ class MemoryWorker:
         logs: MemoryLogs | None = None,
     ) -> None:
         """`logs`: None for empty topics of one partition."""
-        # Nothing is on its way here: a side that is at its end has nothing more to wait for.
+        # No record is in flight here: an input at its end has nothing more to wait for.
         labels = settings.labels.model_copy(update={"max_idle": 0})
         settings = settings.model_copy(update={"labels": labels})
         self.settings = settings
@@ -69,22 +65,19 @@ class MemoryWorker:
             "events": settings.events.topic, "labels": str(settings.labels.topic)
         }  # fmt: skip
         self.now = 0
-        """The latest time that it was told, ms."""
+        """The latest time of `work`, ms."""
         self.counts: Counter[tuple[str, ...]] = Counter()
-        """What was committed, as `BatchResult.counts` has it."""
+        """The committed counts, as in `BatchResult.counts`."""
         self.reach: Callable[[Point], None] = lambda _: None
-        """Called at those moments of each commit; what it raises is a crash: use another worker."""
+        """Called at those moments of each commit; an exception is a crash: use another worker."""
         self.after_commit: Callable[[int, Sequence[BatchResult]], None] = lambda *_: None
-        """Called with a partition and what was just committed of it."""
+        """Called with a partition and its results that were just committed."""
         self._parts = self._restore_parts(build_learner)
         self.late = self._parts.late
         """Whether labels come on a topic."""
         models = MemoryModels(self.logs, settings.topic("models"), self._clock)
         self._writer = SnapshotWriter(settings.snapshots, models, None, build_learner)
-        self._breaker = CircuitBreaker(
-            settings.dead_letters.stop_ratio, settings.dead_letters.window
-        )
-        self._broken = PoisonExamples()
+        self._runner = BatchRunner(settings.dead_letters)
         self._snapshot_at: dict[int, int] = {}
         self._partitions = [Partition(number) for number in range(self.logs.partitions)]
 
@@ -95,22 +88,22 @@ class MemoryWorker:
         settings, logs = self.settings, self.logs
         late = settings.labels.source == "topic"
         claims = MemoryEpochLog(logs, settings.topic("examples"), self._clock)
-        told = TopicFacts(
+        facts = TopicFacts(
             logs.partitions,
             {name: name for name in needed_topics(settings).values()},
             int(settings.kafka.get("message.max.bytes", DEFAULT_MAX_BYTES)),
         )
         claiming = late and settings.processing_guarantee == "at_least_once"
         return RestoreContext(
-            settings, build_learner, MemoryReader(logs), claims if claiming else None, told,
+            settings, build_learner, MemoryReader(logs), claims if claiming else None, facts,
             Metrics(), clock=self._clock,
         )  # fmt: skip
 
-    # -- what goes in -----------------------------------------------------------------------------
+    # -- input -----------------------------------------------------------------------------
 
     def send(
         self,
-        side: InputName,
+        input_name: InputName,
         value: bytes | None,
         *,
         key: bytes | None = None,
@@ -120,15 +113,15 @@ class MemoryWorker:
     ) -> int:
         """Append a message to the events or the labels; returns its offset.
 
-        `timestamp`: Kafka's, ms. It is not worked on before `work`.
+        `timestamp`: Kafka's, ms. It is not processed before `work`.
         """
-        topic = self._topics[side]
+        topic = self._topics[input_name]
         return self.logs.append(topic, partition, Output(key, value, headers), timestamp)
 
     def work(self, now: int) -> None:
-        """Work off all that is at hand, at this time (ms), which never goes back.
+        """Process all available records, at this time (ms), which never decreases.
 
-        Raises `Stop` where a worker could not go on.
+        Raises `Stop` if a worker could not continue.
         """
         self.now = max(self.now, now)
         for partition in self._partitions:
@@ -138,123 +131,41 @@ class MemoryWorker:
     # -- one batch of one partition ---------------------------------------------------------------
 
     def _turn(self, partition: Partition) -> bool:
-        """Work off a batch; whether there may be more to do."""
+        """Process a batch; whether there may be more to do."""
+        batch = Batch("")
         try:
-            return self._work_off(partition)
-        except BaseException:  # what is not committed is worked off again, whatever came between
+            processor = self.processor(partition.number)
+            transport = MemoryBatch(
+                self.settings, self.logs, self._topics, partition, processor, self.now, self.reach
+            )
+            if not self._runner.process(transport, batch, self.settings.batch.max_records):
+                return True  # the same records come again, without one
+            if not batch:
+                return False
+            self._runner.commit(transport, batch)
+            for share in batch.shares():
+                self.counts.update(share.counts)
+            self.after_commit(partition.number, transport.results)
+            self._snapshot_if_due(partition, processor)
+        except BaseException:  # what is not committed is processed again, whatever was raised
             partition.invalidated()
             raise
-
-    def _work_off(self, partition: Partition) -> bool:
-        processor = partition.processor or self._restore(partition)
-        limit = self.settings.batch.max_records
-        batch: list[BatchResult] = []
-        taken = 0
-        try:
-            while taken < limit:
-                records = self._fetch(partition, processor, limit - taken)
-                if not any(records.values()) and not self._has_work(processor):
-                    break
-                result = processor.process(
-                    records, self._ends(partition), self.now, None, limit - taken
-                )
-                if not result and not any(records.values()):
-                    break
-                batch.append(result)
-                taken += result.taken
-        except StateInvalid as broken:
-            partition.invalidated(self._broken.skip(partition.number, broken))
-            return True
-        worked = any(batch)
-        if worked:
-            self._commit(partition, batch)
-            self._snapshot_if_due(partition, processor)
-        return worked
+        return True
 
     def _has_more(self, partition: Partition) -> bool:
-        """Whether a batch may come to anything."""
+        """Whether a batch may have a result."""
         processor = partition.processor
-        if processor is None or self._has_work(processor):
+        if processor is None or has_work(processor, self.now):
             return True
         return any(
-            offset < len(self.logs.records(self._topics[side], partition.number))
-            for side, offset in partition.fetched.items()
+            offset < self.logs.end(self._topics[name], partition.number)
+            for name, offset in partition.fetched.items()
         )
-
-    def _has_work(self, processor: PartitionProcessor) -> bool:
-        """Whether something may happen though nothing new has come."""
-        return bool(
-            processor.backlog("events")
-            or processor.backlog("labels")
-            or processor.overdue(self.now)
-        )
-
-    def _fetch(
-        self, partition: Partition, processor: PartitionProcessor, limit: int
-    ) -> dict[InputName, Sequence[Record]]:
-        """What comes next on each side, but for one that runs ahead of the other."""
-        size = limit if processor.learner.batched else min(limit, PIECE_RECORDS)
-        records: dict[InputName, Sequence[Record]] = {"events": [], "labels": []}
-        for side in processor.inputs:
-            if processor.backlog(side) < size:
-                start = partition.fetched[side]
-                there = self.logs.records(self._topics[side], partition.number)
-                records[side] = there[start : start + size]
-                partition.fetched[side] = start + len(records[side])
-        return records
-
-    def _ends(self, partition: Partition) -> dict[InputName, bool]:
-        return {
-            side: offset == len(self.logs.records(self._topics[side], partition.number))
-            for side, offset in partition.fetched.items()
-        }
-
-    def _commit(self, partition: Partition, batch: Sequence[BatchResult]) -> None:
-        counts: Counter[tuple[str, ...]] = Counter()
-        for result in batch:
-            counts.update(result.counts)
-        self._breaker.add(counts)
-        self.reach("after_learning")
-        if self.settings.processing_guarantee == "exactly_once":
-            # All of it or nothing: a transaction that is not committed is never seen.
-            self.reach("mid_produce")
-            self.reach("before_commit")
-        self._write(partition.number, batch)
-        for result in batch:
-            partition.positions.update(result.positions)
-        self._commit_positions(partition)
-        self.reach("after_commit")
-        partition.committed()
-        self.counts.update(counts)
-        if counts["learned",]:
-            self._broken.learned()
-        self.after_commit(partition.number, batch)
-
-    def _write(self, number: int, batch: Sequence[BatchResult]) -> None:
-        """In the order in which `publish.AtLeastOnce` writes, which restores rely on."""
-        settings, now = self.settings, self.now
-        names = (settings.topic("models"), settings.topic("dead_letters"))
-        for result in batch:
-            for topic, outputs in zip(names, (result.notes, result.dead_letters), strict=True):
-                self.logs.extend(topic, number, outputs, now)
-        for result in batch:
-            self.logs.extend(settings.topic("predictions"), number, result.predictions, now)
-        if settings.processing_guarantee == "at_least_once":
-            self.reach("mid_produce")
-        for result in batch:
-            self.logs.extend(settings.topic("examples"), number, result.examples, now)
-        if settings.processing_guarantee == "at_least_once":
-            self.reach("before_commit")
-
-    def _commit_positions(self, partition: Partition) -> None:
-        processor = partition.processor
-        owner = (processor.epoch or None) if processor else None
-        self.logs.committed[partition.number] = CommittedPositions(dict(partition.positions), owner)
 
     # -- state ------------------------------------------------------------------------------------
 
     def _restore(self, partition: Partition) -> PartitionProcessor:
-        """By the one path there is; see `restore`."""
+        """Restore by the same path as the main runner; see `PartitionRestore`."""
         before = self.logs.committed.get(partition.number)
         committed: dict[InputName, int | None] = {"events": None}
         if self._parts.late:
@@ -271,7 +182,7 @@ class MemoryWorker:
             raise
         partition.ready(result)
         if not restore.all_committed() or self._parts.claims:
-            self._commit_positions(partition)
+            commit_positions(self.logs, partition)
         self._snapshot_at[partition.number] = result.origin.learned
         return result.processor
 
@@ -281,9 +192,9 @@ class MemoryWorker:
             self.snapshot(partition.number)
 
     def snapshot(self, number: int = 0) -> bool:
-        """Write a snapshot of a partition's model; False where the model cannot be written down.
+        """Write a snapshot of a partition's model; False if the model cannot be captured.
 
-        A restore begins from it. The settings' store is left alone: it goes to the models topic.
+        A restore starts from it. It goes to the models topic, whatever store the settings name.
         """
         partition = self._partitions[number]
         processor = self.processor(number)
@@ -305,11 +216,11 @@ class MemoryWorker:
         return True
 
     def processor(self, number: int = 0) -> PartitionProcessor:
-        """A partition's shard as it is now, restored if it is not there yet."""
+        """The current processor of a partition, restored first if necessary."""
         partition = self._partitions[number]
         return partition.processor or self._restore(partition)
 
     def restored_from(self, number: int = 0) -> int:
-        """How many examples were in the snapshot that its restore began from; 0: in none."""
+        """Examples in the snapshot that the last restore started from; 0 without one."""
         self.processor(number)
         return self._partitions[number].origin.learned

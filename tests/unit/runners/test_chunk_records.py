@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from millstream.core.models.checked_learner import CheckedLearner
 from millstream.core.models.river.kinds import river_learner
 from millstream.core.models.scikit_learn.static import StaticSklearn
-from millstream.runners import chunk_size
-from millstream.runners.chunk_size import PIECE_RECORDS, SMALLEST_CALL, piece_records
+from millstream.runners import batch_size
+from millstream.runners.batch_size import CHUNK_RECORDS, SMALLEST_CALL, chunk_records
 from tests.support.models import ManyAnswers
 
 MANY = 10_000_000
@@ -43,7 +43,7 @@ class Timed(LogisticRegression):  # type: ignore[misc] # scikit-learn has no typ
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(chunk_size, "time", clock)
+    monkeypatch.setattr(batch_size, "time", clock)
     return clock
 
 
@@ -57,16 +57,16 @@ def fitted(model: Any) -> StaticSklearn:
 def test_the_dearer_a_call_the_more_records_share_it(
     clock: Clock, seconds: float, records: int
 ) -> None:
-    found = piece_records(fitted(Timed(clock, seconds)), NAMES, MANY)
+    found = chunk_records(fitted(Timed(clock, seconds)), NAMES, MANY)
     assert found == pytest.approx(records, abs=1)
 
 
 def test_no_piece_is_larger_than_a_batch(clock: Clock) -> None:
-    assert piece_records(fitted(Timed(clock, 0.01)), NAMES, 1000) == 1000
+    assert chunk_records(fitted(Timed(clock, 0.01)), NAMES, 1000) == 1000
 
 
 def test_what_is_asked_event_by_event_is_worked_off_in_small_pieces() -> None:
-    assert piece_records(river_learner(RiverRegression()), NAMES, MANY) == PIECE_RECORDS
+    assert chunk_records(river_learner(RiverRegression()), NAMES, MANY) == CHUNK_RECORDS
 
 
 def test_a_learner_of_the_users_own_is_not_asked_for_what_nobody_wants(
@@ -74,4 +74,4 @@ def test_a_learner_of_the_users_own_is_not_asked_for_what_nobody_wants(
 ) -> None:
     given = ManyAnswers()
     monkeypatch.setattr(given, "predict_many", pytest.fail)
-    assert piece_records(CheckedLearner(given), NAMES, MANY) == MANY
+    assert chunk_records(CheckedLearner(given), NAMES, MANY) == MANY
