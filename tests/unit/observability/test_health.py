@@ -38,7 +38,7 @@ def health(clock: Clock) -> Health:
 @pytest.fixture
 def address(health: Health) -> Iterator[str]:
     metrics = Metrics()
-    metrics.add({("learned",): 7})
+    metrics.batches.add({("learned",): 7})
     server = HealthServer(HttpSettings(port=0), health, metrics.registry)
     yield server.start()
     server.stop()

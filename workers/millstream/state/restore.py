@@ -392,7 +392,7 @@ class PartitionRestore:
     def _report(self, processor: PartitionProcessor) -> None:
         replayed = self._restorer.reader.records_read - self._read_before
         seconds = time.monotonic() - self._began
-        self._restorer.metrics.observe_restore(self.partition, replayed, seconds)
+        self._restorer.metrics.partitions.observe_restore(self.partition, replayed, seconds)
         log.info(
             "restored",
             extra={

@@ -144,7 +144,7 @@ class SnapshotSearch:
 
     def _pass_over(self, name: str, why: str) -> None:
         self.rejected = why
-        self._metrics.count_snapshot("rejected")
+        self._metrics.partitions.count_snapshot("rejected")
         log.warning(
             "snapshot passed over",
             extra={"partition": self._chunks.partition, "snapshot": name, "reason": why},

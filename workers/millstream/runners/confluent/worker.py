@@ -234,7 +234,7 @@ class Worker:
         self._watch.report_shards(membership)
         restoring = membership.restore_some(RESTORE_SLICE_SECONDS)
         if restoring:
-            self._metrics.observe_stage("restore", time.monotonic() - began)
+            self._metrics.batches.observe_stage("restore", time.monotonic() - began)
         self._one_by_one = self._quarantine.before_work(membership.partitions.values())
         if self._one_by_one:
             self._pace.be_careful()
@@ -257,10 +257,11 @@ class Worker:
         if worked and batch.taken:
             processed = time.monotonic()
             self._pace.learn(batch.taken, processed - fetched)
-            self._metrics.observe_batch(batch.taken)
-            self._metrics.observe_stage("consume", fetched - fetching)
-            self._metrics.observe_stage("process", processed - fetched - batch.write_seconds)
-            self._metrics.observe_stage("produce", batch.write_seconds)
+            metrics = self._metrics.batches
+            metrics.observe_batch(batch.taken)
+            metrics.observe_stage("consume", fetched - fetching)
+            metrics.observe_stage("process", processed - fetched - batch.write_seconds)
+            metrics.observe_stage("produce", batch.write_seconds)
         committed = worked and (not batch or self._commit(batch))
         if self._tracing is not None:
             self._tracing.end(committed=committed)
