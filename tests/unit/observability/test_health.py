@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from millstream.config.settings import HttpSettings
 from millstream.errors import Stop
-from millstream.observability.health import MOST_CONNECTIONS, Health, HealthServer
+from millstream.observability.health import Health
+from millstream.observability.http_server import MOST_CONNECTIONS, HealthServer
 from millstream.observability.metrics import Metrics
 from tests.support.http_get import get
 

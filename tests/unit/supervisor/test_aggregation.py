@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from millstream.config.settings import HttpSettings
-from millstream.observability.health import Health, HealthServer
+from millstream.observability.health import Health
+from millstream.observability.http_server import HealthServer
 from millstream.observability.metrics import Metrics
 from millstream.supervisor.aggregation import AllHealth, AllMetrics
 from millstream.supervisor.processes import Child
