@@ -288,10 +288,6 @@ class DiskStore:
         self._file.close()
         self._empty()
 
-    def queued(self) -> int:
-        """How many rows its queues have, stale ones included."""
-        return len(self._due) + len(self._arrived) + len(self._resolved)
-
     def disk_bytes(self) -> int:
         """How large its file is."""
         return self._file.size()
