@@ -105,7 +105,7 @@ class Stores(RuleBasedStateMachine):
         self.disk.commit()
         self.committed = copy.deepcopy(self.memory)
 
-    @precondition(lambda self: self.committed is not None and self.disk._can_go_back)
+    @precondition(lambda self: self.committed is not None and self.disk._can_roll_back)
     @rule()
     def rollback(self) -> None:
         assert self.disk.rollback()
@@ -118,7 +118,7 @@ class Stores(RuleBasedStateMachine):
     def rollback_without_a_commit(self) -> None:
         assert not self.disk.rollback()
 
-    @precondition(lambda self: not self.disk._can_go_back)
+    @precondition(lambda self: not self.disk._can_roll_back)
     @rule()
     def rollback_of_more_than_a_batch_has(self) -> None:
         assert not self.disk.rollback()
