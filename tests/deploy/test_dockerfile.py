@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 
 from millstream import __version__
 from millstream.config.settings import HttpSettings
-from millstream.observability.health import Health, HealthServer
+from millstream.observability.health import Health
+from millstream.observability.http_server import HealthServer
 from millstream.observability.metrics import Metrics
 from tests.deploy.files import (
     DEPLOY,

@@ -15,7 +15,8 @@ from millstream.config.settings import HttpSettings, Settings, load_settings
 from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.kafka.client_config import session_timeout_ms
 from millstream.kafka.producer import FLUSH_SECONDS
-from millstream.observability.health import Health, HealthServer
+from millstream.observability.health import Health
+from millstream.observability.http_server import HealthServer
 from millstream.observability.metrics import Metrics
 from millstream.state.snapshot_scheduler import RELEASE_SECONDS
 from tests.deploy.files import ROOT, assert_the_program_takes, image_environment, instructions

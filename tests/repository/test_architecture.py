@@ -8,6 +8,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,7 +38,33 @@ FORBIDDEN_CALLS = {"__import__", "breakpoint", "compile", "eval", "exec", "input
 CLOCKS = {"now", "today", "utcnow"}
 NUMPY_FILES = {"fromfile", "genfromtxt", "load", "loadtxt", "memmap", "save", "savetxt", "savez"}
 RIVER_DISK = {"datasets", "stream"}
-MOST_LINES = 400
+MOST_LINES = 300
+MOST_FUNCTION_LINES = 60
+MOST_FILES = 12
+MAY_BE_LONG = {
+    # Being split by subject; each line goes when its file is short enough.
+    "config/settings.py": "sections, environment and derived facts share it",
+    "core/models/river/expression.py": "the grammar and its evaluation share it",
+    "core/processing/partition_processor.py": "the processor and its configuration share it",
+    "core/processing/replay.py": "the replay and the ownership history share it",
+    "memory.py": "the public class and its input rules share it",
+    "runners/confluent/group_membership.py": "it also decides the states of a partition",
+    "runners/confluent/worker.py": "the loop and its assembly share it",
+    "runners/memory/worker.py": "it repeats the loop of the Kafka runner",
+    "state/restore.py": "inline and delayed labels share it",
+}
+"""File to why it has more than `MOST_LINES` lines."""
+MAY_BE_LONG_FUNCTIONS = {
+    # Typer reads the options of a command, with their help, off its signature.
+    "cli/commands/audit.py": ["audit"],
+    "cli/commands/evaluate.py": ["command"],
+    "cli/commands/send.py": ["send"],
+}
+"""File to its functions with more than `MOST_FUNCTION_LINES` lines: each with its reason."""
+MAY_HAVE_MANY_FILES = {
+    "kafka": "its small readers of offsets are being merged",
+}
+"""Folder to why it has more than `MOST_FILES` files."""
 MAY_IMPORT_BY_NAME = {
     # River's own modules, from a fixed list of names, when an expression first needs one.
     "core/models/river/expression.py": ["importlib"],
@@ -125,6 +152,27 @@ def swallowed_errors(tree: ast.Module) -> list[str]:
     return found
 
 
+def long_functions(tree: ast.Module) -> list[str]:
+    """Find functions with more lines than allowed, decorators not counted."""
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= MOST_FUNCTION_LINES
+    ]
+
+
+def long_files(lines: dict[str, int]) -> set[str]:
+    """Find files with more lines than allowed, from file to its number of lines."""
+    return {name for name, count in lines.items() if count > MOST_LINES}
+
+
+def crowded_folders(files: list[Path]) -> set[str]:
+    """Find folders with more files than allowed, not counting `__init__.py`."""
+    counts = Counter(str(path.parent) for path in files if path.name != "__init__.py")
+    return {folder for folder, count in counts.items() if count > MOST_FILES}
+
+
 EXEMPTION = re.compile(r"#\s*(?:ruff:\s*)?noqa\b|#\s*type:\s*ignore\b")
 EXPLAINED = re.compile(
     r"# (?:ruff: )?noqa: [A-Z]+\d+(?:, [A-Z]+\d+)* - \S|# type: ignore\[[a-z, -]+\] # \S"
@@ -198,8 +246,27 @@ def test_only_the_core_knows_the_class_of_a_processor() -> None:
 
 
 def test_no_file_is_long() -> None:
-    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
+    lines = {
+        str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in FILES
+    }
+    assert long_files(lines) == set(MAY_BE_LONG)
+
+
+def test_no_function_is_long() -> None:
+    assert broken(long_functions, FILES) == MAY_BE_LONG_FUNCTIONS
+
+
+def test_no_folder_is_crowded() -> None:
+    files = [path.relative_to(PACKAGE) for path in FILES]
+    assert crowded_folders(files) == set(MAY_HAVE_MANY_FILES)
+
+
+def test_lines_and_files_are_counted_up_to_the_limit() -> None:
+    assert long_files({"a.py": MOST_LINES, "b.py": MOST_LINES + 1}) == {"b.py"}
+    full = [Path("a", f"{n}.py") for n in range(MOST_FILES)]
+    assert crowded_folders([*full, Path("a", "__init__.py"), Path("a", "b", "0.py")]) == set()
+    assert crowded_folders([*full, Path("a", "more.py")]) == {"a"}
 
 
 def test_every_exemption_from_a_rule_of_the_linters_says_why() -> None:
@@ -261,6 +328,8 @@ def test_an_exemption_names_its_rule_and_its_reason(comment: str, *, explained: 
         (swallowed_errors, "try:\n    f()\nexcept Exception:\n    pass"),
         (swallowed_errors, "try:\n    f()\nexcept:\n    log()"),
         (swallowed_errors, "try:\n    f()\nexcept (KeyError, BaseException) as e:\n    log(e)"),
+        (long_functions, "def f():\n" + "    x\n" * MOST_FUNCTION_LINES),
+        (long_functions, "async def f():\n" + "    x\n" * MOST_FUNCTION_LINES),
     ],
 )
 def test_each_rule_finds_what_it_forbids(rule: Rule, source: str) -> None:
@@ -277,6 +346,7 @@ def test_each_rule_finds_what_it_forbids(rule: Rule, source: str) -> None:
         (processor_classes_asked, "DelayedLabelProcessor(plan)\nisinstance(x, int)"),
         (swallowed_errors, "try:\n    f()\nexcept Exception as e:\n    raise Stop from e"),
         (swallowed_errors, "try:\n    f()\nexcept KafkaException:\n    g()"),
+        (long_functions, "def f():\n" + "    x\n" * (MOST_FUNCTION_LINES - 1)),
     ],
 )
 def test_a_rule_leaves_good_source_alone(rule: Rule, source: str) -> None:

@@ -1,8 +1,8 @@
-"""Named places where a test can let the worker die by SIGKILL, as a crash or the kernel would.
+"""Named points at which a test can kill the worker by SIGKILL, as a crash or the kernel would.
 
 Off unless the variable `MILLSTREAM_FAILPOINT` names one: `before_commit:3` dies at the third time,
-`before_commit:3:5` sleeps there for five seconds instead, while the Kafka clients' threads go on.
-Reached once per batch, per piece of one, or per step of a restore, never per event.
+`before_commit:3:5` sleeps there for five seconds instead, while the Kafka clients' threads run.
+Reached once per batch, per chunk of one, or per step of a restore, never per event.
 """
 
 import logging
@@ -30,7 +30,7 @@ NAMES: Final[dict[str, str]] = {
     "before_pointer": "all of a snapshot is stored, and nothing points to it",
     "in_revoke": "partitions were taken away, and the group does not know that they are let go",
 }
-"""Every failpoint, and what is done and not done there."""
+"""Every failpoint, with the work done and not done there."""
 
 _log = logging.getLogger(__name__)
 _armed: str | None = None
@@ -58,7 +58,7 @@ def arm(failpoint: str | None) -> None:
 
 
 def reach(name: str, last_act: Callable[[], object] | None = None) -> None:
-    """Die here if this is the armed failpoint and its time; `last_act` is done just before."""
+    """Die here if this failpoint is armed and its time has come; calls `last_act` just before."""
     global _armed, _times_left  # noqa: PLW0603 - as above
     if name != _armed:
         return

@@ -1,11 +1,11 @@
-"""The errors of Millstream; the class says what is done about one.
+"""The errors of Millstream; the class says who acts, and how.
 
-- `DeadLetter`: this record cannot be worked on. It goes to the dead-letters topic, the next one
-  follows.
-- `StateInvalid`: the shard's state in memory can no longer be trusted. The transaction is aborted,
-the
-  shard restored from its logs, and the same records come again.
-- `Stop`: nothing here can mend it. The worker ends with one sentence and a non-zero exit code.
+- `DeadLetter`: the processor writes the record to the dead-letters topic and continues with the
+  next one.
+- `StateInvalid`: the runner aborts the transaction, restores the partition from its logs, and
+  processes the same records again.
+- `Stop`: the worker ends with one sentence and a non-zero exit code; the user acts.
+- `SettingsError`: the same, over a setting that the user has to change.
 """
 
 from typing import Final
@@ -13,22 +13,22 @@ from typing import Final
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
-"""As a shell reports Ctrl-C."""
+"""Exit code of Ctrl-C, as shells have it."""
 
 
 class Terminated(SystemExit):
-    """SIGTERM has come to a short command; other than a `sys.exit` in code of the user's."""
+    """SIGTERM ended a short command; told from a `sys.exit` in user code by its class."""
 
 
 class MillstreamError(Exception):
-    """Any error that Millstream raises on purpose."""
+    """Base class of the errors that Millstream raises on purpose."""
 
 
 class DeadLetter(MillstreamError):
-    """One record that ends in the dead-letters topic.
+    """A record that cannot be processed: the processor writes it to the dead-letters topic.
 
-    `reason` is a short word from `core.records.REASONS` (a metric label and a header);
-    `detail` says more for a person, and never holds a value from the payload.
+    `reason` is a key of `core.records.record.REASONS` (a metric label and a header);
+    `detail` explains it to a person, and never has a value from the payload.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -38,9 +38,9 @@ class DeadLetter(MillstreamError):
 
 
 class StateInvalid(MillstreamError):
-    """The shard must be restored before it goes on: see `core.processor`.
+    """State in memory that cannot be trusted: the runner restores the partition from its logs.
 
-    `skip` is the reason under which the record at `offset` of `side` is left out next time.
+    The record at `offset` of the input `side` is rejected with the reason `skip` the next time.
     """
 
     def __init__(self, side: str, offset: int, skip: DeadLetter) -> None:
@@ -51,12 +51,12 @@ class StateInvalid(MillstreamError):
 
 
 class Stop(MillstreamError):
-    """The worker cannot go on; the message is one sentence: what, where, what to do."""
+    """The worker ends, and the user acts; the message is one sentence: what, where, what to do."""
 
     exit_code: int = EXIT_FAILURE
 
 
 class SettingsError(Stop):
-    """The user's settings are wrong; the message names the setting and what would be right."""
+    """A wrong setting, which the user changes; the message names it and what would be right."""
 
     exit_code = EXIT_USAGE

@@ -33,14 +33,14 @@ __all__ = ["Faust", "FaustWorker", "attach"]
 
 
 def attach(app: Any, settings: Settings | Path | str) -> FaustWorker:
-    """Let a worker run inside a Faust app, from the app's start to its stop.
+    """Run a worker inside a Faust app, from the app's start to its stop.
 
     `app`: a `faust.App` that has not started yet. `settings`: a settings file, or what
     `millstream.load_settings` returned. `app` in it has to be the Faust app's id; brokers
     and security are the Faust app's, whatever `kafka` says. Returns the worker, whose `health` and
     `metrics` the app may look at.
 
-    Raises SettingsError (a sentence) where settings, model and app do not fit together.
+    Raises SettingsError (one sentence) where settings, model and app do not fit together.
     """
     refuse_unfit(app)
     kafka = kafka_of(app)

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry
 from millstream.artifacts.loader import learner_factory
 from millstream.config.settings import Settings, load_settings
 from millstream.errors import SettingsError
-from millstream.observability.health import Health, HealthServer
+from millstream.observability.health import Health
+from millstream.observability.http_server import HealthServer
 from millstream.observability.metrics import metrics_of
 from millstream.runners.confluent.worker import Worker as ConfluentWorker
 

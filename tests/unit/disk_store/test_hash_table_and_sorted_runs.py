@@ -32,7 +32,7 @@ def assert_holds(made: HashTable, model: list[tuple[int, int]]) -> None:
     keys = np.array([key for key, _ in model] + [1, 2, 1023], np.int64)
     for parity in (0, 1):
         expected = [any(k == key and v % 2 == parity for k, v in model) for key in keys.tolist()]
-        assert made.holds(keys, parity).tolist() == expected
+        assert made.contains(keys, parity).tolist() == expected
 
 
 @pytest.mark.parametrize("few", [0, 3, 32])
@@ -46,7 +46,7 @@ def test_a_table_holds_what_was_added_and_not_removed(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hash_table, "SMALLEST", smallest)
         patch.setattr(hash_table, "FEW", few)
-        patch.setattr(hash_table, "LOT", 16)
+        patch.setattr(hash_table, "CHUNK", 16)
         made, model = HashTable(), list[tuple[int, int]]()
         for added, removed in batches:
             made.add([key for key, _ in added], [value for _, value in added])
@@ -82,7 +82,7 @@ def test_a_queue_gives_its_rows_in_order(steps: list[tuple[int, int, int] | str]
         queue, model = RunQueue(), list[tuple[int, int, int]]()
         for step in steps:
             if step == "keep":
-                queue.keep(lambda rows: rows[:, 1] != 0)
+                queue.retain(lambda rows: rows[:, 1] != 0)
                 model = [row for row in model if row[1] != 0]
             elif step != "pop":
                 queue.push([step])
@@ -121,7 +121,7 @@ def test_what_comes_first_goes_first_and_comes_back_where_it_was_not_committed(
                 model[:0] = taken
                 taken.clear()
             elif step == "keep":
-                queue.keep(lambda pairs: pairs[:, 0] % 3 > 0)
+                queue.retain(lambda pairs: pairs[:, 0] % 3 > 0)
                 model = [pair for pair in model if pair[0] % 3]
                 taken.clear()
             assert len(queue) == len(model)

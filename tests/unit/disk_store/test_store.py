@@ -19,6 +19,7 @@ from millstream.core.records.outputs import encode
 from millstream.disk_store import new_store, segment_file, sorted_runs
 from millstream.disk_store.store import DiskStore
 from millstream.errors import Stop
+from tests.support.pending_stores import queued
 
 NAMES = st.sampled_from(["a", "b", "7", 7, "id with ü", "", "😀" * 40, -3])
 TIMES = st.integers(-5, 40)
@@ -104,7 +105,7 @@ class Stores(RuleBasedStateMachine):
         self.disk.commit()
         self.committed = copy.deepcopy(self.memory)
 
-    @precondition(lambda self: self.committed is not None and self.disk._can_go_back)
+    @precondition(lambda self: self.committed is not None and self.disk._can_roll_back)
     @rule()
     def rollback(self) -> None:
         assert self.disk.rollback()
@@ -117,7 +118,7 @@ class Stores(RuleBasedStateMachine):
     def rollback_without_a_commit(self) -> None:
         assert not self.disk.rollback()
 
-    @precondition(lambda self: not self.disk._can_go_back)
+    @precondition(lambda self: not self.disk._can_roll_back)
     @rule()
     def rollback_of_more_than_a_batch_has(self) -> None:
         assert not self.disk.rollback()
@@ -286,7 +287,7 @@ def test_what_expired_by_the_clock_does_not_stay_in_the_queues() -> None:
             assert oldest is not None
             store.take(str(oldest.id))
         store.commit()
-    assert store.queued() < 5_000
+    assert queued(store) < 5_000
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_in_a_sentence(tmp_path: Any) -> None:

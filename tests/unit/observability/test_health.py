@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from millstream.config.settings import HttpSettings
 from millstream.errors import Stop
-from millstream.observability.health import MOST_CONNECTIONS, Health, HealthServer
+from millstream.observability.health import Health
+from millstream.observability.http_server import MOST_CONNECTIONS, HealthServer
 from millstream.observability.metrics import Metrics
 from tests.support.http_get import get
 
@@ -38,7 +39,7 @@ def health(clock: Clock) -> Health:
 @pytest.fixture
 def address(health: Health) -> Iterator[str]:
     metrics = Metrics()
-    metrics.add({("learned",): 7})
+    metrics.batches.add({("learned",): 7})
     server = HealthServer(HttpSettings(port=0), health, metrics.registry)
     yield server.start()
     server.stop()

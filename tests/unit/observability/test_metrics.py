@@ -33,8 +33,8 @@ def test_counts_of_an_outcome_are_added_to_their_counters() -> None:
         ("unknown_fields",): 11,
         ("held",): 12,
     }
-    metrics.add(counts)
-    metrics.add(counts)
+    metrics.batches.add(counts)
+    metrics.batches.add(counts)
     assert value(metrics, "millstream_consumed_total", side="events") == 6
     assert value(metrics, "millstream_consumed_total", side="labels") == 4
     assert value(metrics, "millstream_predicted_total") == 4
@@ -52,7 +52,7 @@ def test_counts_of_an_outcome_are_added_to_their_counters() -> None:
 @pytest.mark.parametrize("key", [("comsumed", "events"), ("consumed",), ("skipped", "mood")])
 def test_a_count_that_no_metric_stands_for_is_an_error(key: tuple[str, ...]) -> None:
     with pytest.raises(KeyError):
-        Metrics().add({key: 1})
+        Metrics().batches.add({key: 1})
 
 
 def test_every_reason_of_a_dead_letter_is_there_from_zero() -> None:
@@ -66,7 +66,9 @@ def test_latencies_of_a_batch_land_in_the_buckets_of_single_ones() -> None:
     metrics = Metrics()
     name = "millstream_end_to_end_latency_seconds"
     now = 10_000_000
-    metrics.observe_latency([now - 1, now - 10, now - 11, now - 1_000, now - 9_000_000], now)
+    metrics.batches.observe_latency(
+        [now - 1, now - 10, now - 11, now - 1_000, now - 9_000_000], now
+    )
     assert value(metrics, f"{name}_bucket", le="0.001") == 1
     assert value(metrics, f"{name}_bucket", le="0.01") == 2
     assert value(metrics, f"{name}_bucket", le="0.025") == 3
@@ -79,16 +81,16 @@ def test_latencies_of_a_batch_land_in_the_buckets_of_single_ones() -> None:
 
 def test_latency_leaves_out_events_without_a_timestamp_and_takes_future_ones_as_zero() -> None:
     metrics = Metrics()
-    metrics.observe_latency([], 1_000)
-    metrics.observe_latency([-1, 5_000], 1_000)
+    metrics.batches.observe_latency([], 1_000)
+    metrics.batches.observe_latency([-1, 5_000], 1_000)
     assert value(metrics, "millstream_end_to_end_latency_seconds_count") == 1
     assert value(metrics, "millstream_end_to_end_latency_seconds_sum") == 0
 
 
 def test_label_delays_of_a_batch_are_seconds_and_an_early_label_has_none() -> None:
     metrics = Metrics()
-    metrics.observe_label_delays([])
-    metrics.observe_label_delays([-5_000, 500, 90_000])
+    metrics.batches.observe_label_delays([])
+    metrics.batches.observe_label_delays([-5_000, 500, 90_000])
     name = "millstream_label_delay_seconds"
     assert value(metrics, f"{name}_bucket", le="0.1") == 1
     assert value(metrics, f"{name}_bucket", le="1.0") == 2
@@ -97,8 +99,8 @@ def test_label_delays_of_a_batch_are_seconds_and_an_early_label_has_none() -> No
 
 def test_quality_is_counted_by_outcome_and_the_errors_of_numbers_add_up() -> None:
     metrics = Metrics()
-    metrics.add_quality(quality([(True, True), (True, True), (False, True)], "classifier"))
-    metrics.add_quality(quality([(1.5, 2), (4, 2)], "regressor"))
+    metrics.batches.add_quality(quality([(True, True), (True, True), (False, True)], "classifier"))
+    metrics.batches.add_quality(quality([(1.5, 2), (4, 2)], "regressor"))
     assert value(metrics, "millstream_scored_total", outcome="true_positive") == 2
     assert value(metrics, "millstream_scored_total", outcome="false_negative") == 1
     assert value(metrics, "millstream_scored_total", outcome="false_positive") == 0
@@ -108,8 +110,8 @@ def test_quality_is_counted_by_outcome_and_the_errors_of_numbers_add_up() -> Non
 
 def test_every_sample_says_of_which_app_and_topic_it_is() -> None:
     metrics = Metrics("fraud", {"events": "payments", "labels": "verdicts"})
-    metrics.add({("consumed", "labels"): 2, ("predicted",): 1})
-    metrics.observe_latency([1], 2)
+    metrics.batches.add({("consumed", "labels"): 2, ("predicted",): 1})
+    metrics.batches.observe_latency([1], 2)
     lines = generate_latest(metrics.registry).decode().splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert [line for line in samples if 'app="fraud"' not in line] == []
@@ -120,13 +122,13 @@ def test_every_sample_says_of_which_app_and_topic_it_is() -> None:
 def test_a_shard_shows_one_model_at_a_time_and_none_once_it_went_away() -> None:
     metrics = Metrics()
     labels = {"partition": "1", "model": "fraud"}
-    metrics.set_model(1, "fraud", "a")
-    metrics.set_model(1, "fraud", "b")
+    metrics.partitions.set_model(1, "fraud", "a")
+    metrics.partitions.set_model(1, "fraud", "b")
     assert value(metrics, "millstream_model_info", **labels, version="a") is None
     assert value(metrics, "millstream_model_info", **labels, version="b") == 1
-    metrics.remove_partition(1)
+    metrics.partitions.remove_partition(1)
     assert value(metrics, "millstream_model_info", **labels, version="b") is None
-    metrics.set_model(1, "fraud", "b")
+    metrics.partitions.set_model(1, "fraud", "b")
     assert value(metrics, "millstream_model_info", **labels, version="b") == 1
 
 
@@ -141,11 +143,11 @@ def test_progress_is_asked_for_at_each_scrape() -> None:
 def test_gauges_of_a_partition_that_went_away_are_gone() -> None:
     metrics = Metrics()
     for partition in (1, 11):
-        metrics.set_waiting(partition, waiting=5, held=2)
-        metrics.set_learned(partition, 70)
-        metrics.set_lag("events", partition, records=9, seconds=0.5)
-        metrics.set_lag("labels", partition, records=8, seconds=0.25)
-    metrics.remove_partition(1)
+        metrics.partitions.set_pending(partition, pending=5, early=2)
+        metrics.partitions.set_learned(partition, 70)
+        metrics.partitions.set_lag("events", partition, records=9, seconds=0.5)
+        metrics.partitions.set_lag("labels", partition, records=8, seconds=0.25)
+    metrics.partitions.remove_partition(1)
     exposition = generate_latest(metrics.registry).decode()
     assert 'partition="1"' not in exposition
     assert value(metrics, "millstream_waiting_labels", partition="11") == 5
@@ -156,15 +158,15 @@ def test_gauges_of_a_partition_that_went_away_are_gone() -> None:
 
 
 def test_a_partition_that_never_had_gauges_can_go_away() -> None:
-    Metrics().remove_partition(3)
+    Metrics().partitions.remove_partition(3)
 
 
 def test_transactions_rebalances_stages_batches_and_shards_are_shown() -> None:
     metrics = Metrics()
-    metrics.count_transaction("aborted")
+    metrics.batches.count_transaction("aborted")
     metrics.count_rebalance("lost")
-    metrics.observe_stage("commit", 0.02)
-    metrics.observe_batch(12)
+    metrics.batches.observe_stage("commit", 0.02)
+    metrics.batches.observe_batch(12)
     metrics.set_shards(assigned=3, restored=2)
     assert value(metrics, "millstream_transactions_total", result="aborted") == 1
     assert value(metrics, "millstream_transactions_total", result="committed") == 0
@@ -187,7 +189,7 @@ def test_the_page_on_monitoring_names_every_metric_with_its_meaning() -> None:
 
 def test_two_workers_in_a_process_do_not_share_metrics() -> None:
     one, other = Metrics(), Metrics()
-    one.add({("learned",): 1})
+    one.batches.add({("learned",): 1})
     assert value(other, "millstream_learned_total") == 0
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from millstream.config.settings import HttpSettings
-from millstream.observability.health import Health, HealthServer
+from millstream.observability.health import Health
+from millstream.observability.http_server import HealthServer
 from millstream.observability.metrics import Metrics
 from millstream.supervisor.aggregation import AllHealth, AllMetrics
 from millstream.supervisor.processes import Child
@@ -111,9 +112,9 @@ def test_one_that_starts_has_a_minute_to_do_so(
 def test_metrics_of_all_are_one_page_and_say_whose_they_are(
     address: str, workers: list[Here]
 ) -> None:
-    workers[0].metrics.add({("predicted",): 3})
-    workers[1].metrics.add({("predicted",): 4})
-    workers[1].metrics.observe_batch(7)
+    workers[0].metrics.batches.add({("predicted",): 3})
+    workers[1].metrics.batches.add({("predicted",): 4})
+    workers[1].metrics.batches.observe_batch(7)
     workers[1].restarts = 5
     page = get(address, "/metrics")[1].decode()
     lines = page.splitlines()

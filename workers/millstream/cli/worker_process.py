@@ -13,7 +13,8 @@ from millstream.config.settings import Settings, failpoint
 from millstream.core.models.interface.learner import Learner
 from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.kafka.topic_layout import TopicsNotReady
-from millstream.observability.health import Health, HealthServer
+from millstream.observability.health import Health
+from millstream.observability.http_server import HealthServer
 from millstream.observability.metrics import Metrics, metrics_of
 from millstream.runners.confluent.worker import Worker
 from millstream.supervisor.control_channel import ControlChannel

@@ -1,4 +1,4 @@
-"""Where snapshots live, and predictions that wait, when memory and the models topic are not it."""
+"""Pending predictions on disk, for tens of millions of them."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,4 +1,4 @@
-"""A queue of millions of pairs of numbers, first in, first out, in 8 bytes a number."""
+"""A first-in, first-out queue of millions of pairs of numbers, in 8 bytes a number."""
 
 from array import array
 from collections.abc import Callable, Sequence
@@ -8,25 +8,25 @@ import numpy as np
 import numpy.typing as npt
 
 BLOCK = 8_192
-"""An array with so many numbers takes no more."""
+"""Numbers in an array, after which a new one begins."""
 Pair = tuple[int, int]
 Pairs = npt.NDArray[np.int64]
 
 
 class Fifo:
-    """Pairs in the order in which they came; those taken since the last `commit` can come back."""
+    """Pairs in the order in which they came; `rollback` restores those popped since `commit`."""
 
     def __init__(self) -> None:
         self._clear()
 
     def _clear(self) -> None:
         self._blocks = [array("q")]
-        # The place of the first pair, now and at the last commit, which was in the first block.
+        # The position of the first pair, now and at the last commit, which was in the first block.
         self._block = self._at = self._at_commit = 0
-        self._pairs = self._taken = 0
+        self._pairs = self._popped = 0
 
     def __len__(self) -> int:
-        """How many pairs there are."""
+        """Number of pairs."""
         return self._pairs
 
     def push(self, pairs: Sequence[Pair]) -> None:
@@ -45,32 +45,32 @@ class Fifo:
         return block[self._at], block[self._at + 1]
 
     def pop(self) -> None:
-        """Take the first pair, which `peek` has shown."""
+        """Remove the first pair, which `peek` has returned."""
         self._at += 2
         self._pairs -= 1
-        self._taken += 1
+        self._popped += 1
 
     def commit(self) -> None:
-        """What was taken does not come back."""
+        """Make the removal of popped pairs final."""
         if self._block:
             del self._blocks[: self._block]
             self._block = 0
-        self._at_commit, self._taken = self._at, 0
+        self._at_commit, self._popped = self._at, 0
 
     def rollback(self) -> None:
-        """What was taken since the last commit is there again. What came since stays."""
-        self._pairs += self._taken
-        self._block, self._at, self._taken = 0, self._at_commit, 0
+        """Put back the pairs popped since the last commit; those pushed since stay."""
+        self._pairs += self._popped
+        self._block, self._at, self._popped = 0, self._at_commit, 0
 
-    def keep(self, wanted: Callable[[Pairs], npt.NDArray[np.bool_]]) -> None:
-        """Drop all other pairs, and what was taken, for good; `wanted` is asked of many at once."""
+    def retain(self, wanted: Callable[[Pairs], npt.NDArray[np.bool_]]) -> None:
+        """Drop all other pairs, and popped ones, for good; `wanted` gets many pairs at once."""
         blocks, begin = self._blocks[self._block :], self._at
         self._clear()
         for block in blocks:
             pairs = np.frombuffer(block, np.int64)[begin:].reshape(-1, 2)
-            kept = pairs[wanted(pairs)]
-            if len(kept):
-                self._blocks.append(array("q", kept.tobytes()))
-                self._pairs += len(kept)
+            retained = pairs[wanted(pairs)]
+            if len(retained):
+                self._blocks.append(array("q", retained.tobytes()))
+                self._pairs += len(retained)
             begin = 0
         self._blocks.append(array("q"))

@@ -1,6 +1,6 @@
-"""Records on disk, found by their id: a file of records, and a table of where they are.
+"""A file of records with a table of their positions, by id.
 
-What is dropped stays where it is until the batch is committed, and is only passed over.
+A dropped record stays in the file until the batch is committed, and is only skipped.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,17 +18,17 @@ _HASH = 0x7FFF_FFFF_FFFF_FFFF
 
 
 class FoundEntry(NamedTuple):
-    """A record, and where it is."""
+    """A record and its position."""
 
     value: int
-    """Its place in the file times two, plus its kind."""
+    """Its position in the file times two, plus its kind."""
     slot: int
     """Its slot in the table."""
     record: bytes
 
 
 class IndexedFile:
-    """Predictions that wait and ids that were resolved: the two kinds of `entries`."""
+    """Pending predictions and completed ids: the two kinds of `record_format`."""
 
     def __init__(self, folder: Path | None, make_hash: Callable[[str], int]) -> None:
         self._make_hash = make_hash
@@ -40,12 +40,12 @@ class IndexedFile:
         self._dropped: dict[int, tuple[int, int]] = {}
         """Value to slot, and bytes of the record."""
         self._missing: list[str | None] = [None, None]
-        """The id of each kind that was found last not to be there."""
+        """The id of each kind that was last looked up in vain."""
 
     def find(self, name: str, kind: int) -> FoundEntry | None:
         """The record of an id."""
-        # The same is asked more than once in a row: of a new event whether its id waits, then
-        # whether it was resolved; of an id to be resolved, what is known of it.
+        # The same id is looked up several times in a row: of a new event, whether it is pending,
+        # then whether it is completed; before it is completed, what is remembered of it.
         if name == self._missing[kind]:
             return None
         entries = self._table.find(self._make_hash(name) & _HASH or 1)
@@ -64,7 +64,7 @@ class IndexedFile:
         return None
 
     def numbered(self, key: int, number: int, kind: int) -> FoundEntry | None:
-        """The record under a hash and a number: a prediction's offset, or of a resolution."""
+        """The record of a hash and a number: the offset of a prediction, or a completed id's."""
         for slot, value in self._table.find(key):
             if value & 1 == kind and value not in self._dropped:
                 record = self._file.read(value >> 1)
@@ -73,59 +73,59 @@ class IndexedFile:
         return None
 
     def hashes(self, names: Iterable[str]) -> list[int]:
-        """The hash of each id; never zero, which says that a slot of the table is free."""
+        """The hash of each id; never 0, which marks a free slot of the table."""
         make_hash = self._make_hash
         return [make_hash(name) & _HASH or 1 for name in names]
 
-    def holds(self, keys: Numbers, kind: int) -> npt.NDArray[np.bool_]:
-        """Of each hash, whether there is a record of a kind."""
-        return self._table.holds(keys, kind)
+    def contains(self, keys: Numbers, kind: int) -> npt.NDArray[np.bool_]:
+        """For each hash, whether there is a record of a kind."""
+        return self._table.contains(keys, kind)
 
     def drop(self, found: FoundEntry) -> None:
-        """It is no more."""
+        """Drop a record; until `forget_dropped`, `restore_dropped` restores it."""
         value, slot, record = found
         self._dropped[value] = slot, len(record)
 
-    def bring_back(self) -> None:
-        """What was dropped is there again."""
+    def restore_dropped(self) -> None:
+        """Restore what was dropped."""
         self._begin()
 
     def write(self, keys: list[int], records: list[bytes], kind: int) -> None:
         """Write records under their hashes."""
         if keys:
-            places = self._file.append(records)
-            self._table.add(keys, [place * 2 + kind for place in places])
+            positions = self._file.append(records)
+            self._table.add(keys, [position * 2 + kind for position in positions])
         self._missing = [None, None]
 
     def forget_dropped(self) -> None:
-        """What was dropped never comes back."""
+        """Make drops final."""
         if self._dropped:
             for value, (_, size) in self._dropped.items():
                 self._file.count(value >> 1, -size)
             self._table.remove([slot for slot, _ in self._dropped.values()])
         self._begin()
 
-    def tidy_up(self) -> None:
-        """Let disk space be used again, where much of it is of no more use."""
+    def compact(self) -> None:
+        """Reuse disk space where much of it is dead."""
         self._file.free_empty()
         segment = self._file.sparsest()
         if segment is not None:
-            self._move_out_of(segment)
+            self._evacuate(segment)
 
-    def _move_out_of(self, segment: int) -> None:
-        """Copy what still matters to the end of the file, so that the segment can be used again."""
-        for place, record in self._file.records(segment):
+    def _evacuate(self, segment: int) -> None:
+        """Copy live records to the end of the file, so that the segment can be reused."""
+        for position, record in self._file.records(segment):
             kind = record[0]
             (key,) = self.hashes([name_in(record).decode("utf-8", "surrogatepass")])
             for slot, value in self._table.find(key):
-                if value == place * 2 + kind:
+                if value == position * 2 + kind:
                     (moved,) = self._file.append([record])
                     self._table.replace(slot, moved * 2 + kind)
-                    self._file.count(place, -len(record))
+                    self._file.count(position, -len(record))
         self._file.free_empty()
 
     def size(self) -> int:
-        """Bytes that the file has."""
+        """Size of the file in bytes."""
         return self._file.size()
 
     def close(self) -> None:

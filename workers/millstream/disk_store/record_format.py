@@ -1,4 +1,4 @@
-"""A waiting prediction, or an id that was resolved, as bytes."""
+"""The binary form of pending predictions and completed ids."""
 
 from collections.abc import Callable
 from struct import Struct
@@ -7,25 +7,25 @@ from typing import Any
 from millstream.core.join.pending_store import CompletedId, Oldest, PendingPrediction
 
 _HEAD = Struct("<BBqqqII")
-"""Kind; flag; for a prediction its offset, time, predicted_at, for a resolved id its number, time,
-at; bytes of the id; bytes of the key and one more (0: there is none)."""
+"""Kind; flag; offset, time and predicted_at of a prediction, or number, time and at of a completed
+id; bytes of the id; bytes of the key and one more (0: there is none)."""
 _NAME_AT = _HEAD.size
 _NAME_SIZE, _NAME_SIZE_AT = Struct("<I"), _NAME_AT - 8
-IS_WAITING, IS_RESOLVED = 0, 1
+IS_PENDING, IS_COMPLETED = 0, 1
 # The constructor of a named tuple costs three times as much, for each label.
 _new_tuple: Callable[..., Any] = tuple.__new__
 
 
-def pack(name: bytes, waiting: PendingPrediction) -> bytes:
-    """The bytes of a prediction that waits."""
-    identity, offset, time, predicted_at, key, example = waiting
+def pack(name: bytes, pending: PendingPrediction) -> bytes:
+    """A pending prediction as bytes."""
+    identity, offset, time, predicted_at, key, example = pending
     number, size = isinstance(identity, int), 0 if key is None else len(key) + 1
-    head = _HEAD.pack(IS_WAITING, number, offset, time, predicted_at, len(name), size)
+    head = _HEAD.pack(IS_PENDING, number, offset, time, predicted_at, len(name), size)
     return b"".join((head, name, key or b"", example))
 
 
 def unpack(record: bytes) -> PendingPrediction:
-    """The prediction in its bytes."""
+    """The pending prediction in its bytes."""
     _, number, offset, time, predicted_at, name_size, key_size = _HEAD.unpack_from(record)
     at = _NAME_AT + name_size
     name = record[_NAME_AT:at].decode("utf-8", "surrogatepass")
@@ -35,50 +35,50 @@ def unpack(record: bytes) -> PendingPrediction:
         at += key_size - 1
     identity = int(name) if number else name
     fields = (identity, offset, time, predicted_at, key, record[at:])
-    waiting: PendingPrediction = _new_tuple(PendingPrediction, fields)
-    return waiting
+    pending: PendingPrediction = _new_tuple(PendingPrediction, fields)
+    return pending
 
 
 def unpack_head(record: bytes) -> Oldest:
-    """What is known of a prediction without its features."""
+    """A pending prediction without its features."""
     _, number, offset, time, predicted_at, _, _ = _HEAD.unpack_from(record)
     name = name_in(record).decode("utf-8", "surrogatepass")
     return Oldest(int(name) if number else name, offset, max(time, predicted_at))
 
 
-def pack_resolved(name: bytes, number: int, resolved: CompletedId) -> bytes:
-    """The bytes of an id that was resolved as the `number`th."""
+def pack_completed(name: bytes, number: int, completed: CompletedId) -> bytes:
+    """An id that was completed as the `number`th, as bytes."""
     head = _HEAD.pack(
-        IS_RESOLVED, resolved.expired, number, resolved.time, resolved.at, len(name), 0
+        IS_COMPLETED, completed.expired, number, completed.time, completed.at, len(name), 0
     )
     return head + name
 
 
-def unpack_resolved(record: bytes) -> CompletedId:
-    """What is remembered, in its bytes."""
+def unpack_completed(record: bytes) -> CompletedId:
+    """The completed id in its bytes."""
     _, expired, _, time, at, _, _ = _HEAD.unpack_from(record)
     return CompletedId(time, at, bool(expired))
 
 
 def number_in(record: bytes) -> int:
-    """Offset of a prediction, number of a resolved id."""
+    """Offset of a prediction, number of a completed id."""
     number: int = _HEAD.unpack_from(record)[2]
     return number
 
 
 def name_in(record: bytes) -> bytes:
-    """The id in the bytes of either, as UTF-8."""
+    """The id in a record of either kind, as UTF-8."""
     return record[_NAME_AT : _NAME_AT + _HEAD.unpack_from(record)[5]]
 
 
 def is_of(record: bytes, name: bytes) -> bool:
-    """Whether the bytes of either are those of an id, given as UTF-8."""
+    """Whether a record of either kind has this id, given as UTF-8."""
     (size,) = _NAME_SIZE.unpack_from(record, _NAME_SIZE_AT)
     return size == len(name) and record.startswith(name, _NAME_AT)
 
 
 def to_bytes(name: str) -> bytes:
-    """An id as UTF-8; what JSON lets through that is none, too."""
+    """An id as UTF-8, lone surrogates included, which JSON lets through."""
     try:
         return name.encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""Records in a file without a name: appended, read at random, and its stretches used again.
+"""An unnamed file of records, appended and read at random, whose segments are reused.
 
-The file is gone when the process is, however it ends: there is nothing to clean up, and nothing
+The file is gone with the process, however it ends: there is nothing to clean up, and nothing
 half-written that anyone could read.
 """
 
@@ -13,22 +13,22 @@ from struct import Struct
 from millstream.errors import Stop
 
 SEGMENT = 16 * 2**20
-"""Bytes that are used again together; no record is larger."""
+"""Bytes that are reused together; no record is larger."""
 BUFFER = 256 * 2**10
 """Bytes that are written at once."""
 GUESS = 768
-"""Bytes that are read for a record before its length is known."""
+"""Bytes read at once for a record, before its length is known."""
 AHEAD = 16 * 2**10
-"""The same, where they are read in the order in which they were written, as labels mostly come."""
+"""The same where records are read in the order of writing, as labels mostly come."""
 _LENGTH = Struct("<I")
 LENGTH = _LENGTH.size
 
 
 class SegmentFile:
-    """The file, and which parts of it matter; a record's place is its offset."""
+    """The file, and how much of each segment is live; a record's position is its offset."""
 
     def __init__(self, folder: Path | None) -> None:
-        """In a folder that is there (None: where the system keeps temporary files)."""
+        """In an existing folder (None: the system's temporary one); raises Stop if not writable."""
         self._folder = folder
         try:
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `close`
@@ -37,27 +37,27 @@ class SegmentFile:
         self._number = self._file.fileno()
         self._active = 0
         self._room = SEGMENT
-        """Bytes that may yet be written to the active segment."""
+        """Bytes left in the active segment."""
         self._used = [SEGMENT]
-        """Bytes written of each other segment, 0 of one that is free; all of the active one's."""
+        """Bytes written of each segment, 0 of a free one; `SEGMENT` of the active one."""
         self._live = [0]
-        """Bytes of each segment that still matter."""
+        """Live bytes of each segment."""
         self._free: list[int] = []
         self._tail = bytearray()
         self._tail_at = 0
         self._block = b""
-        """What was read last, from `_block_at` on; nothing of it has been written since."""
+        """Bytes read last, from `_block_at` on; none of them has been written since."""
         self._block_at = 0
 
     def append(self, records: Iterable[bytes]) -> list[int]:
-        """Write records; returns their places."""
-        places, tail, pack = [], self._tail, _LENGTH.pack
+        """Write records; returns their positions. Raises Stop where the disk is full."""
+        positions, tail, pack = [], self._tail, _LENGTH.pack
         for record in records:
             size = len(record)
             if size + LENGTH > self._room:
                 self._begin_segment(size)
                 tail = self._tail
-            places.append(self._tail_at + len(tail))
+            positions.append(self._tail_at + len(tail))
             tail += pack(size)
             tail += record
             self._room -= size + LENGTH
@@ -65,49 +65,49 @@ class SegmentFile:
             if len(tail) >= BUFFER:
                 self._flush()
                 tail = self._tail
-        return places
+        return positions
 
-    def read(self, place: int) -> bytes:
-        """The record at a place."""
-        start = place - self._tail_at
+    def read(self, position: int) -> bytes:
+        """The record at a position."""
+        start = position - self._tail_at
         if 0 <= start < len(self._tail):
             begin = start + LENGTH
             return bytes(self._tail[begin : begin + _LENGTH.unpack_from(self._tail, start)[0]])
-        block, at = self._block, place - self._block_at
+        block, at = self._block, position - self._block_at
         if 0 <= at <= len(block) - LENGTH:
             end = at + LENGTH + _LENGTH.unpack_from(block, at)[0]
             if end <= len(block):
                 return block[at + LENGTH : end]
-        return self._fetch(place, AHEAD if 0 <= at < 2 * AHEAD else GUESS)
+        return self._fetch(position, AHEAD if 0 <= at < 2 * AHEAD else GUESS)
 
-    def _fetch(self, place: int, at_once: int) -> bytes:
-        piece = os.pread(self._number, at_once, place)
-        size = _LENGTH.unpack_from(piece)[0] + LENGTH
-        if size > len(piece):
-            piece = os.pread(self._number, size, place)
-        self._block, self._block_at = piece, place
-        return piece[LENGTH:size]
+    def _fetch(self, position: int, at_once: int) -> bytes:
+        chunk = os.pread(self._number, at_once, position)
+        size = _LENGTH.unpack_from(chunk)[0] + LENGTH
+        if size > len(chunk):
+            chunk = os.pread(self._number, size, position)
+        self._block, self._block_at = chunk, position
+        return chunk[LENGTH:size]
 
-    def count(self, place: int, size: int) -> None:
-        """A record of so many bytes matters from now on; where negative, it no longer does.
+    def count(self, position: int, size: int) -> None:
+        """Count `size` bytes of a record as live, or (negative) as dead.
 
-        The bytes of one that does not stay where they are until `free_empty`.
+        Dead bytes stay in the file until `free_empty`.
         """
-        self._live[place // SEGMENT] += size
+        self._live[position // SEGMENT] += size
 
     def size(self) -> int:
-        """Bytes that the file has."""
+        """Size of the file in bytes."""
         return len(self._used) * SEGMENT
 
     def free_empty(self) -> None:
-        """Let segments be used again in which nothing matters."""
+        """Free the segments without live records."""
         for number, live in enumerate(self._live):
             if live == 0 and self._used[number] and number != self._active:
                 self._used[number] = 0
                 self._free.append(number)
 
     def sparsest(self) -> int | None:
-        """The segment to be emptied next; None while more than half of the file matters."""
+        """The segment with the fewest live bytes; None while more than half of the file is live."""
         in_use = len(self._used) - len(self._free)
         if in_use < 4 or in_use * SEGMENT < 2 * sum(self._live):
             return None
@@ -118,7 +118,7 @@ class SegmentFile:
         )
 
     def records(self, segment: int) -> Iterator[tuple[int, bytes]]:
-        """Places and records of a segment, those that no longer matter included."""
+        """Positions and records of a segment, dead ones included."""
         start = segment * SEGMENT
         data = os.pread(self._number, self._used[segment], start)
         at = 0
@@ -132,7 +132,7 @@ class SegmentFile:
         self._file.close()
 
     def _begin_segment(self, size: int) -> None:
-        """Go on in another segment, with a record of so many bytes."""
+        """Continue in another segment with a record of `size` bytes; raises Stop if too large."""
         if size + LENGTH > SEGMENT:
             raise Stop(
                 f"a prediction that waits has {size:,} bytes, and on disk may have "

@@ -1,4 +1,4 @@
-"""A queue of millions of small rows of numbers, smallest first, in 8 bytes a number."""
+"""A priority queue of millions of small rows of numbers, in 8 bytes a number."""
 
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
@@ -14,24 +14,24 @@ Rows = npt.NDArray[np.int64]
 
 
 class RunQueue:
-    """Like a heap; but only the latest rows are Python's, the others lie in sorted arrays.
+    """A heap of the latest rows, and sorted arrays of the others; smallest row first.
 
-    Rows that come nearly in order, as those of a stream do, cost nothing to sort; rows that do not
-    only cost more runs to choose from.
+    Rows that come nearly in order, as those of a stream do, cost little to sort; others only make
+    more runs to choose from.
     """
 
     def __init__(self) -> None:
         self._recent: list[Row] = []
         self._runs: dict[int, npt.NDArray[np.int64]] = {}
-        # Of each run the rows around its head, as Python's, because one at a time is dear.
+        # Of each run the rows around its head as tuples: converting one at a time is slow.
         self._blocks: dict[int, list[Row]] = {}
         self._next_run = 0
-        # The first row not yet taken of each run, with the run's number and the row's.
+        # The first row not yet popped of each run, with the numbers of run and row.
         self._heads: list[tuple[Row, int, int]] = []
         self._rows = 0
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self._rows
 
     def push(self, rows: Sequence[Row]) -> None:
@@ -47,13 +47,13 @@ class RunQueue:
             recent.clear()
 
     def peek(self) -> Row | None:
-        """The smallest row."""
+        """The smallest row; None: there is none."""
         if self._heads and (not self._recent or self._heads[0][0] < self._recent[0]):
             return self._heads[0][0]
         return self._recent[0] if self._recent else None
 
     def pop(self) -> Row:
-        """Take the smallest row, of at least one."""
+        """Remove and return the smallest row; there is one."""
         self._rows -= 1
         if not self._heads or (self._recent and self._recent[0] < self._heads[0][0]):
             return heappop(self._recent)
@@ -61,8 +61,8 @@ class RunQueue:
         self._push_head(number, at + 1)
         return row
 
-    def keep(self, wanted: Callable[[Rows], npt.NDArray[np.bool_]]) -> None:
-        """Drop all other rows; `wanted` is asked of many at a time."""
+    def retain(self, wanted: Callable[[Rows], npt.NDArray[np.bool_]]) -> None:
+        """Drop all other rows; `wanted` gets many rows at once."""
         left = [self._runs[number][at:] for _, number, at in self._heads]
         left = [rows[wanted(rows)] for rows in left]
         if self._recent:

@@ -1,13 +1,12 @@
-"""Notices that no broker answers, and for how long.
+"""Detects that no broker answers, and for how long.
 
-It asks a broker, every second, in a thread of its own: neither an idle worker nor one that waits
-for its commit hears of an outage by what it does anyway. (librdkafka reports that all connections
-are down, but not a broker that is frozen or cut off: there, requests time out after a minute.)
+Neither an idle worker nor one that waits for its commit notices an outage by itself, so a broker is
+asked every second. (librdkafka reports that all connections are down, but not a broker that is
+frozen or cut off: there, requests time out after a minute.)
 """
 
 import logging
 import math
-import threading
 import time
 from typing import Final
 
@@ -15,21 +14,19 @@ from confluent_kafka import Consumer, KafkaException
 
 from millstream.config.settings import Settings
 from millstream.errors import Stop
-from millstream.kafka.client_config import reader_config
+from millstream.observability.broker_poll import ANSWER_SECONDS, BrokerPoll
 from millstream.observability.health import Health
 from millstream.observability.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 ASK_EVERY_SECONDS: Final = 1.0
-ANSWER_SECONDS: Final = 3.0
-"""How long an answer may take."""
 AWAY_AFTER_SECONDS: Final = 5.0
-"""How long no broker may answer before that is called an outage: more than one question."""
+"""Silence of more than this is called an outage: more than one question."""
 
 
 class BrokerProbe:
-    """Whether a broker answers; `turn` is for the loop, the rest happens in a thread."""
+    """The time since a broker answered; `turn` is for the loop, the rest happens in a thread."""
 
     def __init__(self, settings: Settings, health: Health, metrics: Metrics) -> None:
         """Begins with `start`."""
@@ -37,12 +34,7 @@ class BrokerProbe:
         self._health = health
         self._metrics = metrics
         self._topic = settings.events.topic
-        # Not by the admin client's calls: when a broker was frozen for a while, librdkafka 2.16
-        # aborted the process over an answer to one ("Assertion `rko_result' failed"). A consumer,
-        # unlike the others, never makes a topic by asking. What it would log, the others do.
-        self._client = Consumer({**reader_config(settings), "log_level": 0})
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="outage", daemon=True)
+        self._poll = BrokerPoll(settings, "outage", ASK_EVERY_SECONDS, self._ask)
         self.seconds = 0.0
         """For how long no broker has answered; 0 while one does."""
         self.silent_at = -math.inf
@@ -50,12 +42,11 @@ class BrokerProbe:
 
     def start(self) -> None:
         """Begin to ask."""
-        self._thread.start()
+        self._poll.start()
 
     def stop(self) -> None:
-        """Ask no more, and wait for the last answer: a client must not outlive Python."""
-        self._ending.set()
-        self._thread.join(ANSWER_SECONDS + ASK_EVERY_SECONDS)
+        """Ask no more; waits for the last answer."""
+        self._poll.stop()
 
     def turn(self) -> None:
         """For the loop, wherever it waits: a sign of life. Raises `Stop` past the limit."""
@@ -67,30 +58,25 @@ class BrokerProbe:
                 "kafka.bootstrap.servers and start the worker again; it goes on where it was"
             )
 
-    def _run(self) -> None:
-        while not self._ending.wait(ASK_EVERY_SECONDS):
-            began = time.monotonic()
-            answered = self._ask()
-            # Not since the last answer: the process may have been frozen for all of that time.
+    def _ask(self, client: Consumer) -> None:
+        """Ask any broker for the leader of the topic; an error of its own is an answer, too."""
+        began = time.monotonic()
+        try:
+            client.list_topics(self._topic, timeout=ANSWER_SECONDS)
+        except KafkaException:
+            # Not the time since the last answer: the process may have been frozen for all of it.
             # A question cannot last longer than this, unless the process did not run.
             passed = min(time.monotonic() - began, ANSWER_SECONDS) + ASK_EVERY_SECONDS
-            self._heard(0.0 if answered else self.seconds + passed)
-        self._client.close()
+            self.record(self.seconds + passed)
+        else:
+            self.record(0.0)
 
-    def _ask(self) -> bool:
-        """Ask any broker who leads the topic; whatever it says, it has answered."""
-        try:
-            self._client.list_topics(self._topic, timeout=ANSWER_SECONDS)
-        except KafkaException:
-            return False
-        return True
-
-    def _heard(self, seconds: float) -> None:
+    def record(self, seconds: float) -> None:
+        """Record for how many seconds no broker has answered; 0: one has."""
         before, self.seconds = self.seconds, seconds
         if seconds:
             self.silent_at = time.monotonic()
-        away = seconds if seconds > AWAY_AFTER_SECONDS else 0.0
-        self._health.set_outage(away)
+        self._health.set_outage(seconds if seconds > AWAY_AFTER_SECONDS else 0.0)
         self._metrics.set_broker_silence(seconds)
         if before <= AWAY_AFTER_SECONDS < seconds:
             log.warning(

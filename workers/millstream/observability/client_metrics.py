@@ -1,6 +1,6 @@
-"""What the Kafka clients say of themselves, of librdkafka's statistics what is worth a graph.
+"""Metrics of the Kafka clients, from librdkafka's statistics.
 
-librdkafka hands them over as JSON, every `statistics.interval.ms`; parsing that is all it costs.
+librdkafka reports them as JSON, every `statistics.interval.ms`; parsing that is all they cost.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +32,7 @@ class ClientStats(Collector):
         self._latest: Latest = {}
 
     def take(self, client: Client, statistics: str) -> None:
-        """Take in what a client handed over."""
+        """Replace the statistics of a client."""
         # Replaced as one object: a scrape from another thread sees one moment.
         self._latest = {**self._latest, client: orjson.loads(statistics)}
 
@@ -141,7 +141,7 @@ class ClientStats(Collector):
 
 
 def _queue(client: Client, latest: Mapping[str, Any]) -> tuple[int, int]:
-    """Messages and bytes that wait in a client."""
+    """Messages and bytes queued in a client."""
     if client == "producer":
         return latest["msg_cnt"], latest["msg_size"]
     partitions = [

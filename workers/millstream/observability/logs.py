@@ -1,8 +1,8 @@
 """Structured logs on stderr.
 
 Log calls are constant sentences with fields in `extra`; none of them may hold a payload. Values
-of secret settings, and pieces of them, are taken out of every line, in case a library puts one into
-its message; `without_secrets` does the same for what a command prints.
+of secret settings, and parts of them, are removed from every line, in case a library puts one into
+its message; `without_secrets` does the same for the output of a command.
 """
 
 import logging
@@ -19,8 +19,8 @@ from millstream.config.settings import LogSettings
 
 _IN_A_URL: Final = re.compile(r"://[^/@\s]*?:([^/@\s]+)@")
 """A password in an address, such as that of an OAuth token endpoint, which librdkafka quotes."""
-_SHORTEST_PIECE: Final = 4
-"""Of a secret, in characters: to hide shorter ones would make a riddle of every sentence."""
+_SHORTEST_PART: Final = 4
+"""Of a secret, in characters: hiding shorter ones would make sentences unreadable."""
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -29,8 +29,8 @@ def configure(
 ) -> None:
     """Send every log of this process to stderr, formatted and filtered as the settings say.
 
-    `kafka` are the connection properties; their secrets are taken out of what is logged.
-    `clients` is false for a short command, which says by itself what the Kafka clients met.
+    `kafka` are the connection properties; their secrets are removed from every line.
+    `clients` is false for a short command, which reports errors of the Kafka clients itself.
     """
     handler = logging.StreamHandler(sys.stderr)
     shape = _JsonFormatter if log.format == "json" else _TextFormatter
@@ -46,7 +46,7 @@ def configure(
 
 
 def name_worker(number: int) -> None:
-    """Put the number of this worker into every line, where several of them write to one place."""
+    """Put the number of this worker into every line, where several write to one stream."""
 
     def named(record: logging.LogRecord) -> bool:
         vars(record).setdefault("worker", number)
@@ -57,27 +57,27 @@ def name_worker(number: int) -> None:
 
 
 def secret_values(kafka: Mapping[str, object]) -> tuple[str, ...]:
-    """Values among librdkafka properties that nobody may see, and their pieces, longest first.
+    """Secret values among librdkafka properties, and their parts, longest first.
 
-    librdkafka parses some of them (`sasl.oauthbearer.config`), and quotes the piece it stumbles at.
+    librdkafka parses some of them (`sasl.oauthbearer.config`), and quotes the part that is wrong.
     """
     secrets = {str(value) for name, value in kafka.items() if value and is_secret(name)}
     secrets |= {found for value in kafka.values() for found in _IN_A_URL.findall(str(value))}
     words = {word for secret in secrets for word in secret.split()}
-    pieces = words | {word.partition("=")[2] for word in words}
-    pieces = {piece for piece in pieces if len(piece) >= _SHORTEST_PIECE}
-    return tuple(sorted(secrets | pieces, key=len, reverse=True))
+    parts = words | {word.partition("=")[2] for word in words}
+    parts = {part for part in parts if len(part) >= _SHORTEST_PART}
+    return tuple(sorted(secrets | parts, key=len, reverse=True))
 
 
 def hide(text: str, secrets: tuple[str, ...]) -> str:
-    """Take the secrets out of a text."""
+    """Replace the secrets in a text."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     return text
 
 
 def without_secrets(text: str) -> str:
-    """Take the secrets that `configure` was given out of a text for a user."""
+    """Replace the secrets that `configure` was given in a text for a user."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, _Formatter):
             text = hide(text, handler.formatter.secrets)
@@ -85,7 +85,7 @@ def without_secrets(text: str) -> str:
 
 
 def split_librdkafka(record: logging.LogRecord) -> bool:
-    """Turn what a Kafka client logs into a sentence and fields.
+    """Turn a log line of a Kafka client into a sentence and fields.
 
     confluent-kafka logs with the arguments (facility, client's instance, message); the message
     begins with the thread, such as `[thrd:main]: `.

@@ -1,9 +1,9 @@
-"""Spans for OpenTelemetry: what the worker's part was in the life of an event.
+"""Spans for OpenTelemetry, of the worker's part in the life of an event.
 
-An event's W3C `traceparent` header goes on to its prediction or dead letter in any case, since all
-headers do. With `tracing.spans` the worker adds spans of its own, once it is known how their batch
-ended; nothing is open meanwhile. Where they go is OpenTelemetry's own business: OTEL_* variables.
-Import this only where spans are wanted: OpenTelemetry is an extra (see `spans`).
+An event's W3C `traceparent` header is copied to its prediction or dead letter in any case, as all
+headers are. With `tracing.spans` the worker adds spans of its own once their batch has ended; no
+span is open before. OTEL_* variables say where they are exported to. Import this only where spans
+are wanted: OpenTelemetry is an extra (see `tracing`).
 """
 
 import time
@@ -24,12 +24,12 @@ from millstream.kafka.call_timeout import call_with_timeout
 from millstream.kafka.record import to_record
 
 CLOSE_SECONDS: Final = 5.0
-"""How long to wait, at the end, for a collector that does not answer."""
+"""How long `close` waits for a collector that does not answer."""
 _HEADERS: Final = ("traceparent", "tracestate")
 
 
 class _Parent(NamedTuple):
-    """The trace that a message belongs to, and where the message lies."""
+    """The trace that a message belongs to, and the message's position."""
 
     context: Context
     topic: str
@@ -38,7 +38,7 @@ class _Parent(NamedTuple):
 
 
 class Tracing:
-    """Makes the spans of one batch after the other."""
+    """The spans of one batch after the other."""
 
     def __init__(self, provider: TracerProvider, group: str, *, of_events: bool) -> None:
         """`of_events`: a span for each event whose trace is sampled; else one for each batch."""
@@ -56,14 +56,14 @@ class Tracing:
         self._began = 0
 
     def begin(self, messages: Iterable[Any]) -> None:
-        """A batch of messages, as the Kafka client has them, was fetched."""
+        """Begin a batch with the messages of the Kafka client."""
         good = [message for message in messages if message.error() is None]
         self._began = time.time_ns()
         self._messages = len(good)
         self._parents = [parent for message in good if (parent := _parent(message)) is not None]
 
     def end(self, *, committed: bool) -> None:
-        """The batch has ended: it counts, or it was aborted and comes again."""
+        """End the batch: it was committed, or it was aborted and is processed again."""
         if self._of_events:
             self._end_events(committed=committed)
         elif self._messages:
@@ -71,7 +71,7 @@ class Tracing:
         self._parents, self._messages = [], 0
 
     def close(self) -> None:
-        """Send what is not sent yet."""
+        """Export the remaining spans."""
         call_with_timeout(CLOSE_SECONDS, self._provider.shutdown)
 
     def _end_events(self, *, committed: bool) -> None:
@@ -109,7 +109,7 @@ class Tracing:
 
 
 def exporting(settings: Settings, instance: str) -> Tracing:
-    """Spans that go where OpenTelemetry's variables say."""
+    """Tracing with an exporter as OpenTelemetry's variables have it."""
     ours = Resource(
         {
             "service.name": settings.app,
@@ -117,14 +117,14 @@ def exporting(settings: Settings, instance: str) -> Tracing:
             "service.version": __version__,
         }
     )
-    # What the user says in OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES counts.
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES of the user override ours.
     provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Tracing(provider, settings.app, of_events=settings.tracing.spans == "event")
 
 
 def _parent(message: Any) -> _Parent | None:
-    """The trace of a message, where it has one and that is sampled."""
+    """The trace of a message; None without one, or where it is not sampled."""
     carrier = {
         name: value.decode(errors="replace")
         for name, value in to_record(message).headers or ()
@@ -132,7 +132,7 @@ def _parent(message: Any) -> _Parent | None:
     }
     if "traceparent" not in carrier:
         return None
-    # An empty context to begin with: what is current in this thread is none of the message's.
+    # An empty context to begin with: the current one of this thread is not the message's.
     context = TraceContextTextMapPropagator().extract(
         carrier, trace.set_span_in_context(trace.INVALID_SPAN)
     )

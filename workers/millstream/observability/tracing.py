@@ -1,4 +1,4 @@
-"""Whether there are spans at all: without them, nothing of OpenTelemetry is imported."""
+"""Creation of tracing; imports OpenTelemetry only where spans are wanted."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def make_tracing(settings: Settings, instance: str) -> "Tracing | None":
-    """What the settings say; None where no spans are wanted. Raises `SettingsError`."""
+    """Tracing as the settings have it; None without spans. Raises `SettingsError`."""
     if settings.tracing.spans == "none":
         return None
     try:

@@ -151,7 +151,7 @@ class SnapshotSearch:
 
     def _reject(self, name: str, why: str) -> None:
         self._rejected = why
-        self._metrics.count_snapshot("rejected")
+        self._metrics.partitions.count_snapshot("rejected")
         log.warning(
             "snapshot passed over",
             extra={"partition": self._chunks.partition, "snapshot": name, "reason": why},

@@ -82,7 +82,7 @@ class PartitionRestore:
         context, partition = self._request.context, self._request.partition
         replayed = context.reader.records_read - self._read_before
         seconds = time.monotonic() - self._began
-        context.metrics.observe_restore(partition, replayed, seconds)
+        context.metrics.partitions.observe_restore(partition, replayed, seconds)
         log.info(
             "restored",
             extra={

@@ -144,7 +144,7 @@ class SnapshotScheduler:
         """Report the age of the last snapshot; without one, of the partition's restore."""
         stored = partition.origin.stored.pointers
         size, taken_at = (stored[-1].bytes, stored[-1].created_at) if stored else (0, wall_clock())
-        self._metrics.set_snapshot(partition.number, size, taken_at)
+        self._metrics.partitions.set_snapshot(partition.number, size, taken_at)
 
     def _due(self, track: _Track, partition: Partition, now: float) -> bool:
         if track.ends is not None:
@@ -192,7 +192,7 @@ class SnapshotScheduler:
         about = snapshot_metadata(self._context, partition, processor, wall_clock())
         features = None if processor.latest is None else dict(processor.latest)
         track.pause = time.monotonic() - began
-        self._metrics.observe_stage("snapshot", track.pause)
+        self._metrics.batches.observe_stage("snapshot", track.pause)
         track.learned = processor.learned
         track.positions = dict(about.positions)
         track.due_at = began + self._settings.every / 1000
@@ -209,8 +209,8 @@ class SnapshotScheduler:
             self._failed(number, track, error)
             return
         track.rest_until = time.monotonic() + REST * (track.pause + seconds)
-        self._metrics.set_snapshot(number, pointer.bytes, pointer.created_at)
-        self._metrics.count_snapshot("written")
+        self._metrics.partitions.set_snapshot(number, pointer.bytes, pointer.created_at)
+        self._metrics.partitions.count_snapshot("written")
         log.info(
             "snapshot",
             extra={"partition": number, "positions": pointer.positions, "learned": pointer.learned,
@@ -219,7 +219,7 @@ class SnapshotScheduler:
         )  # fmt: skip
 
     def _failed(self, number: int, track: _Track, error: Exception) -> None:
-        self._metrics.count_snapshot("failed")
+        self._metrics.partitions.count_snapshot("failed")
         track.due_at = time.monotonic() + min(RETRY_SECONDS, self._settings.every / 1000)
         track.positions = {}
         track.learned = track.processor.learned

@@ -1,4 +1,4 @@
-"""What the supervisor answers over HTTP for all of its workers: their health, and their metrics."""
+"""Health and metrics of all workers of a supervisor."""
 
 import http.client
 import json
@@ -18,13 +18,13 @@ from millstream.supervisor.processes import Child
 ASK_SECONDS: Final = 0.8
 """A probe's own time-out is a second, as Kubernetes has it by default."""
 START_SECONDS: Final = 60.0
-"""How long a process may take until it answers at all; imports are slow."""
+"""How long a process may take to answer at first; imports are slow."""
 
 _log = logging.getLogger(__name__)
 
 
 def _ask(child: Child, path: str) -> bytes | None:
-    """What a worker answers; None where it does not."""
+    """A worker's answer; None where it gives none."""
     address = child.address
     if address is None:
         return None
@@ -71,7 +71,7 @@ def _report(child: Child, answer: bytes | None) -> dict[str, Any]:
     if answer is not None:
         return {"worker": child.number, **json.loads(answer)}
     if not child.running:
-        # That one is seen to; to restart all because of it would only make it worse.
+        # The supervisor restarts it; restarting all because of it would only make it worse.
         return _silent(child, alive=True, reason="it was killed, and will be started again")
     if child.address is None:
         starting = time.monotonic() - child.started_at < START_SECONDS
@@ -101,7 +101,7 @@ class AllMetrics(Collector):
         return registry
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: what there is, only a scrape tells."""
+        """Nothing: the metrics are known at a scrape only."""
         return ()
 
     def collect(self) -> Iterable[Metric]:

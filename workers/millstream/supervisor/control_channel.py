@@ -1,4 +1,4 @@
-"""A worker's side: what it does otherwise under a supervisor."""
+"""A worker's settings under a supervisor, and its connection to it."""
 
 import socket
 import threading
@@ -32,7 +32,7 @@ class ControlChannel:
     """The connection to the supervisor; it breaks when either of the two is gone."""
 
     def __init__(self, descriptor: int) -> None:
-        """Raises `SettingsError` where nobody but a supervisor's child has a use for this."""
+        """Raises `SettingsError` where `descriptor` is no socket, as a supervisor's child has."""
         try:
             self._socket = socket.socket(fileno=descriptor)
         except OSError as error:
@@ -41,7 +41,7 @@ class ControlChannel:
             ) from error
 
     def tell(self, address: str) -> None:
-        """Say where this worker serves its metrics; to nobody, where the supervisor is gone."""
+        """Send the address of this worker's metrics; does nothing where the supervisor is gone."""
         with suppress(ConnectionError):
             self._socket.sendall(f"{address}\n".encode())
 

@@ -1,8 +1,8 @@
 """Starts workers, restarts those that were killed, and ends all of them together.
 
-What a worker itself ends over (a non-zero exit code, with a sentence) would end the next one as
-well, so it ends all. What kills one (a signal: the kernel for want of memory, a crash of a library)
-says nothing of the others, so that one is started again; each time in a row after a longer wait.
+An error that ends a worker (a non-zero exit code, with a sentence) would end the next one as well,
+so it ends all. A signal that kills one (by the kernel for want of memory, or a crash of a library)
+concerns no other, so that one is started again; each time in a row after a longer wait.
 """
 
 import logging
@@ -22,20 +22,20 @@ from millstream.errors import Stop
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 30.0
 SETTLED_SECONDS: Final = 60.0
-"""Who has run for so long counts as well: its next restart is a first one again."""
+"""After running for so long, a worker's next restart is a first one again."""
 LEAVE_SECONDS: Final = 100.0
-"""How long workers may take to end, which is a batch, a commit and snapshots; those that hang are
-killed then, before an orchestrator (120 s in our manifests) kills them all."""
+"""How long workers may take for a batch, a commit and snapshots; those that hang are killed then,
+before an orchestrator (120 s in our manifests) kills them all."""
 TURN_SECONDS: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
 Command = Callable[[int, int], Sequence[str]]
-"""From a worker's number and a file descriptor (see `child.Line`) to what starts it."""
+"""From a worker's number and a file descriptor (see `ControlChannel`) to its command line."""
 
 
 class WorkerEnded(Stop):
-    """A worker ended badly; it has said why."""
+    """A worker ended with an error, which it has logged."""
 
     def __init__(self, number: int, count: int, exit_code: int, *, asked: bool) -> None:
         """`asked`: whether it was asked to end, as all were."""
@@ -60,8 +60,8 @@ class Child:
         self._first_wait = first_wait
         self._wait = first_wait
         self._due: float | None = None
-        self._line: socket.socket | None = None
-        self._said = b""
+        self._channel: socket.socket | None = None
+        self._received = b""
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class Child:
             )
             failed.pop_all()
         ours.settimeout(0)
-        self._line, self._said, self._due = ours, b"", None
+        self._channel, self._received, self._due = ours, b"", None
         self.started_at = time.monotonic()
 
     def ended(self) -> int | None:
@@ -119,18 +119,18 @@ class Child:
 
     @property
     def address(self) -> str | None:
-        """Where it serves its metrics, as `host:port`, once it has said so."""
-        said = self._said
-        return said[:-1].decode() if said.endswith(b"\n") else None
+        """The address of its metrics as `host:port`, once it has sent it."""
+        received = self._received
+        return received[:-1].decode() if received.endswith(b"\n") else None
 
     def listen(self) -> None:
-        """Take in what the process has said."""
-        if self._line is not None and not self._said.endswith(b"\n"):
+        """Receive what the process has sent."""
+        if self._channel is not None and not self._received.endswith(b"\n"):
             with suppress(BlockingIOError, ConnectionError):
-                self._said += self._line.recv(256)
+                self._received += self._channel.recv(256)
 
     def terminate(self) -> None:
-        """Ask it to end; a second time, tell it to."""
+        """Send SIGTERM: the first one asks it to end, the second one ends it at once."""
         if self.running and self.process is not None:
             self.process.terminate()
 
@@ -151,9 +151,9 @@ class Child:
         return code
 
     def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.close()
-        self._line, self.process, self._said = None, None, b""
+        if self._channel is not None:
+            self._channel.close()
+        self._channel, self.process, self._received = None, None, b""
 
 
 class Supervisor:

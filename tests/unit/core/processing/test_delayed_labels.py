@@ -8,6 +8,7 @@ from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.records.outputs import owner_record
 from millstream.core.records.record import Output
 from millstream.errors import StateInvalid, Stop
+from tests.support.pending_stores import queued
 from tests.support.processors import (
     HOUR,
     WAIT,
@@ -533,7 +534,7 @@ def test_memory_stays_bounded_where_labels_never_come() -> None:
     for i in range(5000):
         run.feed(i * 100, events=[event(i, i * 100, i)])
     assert run.processor.pending() < 50
-    assert run.processor.join.store.queued() < 2500
+    assert queued(run.processor.join.store) < 2500
     assert run.processor.join.store.remembered() < 50
 
 

@@ -154,7 +154,7 @@ def test_faust_commits_nothing_of_the_workers_topics(tmp_path: Path) -> None:
     app = new_app()
     worker = millstream.faust.attach(app, settings_file(tmp_path))
     channels = [agent.channel for agent in app.agents.values() if agent.fun == worker.agent]
-    assert {name for channel in channels for name in channel.topics} == worker.feed.topics
+    assert {name for channel in channels for name in channel.topics} == worker.bridge.topics
     assert not any(channel.acks for channel in channels)
 
 
@@ -211,7 +211,7 @@ def test_liveness_ends_when_records_are_there_and_none_comes(tmp_path: Path) -> 
     class Due:
         due = {("events", 0): 10}  # noqa: RUF012 - a stand-in
 
-        def waiting_for(self) -> dict[tuple[str, int], int]:
+        def due_offsets(self) -> dict[tuple[str, int], int]:
             return self.due
 
     due, ends, health = Due(), Ends(), Health()

@@ -11,9 +11,10 @@ from millstream.config.settings import Settings
 from millstream.core.records.record import Record
 from millstream.errors import Stop
 from millstream.kafka.log_reader import OffsetRange
-from millstream.runners.faust import bridge as feed_module
-from millstream.runners.faust import partition_buffer
-from millstream.runners.faust.bridge import ConsumerBridge, FetchedTo
+from millstream.runners.faust import bridge as bridge_module
+from millstream.runners.faust import log_access, partition_buffer
+from millstream.runners.faust.bridge import ConsumerBridge
+from millstream.runners.faust.partition_buffer import FetchProgress
 from tests.support.kafka.cluster import wait_until
 
 GENERATION = 7
@@ -33,7 +34,7 @@ class Message(NamedTuple):
 
 
 class Log:
-    """The log itself, as the feed asks it: both the reader of stretches and the one for ends."""
+    """The log itself, as the bridge asks it: both the reader of stretches and the one for ends."""
 
     def __init__(self, offsets: Sequence[int], low: int = 0) -> None:
         self.offsets, self.low = offsets, low
@@ -66,7 +67,7 @@ class Group:
 
 
 class Fed:
-    """A feed with the loop's side of it, for one partition or two topics."""
+    """A bridge with the loop's side of it, for one partition or two topics."""
 
     def __init__(self, log: Log, monkeypatch: pytest.MonkeyPatch, *, late: bool = False) -> None:
         labels = {"from": "topic", "topic": "labels", "wait": "1h"} if late else {"from": "event"}
@@ -75,34 +76,34 @@ class Fed:
             {"app": "app", "kafka": {"bootstrap.servers": "nowhere:1"}, "events": events,
              "labels": labels, "model": {"river": "linear_model.Perceptron()"}}
         )  # fmt: skip
-        monkeypatch.setattr(feed_module, "Consumer", lambda _: log)
-        monkeypatch.setattr(feed_module, "LogReader", lambda _: log)
+        monkeypatch.setattr(log_access, "Consumer", lambda _: log)
+        monkeypatch.setattr(log_access, "LogReader", lambda _: log)
         self.log, self.group = log, Group()
         self.calls: list[tuple[str, list[int]]] = []
-        self.feed = ConsumerBridge(settings, self.group)
-        self.feed.open()
-        self.feed.subscribe(["events"], *map(self._callback, ("assign", "revoke", "lost")))
+        self.bridge = ConsumerBridge(settings, self.group)
+        self.bridge.open()
+        self.bridge.subscribe(["events"], *map(self._callback, ("assign", "revoke", "lost")))
 
     def _callback(self, kind: str) -> Callable[[Any, list[TopicPartition]], None]:
         return lambda _, places: self.calls.append((kind, [each.partition for each in places]))
 
     def begin(self, offset: int = 0) -> None:
-        self.feed.assign([("events", 0)], GENERATION)
-        assert self.feed.poll(0) is None
+        self.bridge.assign([("events", 0)], GENERATION)
+        assert self.bridge.poll(0) is None
         place = TopicPartition("events", 0, offset)
-        self.feed.seek(place)
-        self.feed.resume([place])
+        self.bridge.seek(place)
+        self.bridge.resume([place])
 
     def put(self, *offsets: int, generation: int = GENERATION) -> None:
-        self.feed.put([Message("events", 0, offset, generation) for offset in offsets])
+        self.bridge.put([Message("events", 0, offset, generation) for offset in offsets])
 
-    def fetched(self, to: FetchedTo, gaps: dict[int, tuple[int, bool]] | None = None) -> None:
-        self.feed.fetched(("events", 0), to, gaps or {})
+    def fetched(self, to: FetchProgress, gaps: dict[int, tuple[int, bool]] | None = None) -> None:
+        self.bridge.fetched(("events", 0), to, gaps or {})
 
     def take(self) -> list[int | str]:
         """Offsets of all that comes; an end of the log as text."""
         taken: list[int | str] = []
-        while (message := self.feed.poll(0)) is not None:
+        while (message := self.bridge.poll(0)) is not None:
             error = message.error()
             if error is None:
                 taken.append(message.offset())
@@ -146,7 +147,7 @@ def test_records_below_the_restored_position_are_passed_over(fed: Fed) -> None:
 
 def test_a_hole_in_one_answer_of_the_brokers_is_no_loss(fed: Fed) -> None:
     fed.begin()
-    fed.fetched(FetchedTo(6, 20, 5), {5: (2, True)})
+    fed.fetched(FetchProgress(6, 20, 5), {5: (2, True)})
     fed.put(0, 1, 5)
     assert fed.take() == [0, 1, 5]
     assert fed.log.offset_ranges == []
@@ -157,13 +158,13 @@ def test_a_hole_between_two_answers_is_a_loss_where_retention_has_passed(
 ) -> None:
     whole = Fed(Log([0, 1, 5]), monkeypatch)
     whole.begin()
-    whole.fetched(FetchedTo(6, 6, 5), {5: (2, False)})
+    whole.fetched(FetchProgress(6, 6, 5), {5: (2, False)})
     whole.put(0, 1, 5)
     assert whole.take() == [0, 1, 5, "end 6"]
     assert whole.log.offset_ranges == []
     cut = Fed(Log([5], low=4), monkeypatch)
     cut.begin()
-    cut.fetched(FetchedTo(6, 6, 5), {5: (2, False)})
+    cut.fetched(FetchProgress(6, 6, 5), {5: (2, False)})
     cut.put(0, 1, 5)
     cut.take()
     assert cut.log.offset_ranges == [(2, 5)]  # where the reader stops with a sentence of its own
@@ -171,7 +172,7 @@ def test_a_hole_between_two_answers_is_a_loss_where_retention_has_passed(
 
 def test_a_hole_is_read_in_which_something_was_left_out_before(fed: Fed) -> None:
     fed.begin()
-    fed.fetched(FetchedTo(6, 20, 5), {5: (3, True)})
+    fed.fetched(FetchProgress(6, 20, 5), {5: (3, True)})
     fed.put(0, 1, 5)  # 2 was dropped on the way
     assert fed.take() == [0, 1, 2, 3, 4, 5]
 
@@ -180,7 +181,7 @@ def test_after_an_abort_the_same_records_come_again(fed: Fed) -> None:
     fed.begin()
     fed.put(0, 1, 2)
     assert fed.take() == [0, 1, 2]
-    fed.feed.seek(TopicPartition("events", 0, 1))
+    fed.bridge.seek(TopicPartition("events", 0, 1))
     fed.put(3)
     assert fed.take() == [1, 2, 3]
 
@@ -188,7 +189,7 @@ def test_after_an_abort_the_same_records_come_again(fed: Fed) -> None:
 def test_a_long_stretch_is_read_in_pieces_though_some_hold_nothing(
     fed: Fed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "FILL_RECORDS", 3)
+    monkeypatch.setattr(bridge_module, "GAP_RECORDS", 3)
     fed.log.offsets = [0, 10, 11]
     fed.begin()
     fed.put(11)
@@ -207,21 +208,21 @@ def test_messages_of_another_assignment_are_left_aside(fed: Fed) -> None:
 
 def test_the_end_is_told_once_all_before_it_is_taken(fed: Fed) -> None:
     fed.begin()
-    fed.fetched(FetchedTo(2, 2, 1))
+    fed.fetched(FetchProgress(2, 2, 1))
     assert fed.take() == []  # two records are on their way
     fed.put(0, 1)
     assert fed.take() == [0, 1, "end 2"]
     assert fed.take() == []
-    fed.fetched(FetchedTo(2, 3, 1))
+    fed.fetched(FetchProgress(2, 3, 1))
     assert fed.take() == []
-    fed.fetched(FetchedTo(3, 3, 2))
+    fed.fetched(FetchProgress(3, 3, 2))
     fed.put(2)
     assert fed.take() == [2, "end 3"]
 
 
 def test_the_end_of_a_log_that_faust_did_not_read_is_not_believed(fed: Fed) -> None:
     fed.begin(17)
-    fed.fetched(FetchedTo(20, 20, -1))  # auto_offset_reset="latest", and nothing committed
+    fed.fetched(FetchProgress(20, 20, -1))  # auto_offset_reset="latest", and nothing committed
     assert fed.take() == [17, 18, 19, "end 20"]
 
 
@@ -229,7 +230,7 @@ def test_what_an_agent_lost_at_the_end_of_a_log_is_read_from_it(
     fed: Fed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fed.begin(17)
-    fed.fetched(FetchedTo(20, 20, 19))
+    fed.fetched(FetchProgress(20, 20, 19))
     fed.put(17)
     assert fed.take() == [17]
     monkeypatch.setattr(partition_buffer, "LOST_SECONDS", -1.0)  # it is long ago
@@ -240,53 +241,53 @@ def test_what_an_agent_lost_at_the_end_of_a_log_is_read_from_it(
 
 def test_nothing_comes_of_a_partition_that_is_restored(fed: Fed) -> None:
     fed.begin()
-    fed.feed.pause([TopicPartition("events", 0)])
+    fed.bridge.pause([TopicPartition("events", 0)])
     fed.put(0, 1)
     assert fed.take() == []
-    fed.feed.resume([TopicPartition("events", 0)])
+    fed.bridge.resume([TopicPartition("events", 0)])
     assert fed.take() == [0, 1]
 
 
 def test_faust_fetches_no_more_of_a_partition_that_is_behind(
     fed: Fed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition_buffer, "HOLD_RECORDS", 4)
-    monkeypatch.setattr(partition_buffer, "RELEASE_RECORDS", 2)
+    monkeypatch.setattr(partition_buffer, "FULL_RECORDS", 4)
+    monkeypatch.setattr(partition_buffer, "DRAINED_RECORDS", 2)
     fed.begin()
     fed.put(*range(5))
-    assert fed.feed.held == {("events", 0)}
-    assert fed.feed.waiting_for() == {}
+    assert fed.bridge.full == {("events", 0)}
+    assert fed.bridge.due_offsets() == {}
     assert fed.take() == [0, 1, 2, 3, 4]
-    assert fed.feed.held == frozenset()
-    assert fed.feed.waiting_for() == {("events", 0): 5}
+    assert fed.bridge.full == frozenset()
+    assert fed.bridge.due_offsets() == {("events", 0): 5}
 
 
 def test_a_rebalance_waits_until_the_loop_has_let_go(fed: Fed) -> None:
     fed.begin()
-    done = fed.feed.revoke()
-    assert fed.feed.memberid() == f"generation-{GENERATION}"
+    done = fed.bridge.revoke()
+    assert fed.bridge.memberid() == f"generation-{GENERATION}"
     assert not done.done()
-    fed.feed.commit([TopicPartition("events", 0, 3)], asynchronous=False)
+    fed.bridge.commit([TopicPartition("events", 0, 3)], asynchronous=False)
     assert fed.take() == []
     assert done.done()
-    assert fed.feed.memberid() == ""
+    assert fed.bridge.memberid() == ""
     assert fed.calls == [("assign", [0]), ("revoke", [0])]
     assert fed.group.commits == [([3], GENERATION)]
 
 
 def test_a_loop_that_was_too_slow_for_a_rebalance_loses_its_partitions(fed: Fed) -> None:
     fed.begin()
-    fed.feed.revoke()
-    fed.feed.lose()
-    fed.feed.assign([("events", 0)], GENERATION + 1)
+    fed.bridge.revoke()
+    fed.bridge.lose()
+    fed.bridge.assign([("events", 0)], GENERATION + 1)
     # Its batch still is that of the member it was: the group refuses it.
-    assert fed.feed.memberid() == f"generation-{GENERATION}"
+    assert fed.bridge.memberid() == f"generation-{GENERATION}"
     assert fed.take() == []
     assert fed.calls == [("assign", [0]), ("lost", [0]), ("assign", [0])]
-    assert fed.feed.memberid() == f"generation-{GENERATION + 1}"
+    assert fed.bridge.memberid() == f"generation-{GENERATION + 1}"
     fed.put(0, generation=GENERATION + 1)
-    fed.feed.seek(TopicPartition("events", 0, 0))
-    fed.feed.resume([TopicPartition("events", 0)])
+    fed.bridge.seek(TopicPartition("events", 0, 0))
+    fed.bridge.resume([TopicPartition("events", 0)])
     assert fed.take() == [0]
 
 
@@ -294,30 +295,30 @@ def test_a_rebalance_before_the_loop_begins_waits_for_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fed = Fed(Log([]), monkeypatch)
-    fed.feed.close()
-    fed.feed.assign([("events", 0)], GENERATION)
-    assert fed.feed.revoke().done()
+    fed.bridge.close()
+    fed.bridge.assign([("events", 0)], GENERATION)
+    assert fed.bridge.revoke().done()
 
 
 def test_partitions_of_labels_have_to_come_with_those_of_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fed = Fed(Log([]), monkeypatch, late=True)
-    fed.feed.assign([("events", 0), ("labels", 1)], GENERATION)
+    fed.bridge.assign([("events", 0), ("labels", 1)], GENERATION)
     with pytest.raises(Stop, match=r"partitions \[0\] of events, but \[1\] of labels"):
-        fed.feed.poll(0)
+        fed.bridge.poll(0)
 
 
 def test_closing_gives_partitions_back(fed: Fed) -> None:
     fed.begin()
-    fed.feed.close()
+    fed.bridge.close()
     assert fed.calls == [("assign", [0]), ("revoke", [0])]
 
 
 def test_a_message_wakes_the_loop_up(fed: Fed) -> None:
     fed.begin()
     taken: list[Any] = []
-    waiting = threading.Thread(target=lambda: taken.append(fed.feed.poll(30)))
+    waiting = threading.Thread(target=lambda: taken.append(fed.bridge.poll(30)))
     waiting.start()
     fed.put(0)
     waiting.join(20)

@@ -14,7 +14,7 @@ from millstream.delivery.producer_warmup import ProducerWarmup
 from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.errors import SettingsError
 from millstream.observability import logs
-from millstream.observability.health import HealthServer
+from millstream.observability.http_server import HealthServer
 from millstream.supervisor.aggregation import AllHealth, AllMetrics
 from millstream.supervisor.control_channel import ControlChannel, numbered
 from millstream.supervisor.processes import Supervisor, worker_command

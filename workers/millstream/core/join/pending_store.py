@@ -100,9 +100,6 @@ class PendingStore(Protocol):
     def discard(self, name: str, offset: int) -> None:
         """The prediction on the event at a source offset waits no longer, if it does."""
 
-    def queued(self) -> int:
-        """How many rows its queues have, stale ones included."""
-
     def commit(self) -> None:
         """What was changed so far is final: a batch was committed, or a restore is complete."""
 
@@ -196,10 +193,6 @@ class MemoryPendingStore:
         found = self._waiting.get(name)
         if found is not None and found.offset == offset:
             del self._waiting[name]
-
-    def queued(self) -> int:
-        """How many rows its queues have, stale ones included."""
-        return len(self._by_time)
 
     def commit(self) -> None:
         """Nothing is kept to go back to."""

@@ -105,9 +105,9 @@ class BatchCommitter:
             self._restore(aborted, partitions)
             return False
         self._aborts_in_a_row = 0
-        self._metrics.count_transaction("committed")
+        self._metrics.batches.count_transaction("committed")
         now = time.monotonic()
-        self._metrics.observe_stage("commit", now - began)
+        self._metrics.batches.observe_stage("commit", now - began)
         for partition in partitions:
             partition.committed_at = now
         if self._repair.in_doubt(began):
@@ -122,7 +122,7 @@ class BatchCommitter:
     def _restore(self, aborted: Aborted, partitions: list[Partition]) -> None:
         """Restart the partitions of an aborted batch; raises `Stop` after many in a row."""
         self._aborts_in_a_row += 1
-        self._metrics.count_transaction("aborted")
+        self._metrics.batches.count_transaction("aborted")
         log.warning("batch aborted, its shards are restored", extra={"reason": str(aborted)})
         for partition in partitions:
             self._membership.restart(partition)

@@ -137,7 +137,7 @@ class GroupMembership:
             partition = self.partitions.pop(each.partition, None)
             if partition is not None:
                 self._release(partition)
-            self._metrics.remove_partition(each.partition)
+            self._metrics.partitions.remove_partition(each.partition)
         self.flow.say_again(self.partitions.values())
         failpoints.reach("in_revoke")
 

@@ -90,7 +90,7 @@ class Loop:
         began = time.monotonic()
         restoring = self._parts.membership.restore_some(RESTORE_SLICE_SECONDS)
         if restoring:
-            self._parts.metrics.observe_stage("restore", time.monotonic() - began)
+            self._parts.metrics.batches.observe_stage("restore", time.monotonic() - began)
         return restoring
 
     def _wait(self, *, restoring: bool) -> float:
@@ -104,10 +104,10 @@ class Loop:
         seconds = time.monotonic() - fetched
         metrics = self._parts.metrics
         self._sizer.learn(batch.taken, seconds)
-        metrics.observe_batch(batch.taken)
-        metrics.observe_stage("consume", fetched - fetching)
-        metrics.observe_stage("process", seconds - batch.write_seconds)
-        metrics.observe_stage("produce", batch.write_seconds)
+        metrics.batches.observe_batch(batch.taken)
+        metrics.batches.observe_stage("consume", fetched - fetching)
+        metrics.batches.observe_stage("process", seconds - batch.write_seconds)
+        metrics.batches.observe_stage("produce", batch.write_seconds)
 
     def _commit(self, transport: "KafkaBatch", batch: Batch) -> bool:
         failpoints.reach("after_learning")

@@ -35,17 +35,17 @@ class LoopReporter:
         """Count the records of a committed batch."""
         now = time.time_ns() // 1_000_000
         for share in batch.shares():
-            self._metrics.add(share.counts)
+            self._metrics.batches.add(share.counts)
             for key, amount in share.counts.items():
                 if key[0] == "dead_lettered":
                     self._rejected[key[2]] += amount
-            self._metrics.observe_latency(share.times, now)
-            self._metrics.observe_label_delays(share.delays)
+            self._metrics.batches.observe_latency(share.times, now)
+            self._metrics.batches.observe_label_delays(share.delays)
             partition = share.partition
             if partition.processor is not None:
                 if share.scored:
                     kind = partition.processor.learner.kind
-                    self._metrics.add_quality(quality(share.scored, kind))
+                    self._metrics.batches.add_quality(quality(share.scored, kind))
                 self._show_state(partition, partition.processor)
 
     def report_shards(self, membership: GroupMembership) -> None:
@@ -69,9 +69,9 @@ class LoopReporter:
 
     def _show_state(self, partition: Partition, processor: PartitionProcessor) -> None:
         number, source = partition.number, processor.source
-        self._metrics.set_model(number, source.model_name, source.model_version)
-        self._metrics.set_learned(number, processor.learned)
-        self._metrics.set_waiting(number, processor.pending(), processor.early_labels())
+        self._metrics.partitions.set_model(number, source.model_name, source.model_version)
+        self._metrics.partitions.set_learned(number, processor.learned)
+        self._metrics.partitions.set_pending(number, processor.pending(), processor.early_labels())
 
     def _show_lag(
         self, membership: GroupMembership, partition: Partition, processor: PartitionProcessor
@@ -85,7 +85,9 @@ class LoopReporter:
                 records = 0
             latest = partition.latest.get(input_name, -1)
             behind = time.time() - latest / 1000 if records and latest > 0 else 0.0
-            self._metrics.set_lag(input_name, partition.number, records, max(0.0, behind))
+            self._metrics.partitions.set_lag(
+                input_name, partition.number, records, max(0.0, behind)
+            )
 
     def _warn_of_dead_letters(self, now: float) -> None:
         if not self._rejected or now < self._warn_due:

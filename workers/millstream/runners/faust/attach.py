@@ -1,4 +1,4 @@
-"""Puts a worker into a Faust app: what fits, what does not, and where its parts go."""
+"""Attaches a worker to a Faust app."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -19,11 +19,11 @@ WEB_PREFIX: Final = "/millstream"
 def attach_worker(
     app: App, settings: Settings, build_learner: Callable[[], Learner], *, pages: bool = True
 ) -> FaustWorker:
-    """See `millstream.faust.attach`. `pages`: show health and metrics on Faust's web server."""
+    """See `millstream.faust.attach`. `pages`: serve health and metrics on Faust's web server."""
     for sentence in _misfits(app, settings):
         raise SettingsError(sentence)
     worker = FaustWorker(app, settings, build_learner)
-    for name in sorted(worker.feed.topics):
+    for name in sorted(worker.bridge.topics):
         # Bytes as they are, and none of Faust's own acks: offsets are committed with the outputs.
         topic = app.topic(
             name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
@@ -37,13 +37,13 @@ def attach_worker(
 
 
 def refuse_unfit(app: object) -> None:
-    """Raises `SettingsError` where nothing can be attached to this, whatever the settings are."""
+    """Raises `SettingsError` where no worker can be attached to `app`, whatever its settings."""
     if not isinstance(app, App):
         raise SettingsError(
             f"attach was given a {type(app).__name__} where the faust.App should be: write "
             'millstream.faust.attach(app, "millstream.yaml")'
         )
-    if app.started:  # its agents, services and pages are what they are
+    if app.started:  # too late for agents, services and pages
         raise SettingsError(
             "this Faust app has started already: attach the worker where the app is made, before "
             "app.main() or the faust command starts it"
@@ -77,7 +77,7 @@ def _misfits(app: App, settings: Settings) -> Iterator[str]:
         yield (
             "this Faust app's broker URL names another driver than aiokafka: begin it with kafka://"
         )
-    if not _is_told_security(conf, settings):
+    if not _has_security(conf, settings):
         yield (
             "the credentials of this Faust app cannot be carried over to the worker's own clients "
             f"({type(conf.broker_credentials).__name__}): write the same into the settings, as "
@@ -87,12 +87,12 @@ def _misfits(app: App, settings: Settings) -> Iterator[str]:
         yield "a worker is attached to this Faust app already: an app can have one"
 
 
-def _is_told_security(conf: Any, settings: Settings) -> bool:
+def _has_security(conf: Any, settings: Settings) -> bool:
     return is_carried(conf.broker_credentials) or "security.protocol" in settings.kafka
 
 
 def _serve(app: App, worker: FaustWorker) -> None:
-    """Pages on Faust's own web server, and our metrics among those that Faust's sensor exports."""
+    """Serve pages on Faust's web server, and our metrics among those of Faust's sensor."""
 
     async def livez(view: Any, _request: Any) -> Any:
         return _health(view, worker, good=worker.health.alive())
@@ -105,21 +105,21 @@ def _serve(app: App, worker: FaustWorker) -> None:
 
     for page in (livez, readyz, metrics):
         app.page(f"{WEB_PREFIX}/{page.__name__}")(page)
-    REGISTRY.register(_Joined(worker))
+    REGISTRY.register(_WorkerMetrics(worker))
 
 
 def _health(view: Any, worker: FaustWorker, *, good: bool) -> Any:
     return view.json(worker.health.report(), status=200 if good else 503)
 
 
-class _Joined(Collector):
-    """A worker's metrics in Prometheus' own registry, which Faust's sensor writes to as well."""
+class _WorkerMetrics(Collector):
+    """A worker's metrics for Prometheus' default registry, which Faust's sensor uses."""
 
     def __init__(self, worker: FaustWorker) -> None:
         self._worker = worker
 
     def describe(self) -> list[Any]:
-        """Nothing beforehand: names are ours alone."""
+        """Nothing: no other metrics have these names."""
         return []
 
     def collect(self) -> Iterator[Any]:

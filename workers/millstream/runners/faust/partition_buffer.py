@@ -1,4 +1,4 @@
-"""What Faust has handed over of one partition, and in what shape the loop takes it."""
+"""A buffer of one partition's messages from Faust, in the shape of confluent-kafka's."""
 
 import time
 from collections import deque
@@ -9,20 +9,21 @@ from confluent_kafka import KafkaError
 
 from millstream.core.records.record import Record
 
-HOLD_RECORDS: Final = 16_384
-"""Records that wait for the loop before Faust shall fetch no more of their partition."""
-RELEASE_RECORDS: Final = HOLD_RECORDS // 2
+FULL_RECORDS: Final = 16_384
+"""More buffered records than this, and Faust shall fetch no more of their partition."""
+DRAINED_RECORDS: Final = FULL_RECORDS // 2
+"""From this many down, it shall fetch again."""
 
 LOST_SECONDS: Final = 10.0
-"""After so long without a message, what Faust has fetched and not handed over is read from the log:
-an agent that was restarted has lost what it had taken."""
+"""After so long without a message, records that Faust has fetched and not handed over are read from
+the log: an agent that was restarted has lost those that it had consumed."""
 
 TopicAndPartition = tuple[str, int]
 """Topic and partition."""
 
 
-class FetchedTo(NamedTuple):
-    """How far a partition was fetched at one moment."""
+class FetchProgress(NamedTuple):
+    """How far Faust has fetched a partition at one moment."""
 
     position: int
     """Where the next fetch begins."""
@@ -33,7 +34,7 @@ class FetchedTo(NamedTuple):
 
 
 class FaustRecord:
-    """A message of Faust, as confluent-kafka shows one."""
+    """A message of Faust with the methods of confluent-kafka's."""
 
     __slots__ = ("_message",)
 
@@ -77,7 +78,7 @@ class FaustRecord:
 
 
 class LogRecord(NamedTuple):
-    """A message that was read from the log, in the shape that Faust's have."""
+    """A message that was read from the log, with the attributes of Faust's."""
 
     topic: str
     partition: int
@@ -89,91 +90,92 @@ class LogRecord(NamedTuple):
 
 
 class EndOfLog:
-    """Says that the end of a log is reached, as librdkafka's event does."""
+    """The event of having reached the end of a log, as librdkafka has it."""
 
     def __init__(self, topic: str, partition: int, offset: int) -> None:
         self._topic, self._partition, self._offset = topic, partition, offset
 
     def error(self) -> KafkaError:
-        """What makes it no message."""
+        """An error, which tells it from a message."""
         return KafkaError(KafkaError._PARTITION_EOF)
 
     def topic(self) -> str:
-        """Of the log."""
+        """Topic of the log."""
         return self._topic
 
     def partition(self) -> int:
-        """Of the log."""
+        """Partition of the log."""
         return self._partition
 
     def offset(self) -> int:
-        """Where the log ends."""
+        """The end of the log."""
         return self._offset
 
 
 class PartitionBuffer:
-    """One partition for the time of one assignment."""
+    """The messages of one partition during one assignment."""
 
     def __init__(self, topic: str, partition: int, generation: int) -> None:
         self.topic = topic
         self.partition = partition
         self.generation = generation
-        self.waiting: deque[Any] = deque()
+        self.messages: deque[Any] = deque()
         self.received = -1
-        """Offset of the last message that Faust handed over, or that nothing is to come before."""
+        """Offset of the last message that Faust handed over, or up to which the log was read."""
         self._received_at = time.monotonic()
         self.next: int | None = None
-        """The offset that is due; None until the loop says where to begin."""
-        self.sure = 0
-        """Below it, nothing is missing of what is due."""
+        """The due offset; None until the loop seeks to its start."""
+        self.complete_to = 0
+        """Below this offset, no due record is missing."""
         self.paused = True
-        self.fetched: FetchedTo | None = None
+        self.fetched: FetchProgress | None = None
         self.gaps: dict[int, tuple[int, bool]] = {}
-        self._told_end = -1
+        """See `ConsumerBridge.fetched`."""
+        self._reported_end = -1
 
     def put(self, message: Any) -> None:
-        """Take in a message, unless it came before or belongs to another assignment."""
+        """Add a message, unless it came before or belongs to another assignment."""
         if message.generation_id == self.generation and message.offset > self.received:
             self.received = message.offset
             self._received_at = time.monotonic()
-            self.waiting.append(message)
+            self.messages.append(message)
 
     @property
     def floor(self) -> int:
-        """The offset from which on something may be missing."""
-        return max(self.next or 0, self.sure)
+        """The first offset of which a record may be missing."""
+        return max(self.next or 0, self.complete_to)
 
     def is_full(self) -> bool:
-        """Whether Faust shall wait."""
-        return len(self.waiting) > HOLD_RECORDS
+        """Whether Faust shall stop fetching."""
+        return len(self.messages) > FULL_RECORDS
 
     def is_drained(self) -> bool:
-        """Whether Faust shall go on."""
-        return len(self.waiting) <= RELEASE_RECORDS
+        """Whether Faust shall fetch again."""
+        return len(self.messages) <= DRAINED_RECORDS
 
     def is_open(self) -> bool:
-        """Whether the loop takes messages of it."""
+        """Whether the loop consumes it."""
         return not self.paused and self.next is not None
 
     def seek(self, offset: int) -> None:
-        """Go on from here."""
+        """Continue from an offset."""
         self.next = offset
-        self.sure = offset
-        self._told_end = -1
+        self.complete_to = offset
+        self._reported_end = -1
 
     def take(self, most: int) -> list[FaustRecord]:
-        """Messages that are due, up to the first gap."""
+        """Remove and return due messages, at most `most`, up to the first gap."""
         taken: list[FaustRecord] = []
-        waiting, due = self.waiting, self.next
+        messages, due = self.messages, self.next
         if due is None:
             return taken
-        while waiting and len(taken) < most:
-            message = waiting[0]
+        while messages and len(taken) < most:
+            message = messages[0]
             offset = message.offset
-            floor = max(due, self.sure)
+            floor = max(due, self.complete_to)
             if offset > floor and not self._follows(offset, floor):
                 break
-            waiting.popleft()
+            messages.popleft()
             if self.gaps:
                 self.gaps.pop(offset, None)
             if offset >= due:
@@ -183,57 +185,57 @@ class PartitionBuffer:
         return taken
 
     def _follows(self, offset: int, floor: int) -> bool:
-        """Whether one answer held this record right behind one that is taken."""
+        """Whether this record came in one answer right behind one below `floor`."""
         before, together = self.gaps.get(offset, (offset, False))
         return together and before <= floor
 
     def gap(self) -> int | None:
-        """The offset up to which has to be found out what is missing; None: nothing is."""
+        """The end of the offset range to be read from the log; None: nothing is missing."""
         if self.next is None:
             return None
-        if self.waiting:
-            offset: int = self.waiting[0].offset
+        if self.messages:
+            offset: int = self.messages[0].offset
             return None if offset <= self.floor or self._follows(offset, self.floor) else offset
         end = self._reached_end() or self._lost_end()
         return end if end is not None and end > self.floor else None
 
     def is_known_gap(self, end: int) -> bool:
-        """Whether Faust's fetches show that nothing lies between, unless retention took it."""
-        if self.waiting and self.waiting[0].offset == end:
+        """Whether Faust's fetches show that the range is empty, unless retention deleted it."""
+        if self.messages and self.messages[0].offset == end:
             return self.gaps.get(end, (end, False))[0] <= self.floor
         return 0 <= self.received < self.floor and self._reached_end() is not None
 
     def fill(self, found: Sequence[Record], end: int) -> None:
-        """Put in what was read from the log, from the record that is due up to `end`."""
+        """Insert the records that were read from the log, from `floor` up to `end`."""
         for record in reversed(found):
             if record.offset >= self.floor:
-                self.waiting.appendleft(
+                self.messages.appendleft(
                     LogRecord(self.topic, self.partition, record.offset, record.timestamp / 1000,
                           record.key, record.value, record.headers)
                 )  # fmt: skip
-        self.sure = max(self.sure, end)
+        self.complete_to = max(self.complete_to, end)
         self.received = max(self.received, end - 1)
 
     def _reached_end(self) -> int | None:
         """The end of the log, if all before it was handed over."""
-        to = self.fetched
-        if to is None or to.position < to.end or to.last > self.received:
+        fetched = self.fetched
+        if fetched is None or fetched.position < fetched.end or fetched.last > self.received:
             return None
-        return to.end
+        return fetched.end
 
     def _lost_end(self) -> int | None:
-        """The end of the log, if Faust has fetched up to it, and for long handed nothing over."""
-        to = self.fetched
-        if to is None or to.position < to.end:
+        """The end of the log, if Faust has fetched up to it and handed nothing over for long."""
+        fetched = self.fetched
+        if fetched is None or fetched.position < fetched.end:
             return None
-        return to.end if time.monotonic() - self._received_at > LOST_SECONDS else None
+        return fetched.end if time.monotonic() - self._received_at > LOST_SECONDS else None
 
-    def end_to_tell(self) -> int | None:
-        """The end of the log, where it is reached and was not told of yet."""
+    def end_to_report(self) -> int | None:
+        """The end of the log, where it is reached and was not reported yet."""
         end = self._reached_end()
-        if self.waiting or end is None or self.next is None or end > self.floor:
+        if self.messages or end is None or self.next is None or end > self.floor:
             return None
-        if end == self._told_end:
+        if end == self._reported_end:
             return None
-        self._told_end = end
+        self._reported_end = end
         return end

@@ -1,4 +1,4 @@
-"""`millstream run` with `runner: faust`: a Faust app that holds nothing but the worker."""
+"""A Faust app with nothing but the worker, for `millstream run` with `runner: faust`."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from millstream.runners.faust.service import FaustWorker
 
 
 class Faust:
-    """A worker and the app around it."""
+    """A worker and its app."""
 
     def __init__(self, settings: Settings, build_learner: Callable[[], Learner]) -> None:
         """Raises SettingsError for connection properties that Faust cannot be given."""
@@ -26,7 +26,7 @@ class Faust:
         self.worker: FaustWorker = attach_worker(self.app, settings, build_learner, pages=False)
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; raises what ended the worker, if something did."""
+        """Run until SIGTERM or SIGINT; raises the error that ended the worker, if any."""
         # Logs are ours, and go where `millstream.observability.logs` sends them.
         program = faust.Worker(
             self.app, override_logging=False, redirect_stdouts=False, quiet=True,
@@ -42,12 +42,12 @@ class Faust:
             raise failure
 
     def stop(self) -> None:
-        """Ask Faust to stop, in good order; from any thread."""
+        """Ask Faust to stop after its open batch; from any thread."""
         os.kill(os.getpid(), signal.SIGTERM)  # what Faust listens to
 
 
 def _no_tables() -> Path:
-    """Where Faust makes folders for tables, which this app has none of.
+    """The folder for tables, of which this app has none.
 
     One place for all workers: a folder for each would be left behind by those that are killed, or
     that a signal ends before Faust listens to signals.

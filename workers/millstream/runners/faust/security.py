@@ -1,4 +1,4 @@
-"""Brokers and security: from a Faust app to librdkafka's properties, and back."""
+"""Conversion of brokers and security between a Faust app and librdkafka's properties."""
 
 import ssl
 from typing import Any, Final
@@ -19,7 +19,7 @@ _NOT_CARRIED: Final = ("sasl.oauthbearer.", "sasl.kerberos.", "ssl.keystore.", "
 
 
 def kafka_of(app: Any) -> dict[str, Any]:
-    """The Faust app's brokers and security, as librdkafka has them; see `is_carried`."""
+    """The Faust app's brokers and security as librdkafka properties; see `is_carried`."""
     conf = app.conf
     servers = ",".join(f"{url.host}:{url.port or _DEFAULT_PORT}" for url in conf.broker_consumer)
     kafka: dict[str, Any] = {"bootstrap.servers": servers}
@@ -39,9 +39,9 @@ def kafka_of(app: Any) -> dict[str, Any]:
 
 
 def is_carried(credentials: Any) -> bool:
-    """Whether these can be had from a Faust app: not OAuth's callbacks, nor Kerberos' tickets.
+    """Whether credentials can be read from a Faust app: not OAuth's callbacks or Kerberos' tickets.
 
-    Nor a client's own certificate, which Python does not show; brokers say so when it is missing.
+    Nor a client certificate, which Python does not show; brokers report that it is missing.
     """
     return credentials is None or isinstance(credentials, SASLCredentials | SSLCredentials)
 
@@ -53,7 +53,10 @@ def _authorities(context: ssl.SSLContext | None) -> dict[str, Any]:
 
 
 def app_options(settings: Settings) -> dict[str, Any]:
-    """Faust's settings for the properties under `kafka`."""
+    """Faust's settings for the properties under `kafka`.
+
+    Raises SettingsError for properties that Faust's client has no equivalent of.
+    """
     kafka = {name: str(value) for name, value in settings.kafka.items()}
     for name in kafka:
         if name.startswith(_NOT_CARRIED):
@@ -71,7 +74,7 @@ def app_options(settings: Settings) -> dict[str, Any]:
         "consumer_group_instance_id": kafka.get("group.instance.id"),
         "store": "memory://",
         "web_enabled": False,
-        # One that no timer needs, and a topic less.
+        # No timer needs a leader, and this saves a topic.
         "topic_disable_leader": True,
         "topic_allow_declare": False,
     }
@@ -97,7 +100,7 @@ def _credentials(kafka: dict[str, str]) -> Any:
 
 
 def _context(kafka: dict[str, str]) -> ssl.SSLContext:
-    """What the files under `kafka` say, as Python has it."""
+    """An SSL context from the certificate files under `kafka`."""
     try:
         context = ssl.create_default_context(cafile=kafka.get("ssl.ca.location"))
         certificate = kafka.get("ssl.certificate.location")

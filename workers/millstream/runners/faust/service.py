@@ -1,12 +1,11 @@
-"""The worker as a service of a Faust app: it starts, stops and fails together with the app.
+"""The worker as a service of a Faust app, which starts, stops and fails together with the app.
 
-    Faust's consumer --messages--> agent (take) --Feed--> the worker's loop, in a thread of its own
-                     <--offsets---------------------------
+    Faust's consumer --messages--> agent (take) --bridge--> the worker's loop, in its own thread
+                     <--offsets-----------------------------
 
-The loop is that of `confluent.Worker`, and so is all that it stands on: restore, snapshots,
-quarantine, the order of outputs. Only its consumer is another one: the `ConsumerBridge`. It has a
-thread to
-itself so that Faust's event loop, and with it web server and timers, never waits for a model.
+The loop is that of `confluent.Worker` with all of its parts: restore, snapshots, poison records,
+the order of outputs. Only its consumer is another one: the `ConsumerBridge`. It has a thread of its
+own so that Faust's event loop, and with it web server and timers, never waits for a model.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ from millstream.runners.faust.stall_detector import StallDetector
 log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 30.0
-"""How long Faust's stop waits for the open batch and the last snapshots."""
+"""How long the app's stop waits for the open batch and the last snapshots."""
 
 
 class FaustWorker(Service):
@@ -40,40 +39,40 @@ class FaustWorker(Service):
     def __init__(
         self, app: Any, settings: Settings, build_learner: Callable[[], Learner], **more: Any
     ) -> None:
-        """Puts the consumer of `app` into its place; connects when the app starts."""
+        """Replaces the consumer class of `app`; connects when the app starts."""
         self.app = app
         self.settings = settings
         self.health = Health()
         self.metrics = metrics_of(settings, self.health)
-        self.feed = ConsumerBridge(settings, self)
+        self.bridge = ConsumerBridge(settings, self)
         self.failure: BaseException | None = None
-        """What ended the loop, if something did."""
+        """The error that ended the loop; None while there is none."""
         self._worker = Worker(
-            settings, build_learner, self.metrics, self.health, lambda _: self.feed.open()
+            settings, build_learner, self.metrics, self.health, lambda _: self.bridge.open()
         )
-        self._stalls = StallDetector(settings, self.feed, self.health)
+        self._stalls = StallDetector(settings, self.bridge, self.health)
         self._thread: threading.Thread | None = None
-        app.transport.Consumer = consumer_class(self.feed)
+        app.transport.Consumer = consumer_class(self.bridge)
         super().__init__(**more)
 
     def commit(self, offsets: Sequence[TopicPartition], generation: int) -> None:
-        """See `feed.Group`."""
+        """See `BridgedGroup.commit`."""
         thread = getattr(self.app.consumer, "_thread", None)
         if not isinstance(thread, ConsumerThread):
             raise refused("Faust's consumer is not there")
         thread.commit_from_outside(offsets, generation)
 
     async def agent(self, stream: Any) -> None:
-        """Hand over what Faust gives; the body of the agents of both topics."""
+        """Hand messages over to the bridge; the body of the agents of both topics."""
         faust = self.settings.faust
         within = faust.within / 1000
         async for events in stream.take_events(faust.take, within=within):
-            self.feed.put([event.message for event in events])
+            self.bridge.put([event.message for event in events])
 
     # -- Faust's lifecycle ------------------------------------------------------------------------
 
     async def on_start(self) -> None:
-        """Begin to work; Faust has joined its group by now, and all its agents are known."""
+        """Start the loop; Faust has joined its group by now, and all its agents are known."""
         self._refuse_other_agents()
         self._thread = threading.Thread(
             target=self._work, args=(asyncio.get_running_loop(),), name="millstream", daemon=True
@@ -83,7 +82,7 @@ class FaustWorker(Service):
     def _refuse_other_agents(self) -> None:
         """Raises SettingsError where Faust would commit offsets of the worker's topics."""
         acked = {name for channel in self.app.topics if channel.acks for name in channel.topics}
-        for name in sorted(acked & self.feed.topics):
+        for name in sorted(acked & self.bridge.topics):
             self.failure = SettingsError(
                 f"an agent of this Faust app takes from {name} as well, so Faust would commit its "
                 "offsets whatever the worker has done: let it take from the worker's predictions, "
@@ -93,7 +92,7 @@ class FaustWorker(Service):
             raise self.failure
 
     async def on_stop(self) -> None:
-        """Finish the batch, commit it, take the last snapshots, while Faust's consumer lives."""
+        """Finish the batch, commit it and write the last snapshots while Faust's consumer lives."""
         self._stalls.stop()
         self._worker.stop()
         thread = self._thread
@@ -120,5 +119,5 @@ class FaustWorker(Service):
                 raise
 
     async def _fail(self, error: BaseException) -> None:
-        """Take the app down: what its agents get would be worked off by nobody."""
+        """Crash the app: nobody would process the messages of its agents."""
         await self.app.crash(error if isinstance(error, Exception) else Stop(repr(error)))
