@@ -118,10 +118,10 @@ def test_only_a_worker_announces_itself_as_owner() -> None:
     app = learned(small(**AT_LEAST_ONCE))
     before = len(app.worker.logs.records("phishing.examples", 0))
     context = context_of(app)
-    log, context.owner_log = context.owner_log, None
+    log, context.epoch_log = context.epoch_log, None
     restore(app, {"events": 5, "labels": 5})
     assert len(app.worker.logs.records("phishing.examples", 0)) == before
-    context.owner_log = log
+    context.epoch_log = log
     result = restore(app, {"events": 5, "labels": 5})
     assert len(app.worker.logs.records("phishing.examples", 0)) == before + 1
     assert max(result.origin.ownership, key=int) == str(owner_of(result))

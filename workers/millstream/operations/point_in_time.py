@@ -70,7 +70,7 @@ class PointInTimeReplay:
 
     def open(self, pointer: ManifestEntry) -> ReplayStart | None:
         """Prove a snapshot and make its learner; None where it is bad, which is remembered."""
-        opener = self._restorer.opener
+        opener = self._restorer.loader
         try:
             snapshot = opener.open(pointer, self._models.snapshots)
             return ReplayStart(pointer.name, snapshot.about, opener.load(snapshot, self.version))

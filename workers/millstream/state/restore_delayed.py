@@ -81,7 +81,7 @@ class DelayedRestore(RestoreSteps):
         valid = history.owners(self.request.committed_owner)
         before = max(valid)
         chain = history.chain(before)
-        log, context = self.context.owner_log, self.context
+        log, context = self.context.epoch_log, self.context
         if log is not None:  # a read-only command leaves the partition to its owner
             owner = max(history.newest() + 1, context.clock())
             log.claim(self.request.partition, owner, before)
