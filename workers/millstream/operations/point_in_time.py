@@ -69,7 +69,7 @@ class PointInTimeReplay:
 
     def open(self, pointer: ManifestEntry) -> ReplayStart | None:
         """Verify a snapshot and load its learner; None if it is bad (see `passed_over`)."""
-        opener = self._restorer.opener
+        opener = self._restorer.loader
         try:
             snapshot = opener.open(pointer, self._models.snapshots)
             return ReplayStart(pointer.name, snapshot.about, opener.load(snapshot, self.version))

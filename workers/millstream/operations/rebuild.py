@@ -253,7 +253,7 @@ class Rebuild:
                 )
         self.check_idle()
         decides = deciding(settings.events, settings.labels, settings.model)
-        told = context.told
+        told = context.topics
         ids = {t: told.topic_ids[t] for t in context.logs() if t in told.topic_ids}
         notes = [
             rebuilt_note(

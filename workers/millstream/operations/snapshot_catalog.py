@@ -46,7 +46,7 @@ class SnapshotCatalog:
         if self._stored is None:
             self._stored = [
                 CatalogEntry(pointer, pointer.model_version == self._version(partition))
-                for partition in range(self._restorer.told.partitions)
+                for partition in range(self._restorer.topics.partitions)
                 for pointer in self._models(partition).snapshots.pointers()
             ]
         return self._stored
@@ -74,23 +74,23 @@ class SnapshotCatalog:
         written and, with a key, signed.
         """
         pointer = stored.pointer
-        snapshot = self._restorer.opener.open(pointer, self._models(pointer.partition).snapshots)
+        snapshot = self._restorer.loader.open(pointer, self._models(pointer.partition).snapshots)
         if snapshot.proof.digest != pointer.digest or snapshot.about.learned != pointer.learned:
             raise BadSnapshot("it is not the one that the models topic points to")
         if stored.current:
-            self._restorer.opener.load(snapshot, pointer.model_version)
+            self._restorer.loader.load(snapshot, pointer.model_version)
 
     def learner(self, stored: CatalogEntry) -> Learner:
         """Load and verify the learner in a snapshot of today's model. Raises BadSnapshot."""
         pointer = stored.pointer
-        opener = self._restorer.opener
+        opener = self._restorer.loader
         snapshot = opener.open(pointer, self._models(pointer.partition).snapshots)
         return opener.load(snapshot, self._version(pointer.partition))
 
     def blob(self, stored: CatalogEntry) -> bytes:
         """Return a snapshot's signed bytes. Raises BadSnapshot if they are damaged."""
         pointer = stored.pointer
-        blob = self._restorer.opener.read(pointer, self._models(pointer.partition).snapshots)
+        blob = self._restorer.loader.read(pointer, self._models(pointer.partition).snapshots)
         unseal(blob)
         return blob
 

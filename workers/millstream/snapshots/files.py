@@ -1,4 +1,4 @@
-"""Snapshots in a folder or an object store, through fsspec."""
+"""Snapshot files in a folder or an object store, through fsspec."""
 
 import os
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from millstream.errors import SettingsError
 
 
 class NotStored(OSError):
-    """The store did not do what it was asked; the message says why."""
+    """A store that failed; the message says which file and why."""
 
 
 class SnapshotFiles:
     """One file for each snapshot: `<root>/<app>/<partition>/<name>.snapshot`."""
 
     def __init__(self, url: str, app: str) -> None:
-        """Raises SettingsError where fsspec does not know the URL, or lacks a library for it."""
+        """Raises SettingsError if fsspec does not know the URL, or lacks a library for it."""
         self.url = url
         self._app = app
         self._files: Any
         if "://" in url and urlsplit(url).password is not None:
-            # The models topic says of each snapshot where it is.
+            # The models topic names the store of each snapshot.
             raise SettingsError(
                 "snapshots.store holds a password, which would stand in the models topic: give it "
                 "where fsspec's library for this store looks for it (its environment variables, or "
@@ -41,7 +41,7 @@ class SnapshotFiles:
         self._root = root.rstrip("/")
 
     def try_out(self) -> None:
-        """Write something, read it, and delete it. Raises NotStored."""
+        """Write a file, read it, and delete it. Raises NotStored."""
         name = f"0-{token_hex(4)}"
         try:
             self.write(0, name, b"")
@@ -51,13 +51,13 @@ class SnapshotFiles:
             raise NotStored(str(error)) from error
 
     def write(self, partition: int, name: str, blob: bytes) -> None:
-        """Store a snapshot so that it is there whole or not at all. Raises NotStored.
+        """Store a snapshot whole or not at all. Raises NotStored.
 
         A local file is written under another name, forced to the disk, and renamed. An object store
-        shows an object only when all of it is there.
+        shows an object only when it is complete.
         """
         path = self._path(partition, name)
-        with self._told("written", path):
+        with self._errors("written", path):
             if isinstance(self._files, LocalFileSystem):
                 _write_local(Path(path), blob)
                 return
@@ -65,19 +65,19 @@ class SnapshotFiles:
             self._files.pipe_file(path, blob)
 
     def read(self, partition: int, name: str) -> bytes:
-        """A snapshot's bytes. Raises BadSnapshot where there are none."""
+        """The bytes of a snapshot. Raises BadSnapshot if there are none."""
         path = self._path(partition, name)
         try:
-            with self._told("read", path):
+            with self._errors("read", path):
                 content: bytes = self._files.cat_file(path)
         except NotStored as error:
             raise BadSnapshot(str(error)) from error
         return content
 
     def delete(self, partition: int, name: str) -> None:
-        """Remove a snapshot, and what a crash left of one, if it is there. Raises NotStored."""
+        """Remove a snapshot, complete or left by a crash, if there is one. Raises NotStored."""
         path = self._path(partition, name)
-        with self._told("deleted", path):
+        with self._errors("deleted", path):
             if isinstance(self._files, LocalFileSystem):
                 _temporary(Path(path)).unlink(missing_ok=True)
             try:
@@ -89,8 +89,8 @@ class SnapshotFiles:
         return f"{self._root}/{self._app}/{partition}/{name}.snapshot"
 
     @contextmanager
-    def _told(self, done: str, path: str) -> Iterator[None]:
-        """Turn whatever a store raises into NotStored: each has errors of its own."""
+    def _errors(self, done: str, path: str) -> Iterator[None]:
+        """Turn every error of a store into NotStored: each store has errors of its own."""
         try:
             yield
         except Exception as error:
@@ -117,6 +117,6 @@ def _write_local(path: Path, blob: bytes) -> None:
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # so that the name, too, is there after a power failure
+        os.fsync(folder)  # so that the name survives a power failure as well
     finally:
         os.close(folder)

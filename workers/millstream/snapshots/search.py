@@ -94,7 +94,7 @@ class SnapshotSearch:
 
     def __init__(
         self,
-        opener: SnapshotLoader,
+        loader: SnapshotLoader,
         chunks: SnapshotManifest,
         version: str,
         committed: Mapping[InputName, int | None],
@@ -104,7 +104,7 @@ class SnapshotSearch:
 
         (Where a user has moved offsets back, the model of that time is restored.)
         """
-        self._opener = opener
+        self._loader = loader
         self._chunks = chunks
         self._version = version
         self._committed = committed
@@ -123,7 +123,7 @@ class SnapshotSearch:
         return SearchResult(self._job.result(), self._rejected)
 
     def _run(self) -> FoundSnapshot | None:
-        if not self._opener.enabled:
+        if not self._loader.enabled:
             return None
         for name, why in self._chunks.unreadable.items():
             self._reject(name, why)
@@ -142,8 +142,8 @@ class SnapshotSearch:
 
     def _verify(self, pointer: ManifestEntry) -> FoundSnapshot | None:
         try:
-            snapshot = self._opener.open(pointer, self._chunks)
-            learner = self._opener.load(snapshot, self._version)
+            snapshot = self._loader.open(pointer, self._chunks)
+            learner = self._loader.load(snapshot, self._version)
             return FoundSnapshot(snapshot.about, learner, probed(snapshot))
         except BadSnapshot as bad:
             self._reject(pointer.name, str(bad))

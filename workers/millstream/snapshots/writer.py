@@ -1,4 +1,4 @@
-"""Seals and stores one snapshot; runs in a thread beside the loop."""
+"""Encoding and storing of one snapshot, in a thread beside the loop."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ from millstream.snapshots.files import SnapshotFiles
 
 TOPIC = "topic"
 ORPHAN_MS: Final = 60_000
-"""So old a snapshot without a pointer will never have one."""
+"""Age at which a snapshot without a pointer is taken to be left by a crash."""
 
 log = logging.getLogger(__name__)
 
@@ -36,26 +36,26 @@ class StoredSnapshots:
 
     pointers: list[ManifestEntry] = field(default_factory=list)
     orphans: dict[str, list[int]] = field(default_factory=dict)
-    """What a crash left without a pointer: names, and the numbers of their chunks."""
+    """Snapshots without a pointer, left by a crash: name to the numbers of its chunks."""
 
     @classmethod
     def of(cls, log: SnapshotManifest) -> "StoredSnapshots":
-        """What a restore has read."""
+        """The snapshots that a restore has read of."""
         return cls(log.pointers()[::-1], log.orphans())
 
 
 class ModelsTopicWriter(Protocol):
-    """The models topic, as far as it takes snapshots; see `snapshot_topic.ConfirmedWriter`."""
+    """A writer of the models topic, as `kafka.confirmed_writer.ConfirmedWriter` is one."""
 
     def write(self, partition: int, outputs: Iterable[Output]) -> None:
-        """Write records and wait until they are there. Raises NotWritten."""
+        """Write records and wait until they are stored. Raises NotWritten."""
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the writer."""
 
 
 class SnapshotWriter:
-    """Where the settings say that snapshots go."""
+    """Writes snapshots to the store of the settings."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class SnapshotWriter:
         files: SnapshotFiles | None,
         build_learner: Callable[[], Learner],
     ) -> None:
-        """`files`: None where the models topic itself holds them."""
+        """`files`: None if the models topic itself holds the snapshots."""
         self._settings = settings
         self._topic = topic
         self._files = files
@@ -74,16 +74,16 @@ class SnapshotWriter:
         self,
         captured: Captured,
         about: SnapshotMetadata,
-        probe: Features | None,
-        kept: StoredSnapshots,
+        canary: Features | None,
+        stored: StoredSnapshots,
     ) -> tuple[ManifestEntry, float]:
-        """Store a snapshot, then its pointer, then let go of the oldest.
+        """Store a snapshot, then its pointer, then delete the oldest.
 
         Returns the pointer and the seconds it took. Raises BadSnapshot, NotWritten, OSError.
         """
         began = time.monotonic()
         blob = finish(
-            captured, about, self._build_learner(), probe,
+            captured, about, self._build_learner(), canary,
             self._settings.key_bytes, self._settings.trust,
         )  # fmt: skip
         name = f"{about.created_at}-{token_hex(4)}"
@@ -102,11 +102,11 @@ class SnapshotWriter:
             created_at=about.created_at,
         )
         self._topic.write(about.partition, [pointer.record()])
-        kept.pointers.append(pointer)
+        stored.pointers.append(pointer)
         try:
-            self._prune(about.partition, kept)
+            self._prune(about.partition, stored)
         except (NotWritten, OSError) as error:
-            # This one is stored all the same; what is too old is tried again with the next.
+            # This one is stored all the same; the deletion is tried again with the next.
             log.warning(
                 "old snapshots could not be deleted",
                 extra={"partition": about.partition, "reason": str(error)},
@@ -116,7 +116,7 @@ class SnapshotWriter:
     def _store(self, partition: int, name: str, blob: bytes) -> int:
         """Write the bytes; returns how many chunks there are in the topic."""
         if self._files is not None:
-            # A chunk that only says so, that what a crash leaves in the store is known of.
+            # An empty chunk, so that a file which a crash leaves in the store is known.
             self._topic.write(partition, chunk_records(partition, name, b""))
             failpoints.reach("mid_snapshot")
             self._files.write(partition, name, blob)
@@ -127,18 +127,18 @@ class SnapshotWriter:
         self._topic.write(partition, records[len(records) // 2 :])
         return len(records)
 
-    def _prune(self, partition: int, kept: StoredSnapshots) -> None:
-        newest = kept.pointers[-1]
-        for name, chunks in list(kept.orphans.items()):
-            # A younger one may be on its way still, from the worker that had the partition before.
+    def _prune(self, partition: int, stored: StoredSnapshots) -> None:
+        newest = stored.pointers[-1]
+        for name, chunks in list(stored.orphans.items()):
+            # The worker that had the partition before may still be writing a younger one.
             if newest.created_at - taken_at(name) > ORPHAN_MS:
                 self._topic.write(partition, deletions(partition, name, chunks))
                 if self._files is not None:
                     self._files.delete(partition, name)
-                del kept.orphans[name]
-        while len(kept.pointers) > self._settings.keep:
-            self.delete(kept.pointers[0])
-            del kept.pointers[0]
+                del stored.orphans[name]
+        while len(stored.pointers) > self._settings.keep:
+            self.delete(stored.pointers[0])
+            del stored.pointers[0]
 
     def delete(self, pointer: ManifestEntry) -> None:
         """Remove a snapshot, its pointer first. Raises NotWritten, OSError."""
@@ -148,5 +148,5 @@ class SnapshotWriter:
             self._files.delete(pointer.partition, pointer.name)
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the writer."""
         self._topic.close()

@@ -33,34 +33,34 @@ class RestoreContext:
         settings: Settings,
         build_learner: Callable[[], Learner],
         logs: RestoreLogs,
-        owner_log: EpochLog | None,
-        told: TopicFacts,
+        epoch_log: EpochLog | None,
+        topics: TopicFacts,
         metrics: Metrics,
         build_store: Callable[[], PendingStore] = MemoryPendingStore,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
         """Builds the learner once, to learn its traits.
 
-        `owner_log`: None where transactions fence the old owner, and for read-only commands.
+        `epoch_log`: None where transactions fence the old owner, and for read-only commands.
         `build_store`: makes a store of pending predictions. `clock`: ms since 1970.
         """
         self.settings = settings
         self.build_learner = build_learner
-        self.owner_log = owner_log
+        self.epoch_log = epoch_log
         self.clock = clock
-        self.claims = owner_log is not None
+        self.claims = epoch_log is not None
         self._build_store = build_store
-        self.told = told
+        self.topics = topics
         self.reader = logs
         self.late = settings.labels.source == "topic" and settings.model.learn
         probe = build_learner()
-        self.folds_events = probe.learns and not self.late
+        self.replays_events = probe.learns and not self.late
         self.learns = probe.learns
         self.batched = probe.batched
         self.version = definition_digest(settings.model, settings.labels, probe.made)
         self.versions = library_versions()
         self.metrics = metrics
-        self.opener = SnapshotLoader(settings, build_learner, self.versions)
+        self.loader = SnapshotLoader(settings, build_learner, self.versions)
 
     def close(self) -> None:
         """Close the reader."""
@@ -87,7 +87,7 @@ class RestoreContext:
             labels=settings.labels.topic if self.late else None,
             model_name=settings.model.name or settings.app,
             model_version=self.version,
-            max_bytes=self.told.max_bytes,
+            max_bytes=self.topics.max_bytes,
             features=settings.predictions.features,
         )
 
@@ -101,8 +101,8 @@ class KafkaRestoreContext(RestoreContext):
         build_learner: Callable[[], Learner],
         admin: AdminClient,
         reader_config: dict[str, Any],
-        owner_log: EpochLog | None,
-        told: TopicFacts,
+        epoch_log: EpochLog | None,
+        topics: TopicFacts,
         metrics: Metrics,
         build_store: Callable[[], PendingStore] = MemoryPendingStore,
     ) -> None:
@@ -110,4 +110,4 @@ class KafkaRestoreContext(RestoreContext):
         self.admin = admin
         self.bounds = Watermarks(reader_config)
         logs = KafkaLogReader(self.bounds, reader_config)
-        super().__init__(settings, build_learner, logs, owner_log, told, metrics, build_store)
+        super().__init__(settings, build_learner, logs, epoch_log, topics, metrics, build_store)

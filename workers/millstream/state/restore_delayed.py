@@ -21,11 +21,12 @@ from millstream.state.restore_steps import (
 
 
 class Ownership(NamedTuple):
-    """The owners of a partition, as far as its logs and its snapshot name them."""
+    """The owners of a partition, this worker included if it announces itself."""
 
-    history: OwnershipHistory
     valid: Collection[int] | None
     """Owners whose records count; None: all, because transactions fence the others."""
+    chain: dict[str, int]
+    """The same, each with the one before: see `OwnershipHistory.chain`."""
 
 
 class Replay(NamedTuple):
@@ -63,7 +64,7 @@ class DelayedRestore(RestoreSteps):
         )
         return self.finish(
             metadata, start, processor, positions, notes,
-            ownership.history.chain(processor.epoch), store_retained=replay.retained != NOTHING,
+            ownership.chain, store_retained=replay.retained != NOTHING,
         )  # fmt: skip
 
     def _take_ownership(self, start: StartPoint) -> Steps[Ownership]:
@@ -71,20 +72,23 @@ class DelayedRestore(RestoreSteps):
 
         The state is built on what the log holds when the announcement is in it.
         """
-        history = OwnershipHistory(start.snapshot.about.claims if start.snapshot else None)
         if self.settings.processing_guarantee != "at_least_once":
-            return Ownership(history, None)
+            return Ownership(None, {})
+        history = OwnershipHistory(start.snapshot.about.claims if start.snapshot else None)
         span = self.span(self.settings.topic("examples"), _log_start(start, "examples"))
         yield self.read(span, history.add_all)
         valid = history.owners(self.request.committed_owner)
-        log, context = self.context.owner_log, self.context
+        before = max(valid)
+        chain = history.chain(before)
+        log, context = self.context.epoch_log, self.context
         if log is not None:  # a read-only command leaves the partition to its owner
             owner = max(history.newest() + 1, context.clock())
-            log.claim(self.request.partition, owner, max(valid))
+            log.claim(self.request.partition, owner, before)
             failpoints.reach("after_claim")
             valid = valid | {owner}
+            chain[str(owner)] = before
         yield None
-        return Ownership(history, valid)
+        return Ownership(valid, chain)
 
     def _new_replay(
         self, control: PartitionMetadata, start: StartPoint, ownership: Ownership

@@ -58,7 +58,7 @@ class InlineRestore(RestoreSteps):
         if snapshot is not None:
             begin = snapshot.about.positions["events"]
             processor.learned = snapshot.about.learned
-        if self.context.folds_events and begin < position:
+        if self.context.replays_events and begin < position:
             # What was too large is in the metadata; today's limit says nothing of then.
             processor.source = replace(start.source, max_bytes=sys.maxsize)
             span = self._events_span(start, begin, position)

@@ -190,12 +190,12 @@ class RestoreSteps:
         if control.first_offset() is not None:
             self.settings_versions(control, 0)  # before anything is read for another model
         notes = topics_changed(
-            control.topics, request.partition, context.told.partitions, context.told.topic_ids,
+            control.topics, request.partition, context.topics.partitions, context.topics.topic_ids,
             context.logs(), self.settings.app,
         )  # fmt: skip
         version = control.version(context.version)
         search = SnapshotSearch(
-            context.opener, metadata.manifest, version, request.committed, context.metrics
+            context.loader, metadata.manifest, version, request.committed, context.metrics
         )
         yield search
         snapshot, rejected = search.result()

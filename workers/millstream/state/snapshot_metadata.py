@@ -42,7 +42,7 @@ def metadata_of(
         partition=partition,
         positions={name: offset for name, offset in positions.items()},  # noqa: C416 - to str
         logs=points[0].logs() if points else {},
-        topic_ids=context.told.topic_ids,
+        topic_ids=context.topics.topic_ids,
         learned=learned,
         model_version=version,
         model=described(context.settings.model),

@@ -190,13 +190,13 @@ class SnapshotScheduler:
             self._failed(partition.number, track, error)
             return
         about = snapshot_metadata(self._context, partition, processor, wall_clock())
-        features = None if processor.latest is None else dict(processor.latest)
+        canary = None if processor.latest is None else dict(processor.latest)
         track.pause = time.monotonic() - began
         self._metrics.batches.observe_stage("snapshot", track.pause)
         track.learned = processor.learned
         track.positions = dict(about.positions)
         track.due_at = began + self._settings.every / 1000
-        track.job = self._pool.submit(self._writer.write, captured, about, features, track.stored)
+        track.job = self._pool.submit(self._writer.write, captured, about, canary, track.stored)
 
     def _collect(self, number: int, track: _Track) -> None:
         """Report a snapshot that is done."""

@@ -75,7 +75,7 @@ def audit(
     admin = connect(settings)
     context = looking(settings_file, settings, admin)
     try:
-        count = context.told.partitions
+        count = context.topics.partitions
         if sources and max(sources) >= count:
             raise SettingsError(
                 f"{settings.events.topic} has no partition {max(sources)}: its partitions are 0 to "

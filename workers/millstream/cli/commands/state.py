@@ -67,7 +67,7 @@ def state(
 
 def chosen_partitions(context: KafkaRestoreContext, wanted: list[int] | None) -> list[int]:
     """The partitions to look at, all where none is named; raises `Stop` for one that is not."""
-    count = context.told.partitions
+    count = context.topics.partitions
     chosen = sorted(set(wanted or range(count)))
     if chosen[-1] >= count:
         raise Stop(
