@@ -1,4 +1,4 @@
-"""Stops a worker before it turns a whole topic into dead letters."""
+"""A circuit breaker that stops a worker before it rejects a whole topic."""
 
 from collections import deque
 
