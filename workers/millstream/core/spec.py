@@ -1,10 +1,11 @@
-"""What the user's settings say about events, labels and the model: the part that decides results.
+"""The settings of events, labels and model, which decide results.
 
-These are values without files or environment behind them (`settings` reads those), so that a
-record of them in the models topic is enough to replay a log the way it was first worked off.
+These are values without files or environment behind them (`config` reads those), so that a record
+of them in the models topic is enough to replay a log the way it was first processed.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -56,7 +57,7 @@ Scalar = bool | Annotated[int, Field(ge=-(2**63), lt=2**64)] | FiniteFloat | str
 
 
 class Spec(BaseModel):
-    """An immutable piece of settings that refuses keys it does not know."""
+    """A part of the settings: immutable, and with no other keys than its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -120,7 +121,7 @@ class LabelsSpec(Spec):
     """What a late label is learned with: the features as they came, transformed by the pipeline
     as it is now; or as the pipeline transformed them when the prediction was made."""
     max_idle: Milliseconds = 0
-    """How long an empty side (events or labels) is waited for before the other one goes on."""
+    """How long to wait for an empty input (events or labels) before the other one continues."""
     max_waiting: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
     """How many predictions of a partition wait at the most; as many early labels are held, and as
     many resolved ids remembered."""
@@ -192,9 +193,25 @@ class ModelSpec(Spec):
 
 
 def deciding(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> dict[str, Any]:
-    """The settings that decide how a log is worked off, as JSON; see `fold.Notes`."""
+    """Return the settings that decide how a log is processed, as JSON.
+
+    Settings at their defaults are left out, so that a new setting changes no partition's record of
+    its settings. In return, the default of a setting can never change: see the test of it.
+    """
+    specs = {"events": events, "labels": labels, "model": model}
     return {
-        "events": events.model_dump(mode="json", by_alias=True),
-        "labels": labels.model_dump(mode="json", by_alias=True),
-        "model": model.model_dump(mode="json", by_alias=True),
+        name: spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        for name, spec in specs.items()
     }
+
+
+def deciding_anew(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that `deciding` gave in any version as this version gives them.
+
+    Raises `ValidationError`, `KeyError` or `TypeError` if they are not such settings.
+    """
+    return deciding(
+        EventsSpec.model_validate(settings["events"]),
+        LabelsSpec.model_validate(settings["labels"]),
+        ModelSpec.model_validate(settings["model"]),
+    )

@@ -1,7 +1,7 @@
-"""From the bytes of a message to its fields, by JSON or by a function of the user's own.
+"""Decoders of messages: JSON, or a function of the user's own.
 
-What such a function gives is taken as JSON would have it: numbers of numpy are numbers, dates are
-text, and what is not finite is missing. So nothing behind it has to know where a record came from.
+The result of such a function is converted to JSON values: numbers of numpy are numbers, dates are
+text, and what is not finite is missing. So no later step depends on where a record came from.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,12 +23,12 @@ _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
 def no_codecs(name: str) -> NoReturn:
-    """For those who read nothing but JSON."""
+    """Refuse every codec, for readers of JSON alone."""
     raise ValueError(f"nobody said what the codec {name} is")
 
 
 def decoder(name: str | None, codecs: Codecs) -> Decode:
-    """What reads messages under these settings; None: JSON."""
+    """Return the decoder of a codec; `name` None: of JSON."""
     if name is None:
         return decode
     codec = codecs(name)

@@ -1,4 +1,4 @@
-"""Events: from the bytes of a message to id, features, label and time."""
+"""The reader of events: bytes of a message to id, features, label and time."""
 
 from millstream.core.formats.codec import Codecs, decoder, no_codecs
 from millstream.core.formats.fast_events import usual_reader

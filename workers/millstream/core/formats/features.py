@@ -1,4 +1,4 @@
-"""From the fields of an event to the features of a model, checked before the model sees them.
+"""The features of an event, checked before the model sees them.
 
 A model is not robust: one infinite feature makes the weights of a linear model NaN for ever, and a
 text where a number should be may raise when a pipeline has half learned already.

@@ -1,4 +1,4 @@
-"""Fields of a JSON message: decoding, paths, and what ids and times may be."""
+"""Fields of a JSON message: decoding, paths, and the rules for ids and times."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

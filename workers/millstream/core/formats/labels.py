@@ -1,4 +1,4 @@
-"""Labels: from what a message says to what a model learns."""
+"""Labels: the rule for what a model can learn, and the reader of the labels topic."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

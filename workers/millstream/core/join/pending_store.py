@@ -1,6 +1,6 @@
-"""Where predictions wait: the interface, and the one that keeps them as objects in memory.
+"""The store of pending predictions: its interface, and the implementation in memory.
 
-A store only keeps; what the join makes of it is in `join`. Two stores given the same calls answer
+A store has no rules; those of the join are in `join`. Two stores given the same calls answer
 the same: `tests/unit/disk_store` holds them against each other.
 """
 
@@ -77,7 +77,7 @@ class PendingStore(Protocol):
         """The one of the earliest time (then offset), taken, if its time lies before this one."""
 
     def oldest(self) -> Oldest | None:
-        """The one that was added first of those that wait; it goes on waiting."""
+        """Return the one that was added first, without removing it."""
 
     def remember(self, name: str, resolved: CompletedId) -> bool:
         """Remember an id as the one resolved last.
@@ -110,7 +110,7 @@ class PendingStore(Protocol):
         """Forget everything, as if it were new."""
 
     def close(self) -> None:
-        """Let go of memory and disk; the store is of no more use."""
+        """Release memory and disk; the store can no longer be used."""
 
 
 class MemoryPendingStore:
@@ -158,7 +158,7 @@ class MemoryPendingStore:
         return None
 
     def oldest(self) -> Oldest | None:
-        """The one that was added first of those that wait; it goes on waiting."""
+        """Return the one that was added first, without removing it."""
         for each in self._waiting.values():
             return Oldest(each.id, each.offset, max(each.time, each.predicted_at))
         return None

@@ -1,4 +1,4 @@
-"""How good predictions turned out to be, for the metrics; nothing else depends on it."""
+"""Quality of predictions, for the metrics; nothing else depends on it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

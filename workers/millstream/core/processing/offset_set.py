@@ -1,4 +1,4 @@
-"""A set of offsets in little more than a bit each, where a set of Python needs a hundred bytes."""
+"""A set of offsets as bitmaps: little more than a bit each, instead of a hundred bytes."""
 
 _CHUNK_BITS = 16
 

@@ -1,4 +1,4 @@
-"""A prediction as it was recorded, and what is said of it once it was made again."""
+"""A recorded prediction, and the verdict on it after it was made again."""
 
 from dataclasses import dataclass
 from math import isclose

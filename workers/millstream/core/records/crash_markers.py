@@ -1,9 +1,9 @@
-"""What a worker says before it works off records: how the next one knows what killed it.
+"""Crash markers: written before records are processed, so that a record that kills is found.
 
-A note of an attempt stands in the models topic while records are worked off, and is taken back
-afterwards. Where one is found, its process died in between: by these records, or by chance. The
-worker then goes on with care, and names each record before it touches it; a record that was named
-so when the process died, again and again, is the one that kills.
+A marker stands in the models topic while records are processed, and is cleared afterwards. If one
+is found, its process died in between: by these records, or by chance. The worker then continues
+with care and names each record before it processes it; a record that is named in marker after
+marker of dead processes is the one that kills.
 """
 
 from collections.abc import Mapping
@@ -33,12 +33,12 @@ class CrashMarker(BaseModel):
     incarnation: str
     """Which process tries."""
     crashes: int = 0
-    """Of how many processes it would be the death, this one included; 0: it was survived."""
+    """Consecutive crashes at this record, this process included; 0 once it succeeded."""
     side: str | None = None
     """With `offset`, the record; None: any of those below `ends`."""
     offset: int | None = None
     ends: dict[str, int] = {}
-    """Per side, the offset after the last record at hand."""
+    """Per input, the offset after the last record available."""
 
     @property
     def place(self) -> RecordRef | None:

@@ -1,4 +1,4 @@
-"""Dead letters read again: what failed, where it lay, and the message that replays it.
+"""Dead-letter records as they are read: the reason, the origin, and the message to replay.
 
 `outputs.dead_letter` writes them. A replay writes two records in one transaction: the original
 message, back into its partition, and a note into the dead letters that says so. Hence what was

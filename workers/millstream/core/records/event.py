@@ -1,4 +1,4 @@
-"""What is known of a message of the events topic."""
+"""An event: the content of a message of the events topic."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

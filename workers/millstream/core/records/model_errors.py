@@ -1,4 +1,4 @@
-"""What a dead letter says of an error that a model raised."""
+"""Turns a model's exception into a dead-letter reason."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The records that a shard writes, as bytes: predictions, examples, dead letters, notes."""
+"""The records that a processor writes: predictions, examples, dead letters, control records."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -43,7 +43,7 @@ _new_tuple: Callable[..., Any] = tuple.__new__
 
 @dataclass(frozen=True, slots=True)
 class PartitionSource:
-    """Where a shard's records come from, and under which name its model answers."""
+    """The inputs of a partition and its model, as its outputs name them."""
 
     partition: int
     events: str
@@ -207,7 +207,7 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 def settings_note(partition: int, start: int, version: str, settings: dict[str, Any]) -> Output:
-    """From offset `start` of events on, this partition is worked off under these settings."""
+    """The record of settings that apply from offset `start` of events on."""
     note = {
         "kind": "settings",
         "partition": partition,
@@ -221,7 +221,7 @@ def settings_note(partition: int, start: int, version: str, settings: dict[str, 
 def rebuilt_note(
     partition: int, start: int, version: str, settings: dict[str, Any], rebuilt: dict[str, Any]
 ) -> Output:
-    """The model was made anew; `rebuilt` says of what, see `notes.Rebuilt`; else as above."""
+    """The record of a rebuild (`settings_history.Rebuilt`); else as `settings_note`."""
     note = {
         "kind": "rebuilt",
         "partition": partition,

@@ -61,7 +61,7 @@ REASONS: Final[dict[str, tuple[Stage, str]]] = {
 
 @dataclass(slots=True)
 class BatchResult:
-    """What a batch of one shard comes to; a runner performs it, all of it or nothing."""
+    """The result of a batch of one partition; a runner performs all of it or nothing."""
 
     predictions: list[Output] = field(default_factory=list)
     examples: list[Output] = field(default_factory=list)
@@ -69,21 +69,21 @@ class BatchResult:
     notes: list[Output] = field(default_factory=list)
     """For the models topic: settings and skips that a replay needs."""
     positions: dict[InputName, int] = field(default_factory=dict)
-    """Per side, the offset after the last record that this outcome accounts for."""
+    """Per input, the offset after the last record that this result accounts for."""
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     """What to add to the metrics: name and label values to amount; see `metrics`."""
     times: list[int] = field(default_factory=list)
     """Kafka timestamps (ms) of the events predicted on, for the end-to-end latency."""
     scored: list[tuple[Any, Any]] = field(default_factory=list)
-    """What was predicted and what was true, of the examples learned; see `quality`."""
+    """Predicted and actual values of the examples learned; see `monitoring.quality`."""
     delays: list[int] = field(default_factory=list)
     """How long after its event each label that was learned came, ms."""
 
     taken: int = 0
-    """How many records it accounts for."""
+    """Number of records consumed."""
 
     def clear_outputs(self) -> None:
-        """Let go of what is written; what there was to count stays."""
+        """Release what is written; counts stay."""
         for written in (self.predictions, self.examples, self.dead_letters, self.notes):
             written.clear()
 

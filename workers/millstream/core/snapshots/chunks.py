@@ -1,4 +1,4 @@
-"""Snapshots in pieces, for a log whose messages have a largest size.
+"""Chunks of a snapshot, for a log with a largest message size.
 
 A chunk is one line of JSON (which snapshot, which of how many, SHA-256 of the whole) and its bytes.
 """

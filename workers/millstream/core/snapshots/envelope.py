@@ -1,4 +1,4 @@
-"""What a snapshot holds, and its bytes: sealed when it is written, checked when it is read.
+"""The envelope of a snapshot: its metadata and bytes, signed and verified.
 
 Layout, each line ending in a newline:
 

@@ -1,4 +1,4 @@
-"""Snapshots as the models topic has them: pointers, and the chunks of those that it holds itself.
+"""The manifest of snapshots in the models topic: entries, and the chunks stored there.
 
 A pointer is written once all of its snapshot is stored, so what has no pointer is no snapshot.
 """

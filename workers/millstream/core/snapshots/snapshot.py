@@ -1,7 +1,7 @@
-"""A snapshot: the state of one shard's learner, and all that is needed to trust it.
+"""A snapshot: the state of one partition's learner, and the data to verify it.
 
 It stands for exact offsets, and only shortens the fold of the log. It may be stale, never wrong: so
-it is sealed when it is written, and proved when it is read. `finish` writes one and `load` reads
+it is signed when it is written, and verified when it is read. `finish` writes one and `load` reads
 one, each on a copy of the model that is then thrown away, since making a digest slows the objects
 of a model down for good, and asking some models changes them.
 """
