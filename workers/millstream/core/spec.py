@@ -5,7 +5,7 @@ record of them in the models topic is enough to replay a log the way it was firs
 """
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -189,6 +189,12 @@ class ModelSpec(Spec):
                 + (f", not {' and '.join(given)}" if given else "")
             )
         return self
+
+
+MODEL_FILES: Final = tuple(
+    name for name, field in ModelSpec.model_fields.items() if FileRef in get_args(field.annotation)
+)
+"""The settings below `model` that name a file."""
 
 
 def deciding(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
-from millstream.artifacts.loader import load_codec
+from millstream.artifacts.user_code import load_codec
 from millstream.core.join.replay_points import START
-from millstream.core.models.factory import described
+from millstream.core.models.factory import describe
 from millstream.core.models.state_codec import capture
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.processing.partition_processor import (
@@ -149,7 +149,7 @@ class Rebuild:
         plan = plan.model_copy(update={"learned": processor.learned})
         self._write(number, plan, processor, claims, committed, StoredSnapshots.of(snapshots))
         version = f"{self._restorer.version}-{plan.lineage}"
-        digest = processor.learner.digest() if processor.learner.learns else None
+        digest = processor.learner.digest() if processor.learner.traits.learns else None
         return RebuiltModel(number, version, processor.learned, digest, start, end, plan.skipped)
 
     # -- what there is ----------------------------------------------------------------------------
@@ -240,7 +240,7 @@ class Rebuild:
     ) -> None:  # fmt: skip
         context, settings = self._restorer, self._settings
         late = isinstance(processor, DelayedLabelProcessor)
-        if processor.learner.learns:
+        if processor.learner.traits.learns:
             about = SnapshotMetadata(
                 app=settings.app,
                 partition=number,
@@ -249,7 +249,7 @@ class Rebuild:
                 topic_ids=context.told.topic_ids,
                 learned=processor.learned,
                 model_version=f"{context.version}-{plan.lineage}",
-                model=described(settings.model),
+                model=describe(settings.model),
                 versions=context.versions,
                 created_at=self._now(),
                 marks=[list(START)] if late else [],

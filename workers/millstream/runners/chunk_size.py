@@ -26,11 +26,11 @@ def piece_records(learner: Learner, features: Any, most: int) -> int:
     have them; a list of names where the model does not know its own. Own learners are not asked
     for answers that nobody wants; they get whole batches.
     """
-    if not learner.batched:
+    if not learner.traits.batched:
         return min(PIECE_RECORDS, most)
     if isinstance(learner, CheckedLearner):
         return most
-    row = dict.fromkeys(learner.feature_names or features, 1.0)
+    row = dict.fromkeys(learner.traits.feature_names or features, 1.0)
     seconds = min(_seconds_of_a_call(learner, row) for _ in range(3))
     return min(most, max(SMALLEST_CALL, int(seconds / SHARE_OF_A_CALL)))
 

@@ -14,7 +14,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 
 from millstream.config.settings import SnapshotSettings
-from millstream.core.models.factory import described
+from millstream.core.models.factory import describe
 from millstream.core.models.state_codec import CannotCaptureError, capture
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor
 from millstream.core.processing.partition_processor import PartitionProcessor
@@ -250,7 +250,7 @@ def about_now(
         topic_ids=context.told.topic_ids,
         learned=processor.learned,
         model_version=partition.restored.version,
-        model=described(context.settings.model),
+        model=describe(context.settings.model),
         versions=context.versions,
         created_at=created_at,
         marks=marks,

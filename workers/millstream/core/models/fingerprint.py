@@ -7,12 +7,12 @@ from typing import Any
 from river import base
 from sklearn.base import BaseEstimator, clone
 
-from millstream.core.models.interface.learner import Learner
+from millstream.core.models.base_learner import UserLearner
 from millstream.core.models.interface.state_digest import digest
 from millstream.core.models.reproducibility import parameters
 
 
-def made_digest(model: Any, make_again: Callable[[], Any]) -> str | None:
+def factory_fingerprint(model: Any, make_again: Callable[[], Any]) -> str | None:
     """Digest of a model that a factory just made; `make_again` calls the factory once more.
 
     It says of which classes the model is made, with which parameters, and what it has learned
@@ -38,7 +38,7 @@ def _structure(value: Any) -> Any:
         return [(_structure(key), _structure(each)) for key, each in value.items()]
     if isinstance(value, list | tuple):
         return [_structure(each) for each in value]
-    if isinstance(value, Learner):
+    if isinstance(value, UserLearner):
         return type(value)  # its parameters, whatever they are, are in its state
     if isinstance(value, base.Base | BaseEstimator):
         named = sorted(parameters(value).items())

@@ -119,7 +119,7 @@ class PartitionProcessor:
         self._account("events", batch, out)
         for reader, part in self._by_era(batch):
             self._reader = reader
-            work = self._work_batched if self.learner.batched else self._work_one_by_one
+            work = self._work_batched if self.learner.traits.batched else self._work_one_by_one
             work(part, now, out)
         return out
 
@@ -145,14 +145,14 @@ class PartitionProcessor:
     # -- the path of an event -----------------------------------------------------------------
 
     def _work_one_by_one(self, batch: Sequence[Record], now: int, out: BatchResult) -> None:
-        learner, learns = self.learner, self.learner.learns
+        learner, traits, learns = self.learner, self.learner.traits, self.learner.traits.learns
         predictions, times, scored = out.predictions, out.times, out.scored
         learned_before, predicted_before = self.learned, len(predictions)
         # One function for the whole path of an event, because this is what the worker spends its
         # time on, and a call costs as much as a feature.
         source, read, predict, learn = self.source, self.read, learner.predict, learner.learn
         usual = self._usual()
-        supervised, finite, write = learner.supervised, learner.finite, outputs.prediction
+        supervised, finite, write = traits.supervised, traits.finite, outputs.prediction
         event = None
         for record in batch:
             try:
@@ -197,7 +197,7 @@ class PartitionProcessor:
     def _note_if_too_large(self, record: Record, bad: DeadLetter, out: BatchResult) -> None:
         """What a message may hold can change: a replay has to know that this one was left out."""
         known = ("events", record.offset) in self._skips
-        if bad.reason == "too_large" and self.learner.learns and not known:
+        if bad.reason == "too_large" and self.learner.traits.learns and not known:
             out.notes.append(outputs.skip_note(self.source.partition, record.offset, bad))
 
     def _work_batched(self, batch: Sequence[Record], now: int, out: BatchResult) -> None:

@@ -201,7 +201,7 @@ class MemoryWorker:
         self, partition: Partition, processor: PartitionProcessor, limit: int
     ) -> dict[InputName, Sequence[Record]]:
         """What comes next on each side, but for one that runs ahead of the other."""
-        size = limit if processor.learner.batched else min(limit, PIECE_RECORDS)
+        size = limit if processor.learner.traits.batched else min(limit, PIECE_RECORDS)
         records: dict[InputName, Sequence[Record]] = {"events": [], "labels": []}
         for side in processor.sides:
             if processor.backlog(side) < size:

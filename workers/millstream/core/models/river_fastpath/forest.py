@@ -16,9 +16,8 @@ from typing import Any, Final
 
 from river import base, forest
 
-from millstream.core.models.river_fastpath.steps import own
+from millstream.core.models.river_fastpath.steps import Features, has_own_methods
 
-Features = Any
 ANSWERS: Final[dict[Any, str]] = {
     forest.ARFClassifier: "predict_proba_one",
     forest.ARFRegressor: "predict_one",
@@ -71,13 +70,17 @@ class _NotedClassifier(_Noted):
     """The label as River makes it of probabilities."""
 
 
-def asked_once(model: Any) -> "AskedOnce | None":
+def ask_trees_once(model: Any) -> "AskTreesOnce | None":
     """One for this model; None where it is anything but River's own forest."""
     method = ANSWERS.get(type(model))
-    return AskedOnce(model, method) if method and own(model, method, "learn_one") else None
+    return (
+        AskTreesOnce(model, method)
+        if method and has_own_methods(model, method, "learn_one")
+        else None
+    )
 
 
-class AskedOnce:
+class AskTreesOnce:
     """`ARFClassifier`, or `ARFRegressor`."""
 
     def __init__(self, model: Any, method: str) -> None:
@@ -109,7 +112,7 @@ class AskedOnce:
         finally:  # a tree that has drifted was replaced
             model.data = [each.tree if type(each) is noted else each for each in model.data]
 
-    def settle(self) -> None:
+    def write_back(self) -> None:
         """Forget what is noted: whoever has the forest may teach it."""
         self._features = None
 
