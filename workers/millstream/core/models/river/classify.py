@@ -1,4 +1,4 @@
-"""What kind of model a River model is: decided by its last step."""
+"""Classifies River models by their last step."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""A scaler and the linear model behind it, gone through feature by feature, not step by step.
+"""A scaler and the linear model behind it, computed feature by feature, not step by step.
 
-For each feature there is one row with all that either step knows of it, so that an event needs one
-pass to be answered and one to be learned, without dicts of what lies between. Operations, their
-numbers and their order are River's; so are answers and weights, to the last bit.
+For each feature there is one row with the state of both steps, so that an event needs one pass to
+be answered and one to be learned, without dicts in between. Operations, their numbers and their
+order are River's; so are answers and weights, to the last bit.
 
 Meanwhile the two steps of the pipeline are out of date. `write_back` brings them up to date, and
 the next event reads the rows from them anew, so anybody may change them in between. An event that
@@ -58,7 +58,7 @@ class ScaledLinear:
 
     def __init__(self, scaler: Any, linear: Any) -> None:
         self.method = ANSWERS[type(linear)]
-        """The one that `answering` is for."""
+        """The name of the method that `answering` returns."""
         self._scaler, self._linear = scaler, linear
         self._rows: list[Row] = []
         self._weights: list[Any] = []
@@ -133,7 +133,7 @@ class ScaledLinear:
         self._names, self._rows, self._weights = (), [], []
 
     def _raw(self, features: Features) -> Any | None:
-        """What the linear model makes of an event before it is an answer; None: go by the steps."""
+        """The linear model's raw output for an event; None: go by the steps."""
         if tuple(features) != self._names and not self._load(features):
             return None
         raw = 0.0

@@ -1,4 +1,4 @@
-"""Steps of River's pipelines, gone through once where River goes through them several times.
+"""Steps of River's pipelines in one pass, where River makes several.
 
 A scaler that learns an event and then scales it looks each feature's statistics up a dozen times;
 a linear model that learns passes an event through one call after the other. For River's own scaler
@@ -21,7 +21,7 @@ Features = Any
 
 
 def learning_and_transforming(step: Any) -> Callable[[Features], Features]:
-    """What a pipeline that learns has a transformer do: `learn_one`, then `transform_one`."""
+    """A transformer's work while its pipeline learns: `learn_one`, then `transform_one`."""
     if is_plain_scaler(step):
         return _scaling(step)
     learn, transform = step.learn_one, step.transform_one

@@ -1,4 +1,4 @@
-"""scikit-learn estimators that learn example by example, through `partial_fit`."""
+"""Learners of scikit-learn estimators with `partial_fit`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -56,7 +56,7 @@ class IncrementalSklearn(SklearnLearner):
         if not self._unseen:
             return answers
         # A class that it knows nothing of yet may make an estimator answer with NaN. Once it has
-        # seen them all, NaN means that it is broken, and it is for the shard to say so.
+        # seen them all, NaN means that it is broken, which the processor reports.
         return [answer if answer_is_finite(answer) else dict(nothing) for answer in answers]
 
     def replace_model(self, model: Any, *, untrained: bool) -> None:

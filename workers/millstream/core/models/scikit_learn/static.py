@@ -1,4 +1,4 @@
-"""scikit-learn estimators as learners; `sklearn_incremental` has those that go on learning.
+"""Learners of scikit-learn estimators; `incremental` has those that keep learning.
 
 Rows go in as one NumPy matrix whose columns are picked by name, in the order in which the model
 was fitted, so no data frame is built. scikit-learn warns when a model that was fitted with a data
@@ -56,7 +56,7 @@ def sklearn_kind(estimator: Any) -> Kind:
 
 
 class SklearnLearner:
-    """What both sorts have in common; see `Learner` for the meaning of it all."""
+    """The part of a `Learner` that is the same for static and incremental estimators."""
 
     learns: ClassVar[bool]
 

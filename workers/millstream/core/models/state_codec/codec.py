@@ -1,4 +1,4 @@
-"""A learner's state as bytes, and back into a fresh learner."""
+"""Captures a learner's state, and restores it into a fresh learner."""
 
 import pickle
 from collections.abc import Sequence

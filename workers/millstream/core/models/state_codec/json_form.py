@@ -1,4 +1,4 @@
-"""From the nodes of `taking` to JSON, in which they are lists of the same shape."""
+"""The nodes of `capture` as JSON lists of the same shape."""
 
 from typing import Any, Final
 
