@@ -56,7 +56,7 @@ def profile(workload: Workload, events: int, size: int) -> tuple[Costs, Costs]:
     """The worker's costs and the bare ones, once."""
     settings = settings_of(workload)
     build, load = learner_factory(settings), load_model(settings.model)
-    bare_steps = BareBatchSteps if build().batched else BareSteps
+    bare_steps = BareBatchSteps if build().traits.batched else BareSteps
     records = [
         Record(i, NOW, str(i).encode(), raw, None) for i, raw in enumerate(workload.events(events))
     ]

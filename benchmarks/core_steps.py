@@ -99,7 +99,7 @@ class ShardSteps:
     def predict(self, events: list[Any]) -> list[Any]:
         """Ask the model, check the answer."""
         rows = [event.features for event in events]
-        if self._shard.learner.batched:
+        if self._shard.learner.traits.batched:
             return self._shard._answers(rows)  # noqa: SLF001 - its stages are what is timed
         return list(map(self._shard.model.answer, rows))
 
@@ -113,7 +113,7 @@ class ShardSteps:
 
     def learn(self, batch: Batch, events: list[Any]) -> None:
         """Learn, if the model does."""
-        if self._shard.learner.learns:
+        if self._shard.learner.traits.learns:
             learn = self._shard.learner.learn
             for _, event in zip(batch, events, strict=True):
                 learn(event.features, event.label)

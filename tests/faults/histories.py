@@ -6,7 +6,7 @@ import orjson
 
 from millstream.core.models.factory import wrap
 from millstream.core.models.interface.learner import Learner
-from millstream.core.models.river.traits import probe
+from millstream.core.models.river.traits import detect_traits
 from millstream.core.spec import ModelSpec
 from tests.faults.history import Committed, History, Partition
 from tests.support.kafka.app import FEATURES, SCALED_LOGISTIC, event_of, label_of, scaled_logistic
@@ -23,7 +23,7 @@ def build_learner() -> Learner:
     model = scaled_logistic()
     return wrap(
         model, ModelSpec(river=SCALED_LOGISTIC), labelled=True, feature_names=tuple(FEATURES),
-        spare=scaled_logistic(), traits=probe(model, tuple(FEATURES)),
+        warmup_model=scaled_logistic(), river_traits=detect_traits(model, tuple(FEATURES)),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def weights(
     history: History, partition: Partition, learner: Learner, digests: Mapping[int, str] | None
 ) -> Iterator[Violation]:
     """Violations of I3 in one partition; `learner` is a fresh one, `digests` the worker's."""
-    if not learner.learns:
+    if not learner.traits.learns:
         return
     yield from _what_was_learned_was_sent(history, partition)
     begins_late = bool(partition.events) and partition.events[0].offset > 0

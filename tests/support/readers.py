@@ -5,33 +5,20 @@ from typing import Any
 
 from millstream.core.formats.events import EventReader
 from millstream.core.formats.labels import LabelReader
-from millstream.core.models.interface.learner import Answer, Features, Kind, Label
+from millstream.core.models.interface.learner import Answer, Features, Label, LearnerState
+from millstream.core.models.interface.traits import Kind, LearnerTraits
 from millstream.core.spec import EventsSpec, LabelsSpec, Scalar
 
 
 class Traits:
-    """What readers ask of a learner; it knows nothing else."""
+    """A learner of which readers only use the traits."""
 
-    supervised = True
-    batched = False
-    predict_changes_state = False
-    feature_count: int | None = None
-    made: str | None = None
+    def __init__(self, kind: Kind = "classifier", **traits: Any) -> None:
+        self.traits = LearnerTraits(kind=kind, **traits)
 
-    def __init__(
-        self,
-        kind: Kind = "classifier",
-        *,
-        binary: bool = False,
-        learns: bool = True,
-        numeric_only: bool = False,
-        feature_names: tuple[str, ...] | None = None,
-    ) -> None:
-        self.kind: Kind = kind
-        self.binary = binary
-        self.learns = learns
-        self.numeric_only = numeric_only
-        self.feature_names = feature_names
+    @property
+    def state(self) -> LearnerState:
+        raise NotImplementedError
 
     def predict(self, features: Features) -> Answer:
         raise NotImplementedError

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from millstream._versions import __version__
     from millstream.config.settings import Settings, load_settings, make_settings
     from millstream.core.formats.codec import Codec
-    from millstream.core.models.base_learner import BaseLearner
-    from millstream.core.models.interface.learner import Answer, Features, Kind, Label, Learner
+    from millstream.core.models.base_learner import BaseLearner, Learner
+    from millstream.core.models.interface.learner import Answer, Features, Label
+    from millstream.core.models.interface.traits import Kind
     from millstream.core.records.record import REASONS
     from millstream.errors import DeadLetter, MillstreamError, SettingsError, Stop
     from millstream.evaluation import Report, evaluate
@@ -54,9 +55,9 @@ _HOMES = {
     "Codec": "core.formats.codec",
     "DeadLetter": "errors",
     "Features": "core.models.interface.learner",
-    "Kind": "core.models.interface.learner",
+    "Kind": "core.models.interface.traits",
     "Label": "core.models.interface.learner",
-    "Learner": "core.models.interface.learner",
+    "Learner": "core.models.base_learner",
     "Memory": "memory",
     "MillstreamError": "errors",
     "Prediction": "memory",

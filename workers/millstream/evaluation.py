@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from millstream.artifacts.loader import learner_factory, load_codec
+from millstream.artifacts.loader import learner_factory
+from millstream.artifacts.user_code import load_codec
 from millstream.config.settings import Settings
 from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.formats.codec import decoder
@@ -128,18 +129,18 @@ class Evaluation:
         )
         self._worker.after_commit = self._committed
         learner = self._worker.processor().learner
-        self.report = Report(learner.kind)
-        self._scores = Scores(learner.kind)
+        self.report = Report(learner.traits.kind)
+        self._scores = Scores(learner.traits.kind)
         self._decode = decoder(settings.events.codec, load_codec)
         self._rule = LabelRule(settings.labels, learner, settings.model.classes)
         path = truth or settings.events.label
         _check_truth(settings, truth)
         self._truth = None if path is None else getter(path)
-        self._plain_truth = learner.kind in {"anomaly", "clusterer"}
+        self._plain_truth = learner.traits.kind in {"anomaly", "clusterer"}
         self._breaker = CircuitBreaker(
             settings.dead_letters.stop_ratio, settings.dead_letters.window
         )
-        self._batched = learner.batched and not self._worker.late
+        self._batched = learner.traits.batched and not self._worker.late
         self._at_hand = 0
         self._began = time.perf_counter()
 

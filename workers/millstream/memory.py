@@ -15,7 +15,8 @@ from typing import Any, Final, Literal, NamedTuple, SupportsIndex
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from millstream.artifacts.loader import learner_factory, load_codec
+from millstream.artifacts.loader import learner_factory
+from millstream.artifacts.user_code import load_codec
 from millstream.config.settings import Settings, load_settings, make_settings
 from millstream.core.formats.codec import decoder
 from millstream.core.formats.json_fields import MAX_TIME_MS
@@ -208,7 +209,7 @@ class Memory:
         return [_json(record) for _, record in self._records("predictions", begin)]
 
     def _work_off(self, arrivals: Iterable[TimedMessage]) -> None:
-        batched = self.worker.processor().learner.batched and not self.worker.late
+        batched = self.worker.processor().learner.traits.batched and not self.worker.late
         size = BATCH if batched else 1
         at_hand = 0
         for arrival in arrivals:
@@ -252,7 +253,7 @@ class Memory:
 
     def model(self, partition: int = 0) -> Any:
         """The library's own model as it is now: to look at, or to copy, not to change."""
-        return self.worker.processor(partition).learner.model
+        return self.worker.processor(partition).learner.state.model
 
     def restart(self) -> None:
         """Begin again from what is committed, as a worker does after a crash."""

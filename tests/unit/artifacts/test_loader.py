@@ -134,7 +134,7 @@ def test_weights_without_learning_are_a_static_model(tmp_path: Path) -> None:
         make = learner_factory(
             settings({"river": SCALED, "weights": weights, "learn": learn}, labels)
         )
-        assert not make().learns
+        assert not make().traits.learns
         assert make() is make()
 
 
@@ -185,7 +185,7 @@ def test_a_static_model_is_shared_and_predicts(tmp_path: Path) -> None:
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(MATRIX, LABELS)
     make = learner_factory(settings({"sklearn": dumped(tmp_path / "m.joblib", model)}, NONE))
     assert make() is make()
-    assert make().batched
+    assert make().traits.batched
     assert make().predict(ROWS[0][0])["prediction"] == model.predict(MATRIX[:1])[0]
 
 
@@ -197,7 +197,7 @@ def test_features_of_a_model_that_knows_their_names_need_not_be_listed(tmp_path:
     model.feature_names_in_ = NAMES
     named = dumped(tmp_path / "named.joblib", model)
     learner = learner_factory(settings({"sklearn": named}, NONE, features="all"))()
-    assert learner.feature_names == NAMES
+    assert learner.traits.feature_names == NAMES
     with pytest.raises(SettingsError, match="the model needs"):
         learner_factory(settings({"sklearn": named}, NONE, features=NAMES[:3]))
 
@@ -210,7 +210,7 @@ def test_a_model_that_learns_by_partial_fit_is_fresh_each_time(
     one = make()
     for features, label in ROWS:
         one.learn(features, label)
-    assert one.learns
+    assert one.traits.learns
     assert make().predict(ROWS[0][0])["prediction"] is None
     weights = dumped(tmp_path / "weights.joblib", one.model)
     warm = learner_factory(settings({**definition, "weights": weights}, INLINE))()
@@ -271,11 +271,13 @@ def test_model_and_labels_that_do_not_fit_are_refused(
 
 def test_what_fits_late_labels_inline_ones_and_none() -> None:
     late = LATE | {"learn_from": "transformed"}
-    assert learner_factory(settings({"river": SCALED}, late))().learns
-    assert learner_factory(settings({"river": "facto.FMClassifier(seed=1)"}, INLINE))().learns
+    assert learner_factory(settings({"river": SCALED}, late))().traits.learns
+    assert learner_factory(
+        settings({"river": "facto.FMClassifier(seed=1)"}, INLINE)
+    )().traits.learns
     unsupervised = {"river": "preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(3, 4, seed=1)"}
-    assert learner_factory(settings(unsupervised, NONE))().learns
-    assert not learner_factory(settings(unsupervised, NONE))().supervised
+    assert learner_factory(settings(unsupervised, NONE))().traits.learns
+    assert not learner_factory(settings(unsupervised, NONE))().traits.supervised
 
 
 @pytest.mark.parametrize(

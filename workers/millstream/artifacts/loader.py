@@ -1,30 +1,55 @@
-"""Models from files and factories: read and checked once, then as many fresh ones as needed."""
+"""Loads models as the settings define them, checks them once, and makes as many as needed."""
 
 import copy
-import hashlib
-import importlib
-import io
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-import joblib
 from river.compose import Pipeline, TransformerUnion
 
+from millstream.artifacts.pinned_file import load_pinned
+from millstream.artifacts.user_code import call_factory, first_line, load_codec
 from millstream.config.settings import Settings
-from millstream.core.formats.codec import Codec
 from millstream.core.formats.labels import unlearnable
-from millstream.core.models.base_learner import BaseLearner
-from millstream.core.models.factory import is_sklearn, wrap
-from millstream.core.models.fingerprint import made_digest
-from millstream.core.models.interface.learner import KINDS, Learner
+from millstream.core.models.adapters import is_sklearn
+from millstream.core.models.factory import wrap
+from millstream.core.models.fingerprint import factory_fingerprint
+from millstream.core.models.interface.learner import Learner
+from millstream.core.models.registry import MODEL_KINDS, definition_of, kind_of
 from millstream.core.models.reproducibility import hash_ordered, unseeded
 from millstream.core.models.river import expression
 from millstream.core.models.river.classify import last_step
-from millstream.core.models.river.traits import probe
+from millstream.core.models.river.traits import detect_traits
 from millstream.core.spec import FileRef, ModelSpec
 from millstream.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class _Loader:
+    """Loads a model of one kind from the value of its setting."""
+
+    load: Callable[[Any], Any]
+    loads_anew: bool = False
+    """For another model, load once more: a copy would be slower (see `river_learner`)."""
+
+
+def _load_estimator(file: FileRef) -> Any:
+    model = load_pinned("model.sklearn", file)
+    if not is_sklearn(model):
+        raise SettingsError(
+            f"model.sklearn: {file.path} holds a {type(model).__name__}, "
+            "not a scikit-learn estimator"
+        )
+    return model
+
+
+LOADERS: Final[Mapping[str, _Loader]] = {
+    "river": _Loader(expression.build, loads_anew=True),
+    "sklearn": _Loader(_load_estimator),
+    "factory": _Loader(call_factory),
+}
+"""By the name of a kind in `MODEL_KINDS`."""
 
 
 def load_model(spec: ModelSpec) -> Callable[[], Any]:
@@ -33,16 +58,18 @@ def load_model(spec: ModelSpec) -> Callable[[], Any]:
     Raises SettingsError where a file cannot be read or is not the pinned one, a factory fails, or
     weights belong to another model.
     """
-    model = _defined(spec)
+    name, kind, value = definition_of(spec)
+    loader = LOADERS[name]
+    model = loader.load(value)
     if spec.weights is None:
-        if (text := spec.river) is not None:
-            return lambda: expression.build(text)  # a copy would be slower: see `river_learner`
+        if loader.loads_anew:
+            return lambda: loader.load(value)
     else:
-        if spec.sklearn is not None:
+        if kind.holds_weights:
             raise SettingsError(
-                "model.weights: model.sklearn holds its own weights; leave model.weights out"
+                f"model.weights: model.{name} holds its own weights; leave model.weights out"
             )
-        weights = _load("model.weights", spec.weights)
+        weights = load_pinned("model.weights", spec.weights)
         expected, actual = _shape(model), _shape(weights)
         if expected != actual:
             raise SettingsError(
@@ -68,39 +95,37 @@ def learner_factory(settings: Settings) -> Callable[[], Learner]:
     features = settings.events.features
     names = features if isinstance(features, tuple) else None
     model = make()
-    other = is_sklearn(model) or isinstance(model, Learner)
-    traits = None if other else probe(model, names)
-
-    made = _made(settings.model, make)
+    is_river = kind_of(model) is MODEL_KINDS["river"]
+    traits = detect_traits(model, names) if is_river else None
+    fingerprint = _factory_fingerprint(settings.model, make)
 
     def to_learner(model: Any) -> Learner:
-        learner = wrap(
+        return wrap(
             model,
             settings.model,
             labelled=settings.labels.source != "none",
             feature_names=names,
-            spare=make() if traits and settings.labels.source == "topic" else None,
-            traits=traits,
+            warmup_model=make() if traits and settings.labels.source == "topic" else None,
+            river_traits=traits,
+            factory_fingerprint=fingerprint,
         )
-        learner.made = made
-        return learner
 
-    # The probe has copied its model, which made that one slower: see `river_learner`.
+    # `detect_traits` copies its model, which makes that one slower: see `river_learner`.
     learner = to_learner(make() if traits else model)
     _check_late_labels(settings, model, learner)
     for sentence in unlearnable(settings.labels, learner, settings.model.classes):
         raise SettingsError(sentence)
-    if not (learner.learns or learner.predict_changes_state):
-        return lambda: learner  # shared by all shards, be it a gigabyte of trees
+    if not (learner.traits.learns or learner.traits.predict_changes_state):
+        return lambda: learner  # one for all partitions: it may be a gigabyte of trees
     return lambda: to_learner(make())
 
 
-def _made(spec: ModelSpec, make: Callable[[], Any]) -> str | None:
-    """What a factory made; where there are weights, those say where the model begins."""
+def _factory_fingerprint(spec: ModelSpec, make: Callable[[], Any]) -> str | None:
+    """Digest of the model that a factory makes; None where `weights` define its first state."""
     reference = spec.factory
     if reference is None or spec.weights is not None:
         return None
-    return made_digest(make(), lambda: _call_factory(reference))
+    return factory_fingerprint(make(), lambda: call_factory(reference))
 
 
 def model_learns(settings: Settings) -> bool:
@@ -114,7 +139,8 @@ def model_learns(settings: Settings) -> bool:
         return False
     if settings.labels.source != "none":
         return True
-    return settings.model.sklearn is None and learner_factory(settings)().learns
+    _, kind, _ = definition_of(settings.model)
+    return kind.learns_unlabelled and learner_factory(settings)().traits.learns
 
 
 def _check_late_labels(settings: Settings, model: Any, learner: Learner) -> None:
@@ -123,7 +149,7 @@ def _check_late_labels(settings: Settings, model: Any, learner: Learner) -> None
             "labels.learn_from: transformed needs a River pipeline, as only that transforms "
             "features in steps of its own"
         )
-    if settings.labels.source == "topic" and learner.predict_changes_state:
+    if settings.labels.source == "topic" and learner.traits.predict_changes_state:
         raise SettingsError(
             f"labels.from: topic cannot work with {type(last_step(model)).__name__}: what it "
             "learns depends on what it was asked in between, so its weights could not be restored"
@@ -147,100 +173,13 @@ def why_not_reproducible(settings: Settings) -> list[str]:
     return sentences
 
 
-def _defined(spec: ModelSpec) -> Any:
-    if spec.river is not None:
-        return expression.build(spec.river)
-    if spec.sklearn is not None:
-        model = _load("model.sklearn", spec.sklearn)
-        if not is_sklearn(model):
-            raise SettingsError(
-                f"model.sklearn: {spec.sklearn.path} holds a {type(model).__name__}, "
-                "not a scikit-learn estimator"
-            )
-        return model
-    return _call_factory(spec.factory or "")
-
-
-def load_codec(reference: str, setting: str = "events.codec") -> Codec:
-    """The codec `package.module:function`. Raises SettingsError where it is not there."""
-    codec: Codec = _function(setting, reference)
-    return codec
-
-
-def _function(setting: str, reference: str) -> Callable[..., Any]:
-    """The user's `package.module:function`."""
-    module_name, _, function_name = reference.partition(":")
-    if not module_name or not function_name.isidentifier():
-        raise SettingsError(f"{setting}: {reference!r} is not of the form package.module:function")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        # A package that is there may need another one that is not.
-        remedy = (
-            "install it, or put its folder into PYTHONPATH"
-            if f"{module_name}.".startswith(f"{missing}.")
-            else f"it needs {missing}, which has to be installed"
-        )
-        raise SettingsError(
-            f"{setting}: {module_name} cannot be imported ({_told(error)}): {remedy}"
-        ) from error
-    except Exception as error:
-        raise SettingsError(
-            f"{setting}: {module_name} cannot be imported ({_told(error)})"
-        ) from error
-    function: Callable[..., Any] | None = getattr(module, function_name, None)
-    if not callable(function):
-        raise SettingsError(f"{setting}: {module_name} has no function {function_name}")
-    return function
-
-
-def _call_factory(reference: str) -> Any:
-    """Call the user's `package.module:function`."""
-    function = _function("model.factory", reference)
-    try:
-        model = function()
-    except Exception as error:
-        raise SettingsError(f"model.factory: {reference} failed ({_told(error)})") from error
-    if isinstance(model, type) or not (hasattr(model, "learn_one") or hasattr(model, "predict")):
-        raise SettingsError(
-            f"model.factory: {reference} returned {_article(model)}, not a model: let it return a "
-            "River model, a scikit-learn estimator or a millstream.BaseLearner"
-        )
-    if isinstance(model, BaseLearner | Learner) and getattr(model, "kind", None) not in KINDS:
-        raise SettingsError(
-            f"model.factory: {type(model).__name__}.kind is "
-            f"{getattr(model, 'kind', 'missing')}: it has to be one of {', '.join(KINDS)}"
-        )
-    return model
-
-
 def _copy(model: Any) -> Any:
     try:
         return copy.deepcopy(model)
     except Exception as error:
         raise SettingsError(
-            f"model: {type(model).__name__} cannot be copied ({_told(error)}), and each partition "
-            "has a model of its own: let it hold nothing that cannot be pickled"
-        ) from error
-
-
-def _load(setting: str, file: FileRef) -> Any:
-    """Unpickle a file, which may run code, once its checksum has shown that it is the right one."""
-    try:
-        content = Path(file.path).read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{setting}.path: {file.path}: {error.strerror}") from error
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != file.sha256:
-        raise SettingsError(
-            f"{setting}.sha256: {file.path} has {actual}, but the settings pin {file.sha256}"
-        )
-    try:
-        return joblib.load(io.BytesIO(content))
-    except Exception as error:
-        raise SettingsError(
-            f"{setting}.path: {file.path} cannot be loaded ({_told(error)})"
+            f"model: {type(model).__name__} cannot be copied ({first_line(error)}), and each "
+            "partition has a model of its own: let it hold nothing that cannot be pickled"
         ) from error
 
 
@@ -253,13 +192,3 @@ def _shape(model: Any) -> str:
     wrapped = getattr(model, "_wrapped_model", None)
     name = type(model).__name__
     return name if wrapped is None else f"{name}({_shape(wrapped)})"
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-
-
-def _article(value: object) -> str:
-    if value is None:
-        return "None"
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

@@ -22,7 +22,7 @@ def check_notes(
     `known`: the topics that exist. Returns nothing without a models topic.
     """
     topic = known.get(settings.topic("models"))
-    version = definition_digest(settings.model, settings.labels, learner.made)
+    version = definition_digest(settings.model, settings.labels, learner.traits.factory_fingerprint)
     learned = 0
     for partition in range(topic.partitions if topic else 0):
         try:
@@ -36,7 +36,7 @@ def check_notes(
             )  # fmt: skip
         except Stop as stop:
             return [Finding("error", "model", str(stop))]
-    if not (learned and learner.learns):
+    if not (learned and learner.traits.learns):
         return []
     who = "1 partition has" if learned == 1 else f"{learned} partitions have"
     return [Finding("ok", "model", f"the same that {who} learned with")]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from millstream.artifacts.loader import load_codec
+from millstream.artifacts.user_code import load_codec
 from millstream.checks.finding import Finding
 from millstream.config.settings import Settings
 from millstream.core.formats.events import EventReader
@@ -37,7 +37,7 @@ def check_samples(
     reader = EventReader(events, labels, learner, classes, load_codec)
     found = _Sample("events", reader).take(settings, bounds, events.topic, known)
     findings = found.judge(settings, _event_paths(settings))
-    if labels.source == "topic" and learner.learns and labels.topic in known:
+    if labels.source == "topic" and learner.traits.learns and labels.topic in known:
         label_reader = LabelReader(events, labels, learner, classes, load_codec)
         taken = _Sample("labels", label_reader).take(settings, bounds, str(labels.topic), known)
         findings += taken.judge(settings, _label_paths(settings))

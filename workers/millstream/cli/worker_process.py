@@ -35,7 +35,7 @@ def work(
     failpoints.arm(failpoint())
     _collect_garbage_less_often()
     build_learner = learner_factory(settings)
-    if build_learner().learns:
+    if build_learner().traits.learns:
         for sentence in why_not_reproducible(settings):
             _log.warning(sentence)
     work, stop, metrics, health = _runner(settings, build_learner, slot)

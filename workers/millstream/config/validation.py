@@ -8,6 +8,7 @@ import orjson
 
 from millstream.config.kafka_properties import OWNED, WHOLE_NUMBERS, is_of_python
 from millstream.core.formats.json_schema import Schema
+from millstream.core.models.registry import definition_of
 from millstream.core.spec import EventsSpec, LabelsSpec, ModelSpec, Scalar, deciding
 
 MAX_NOTE_BYTES: Final = 900_000
@@ -56,7 +57,7 @@ def event_problems(events: EventsSpec, model: ModelSpec) -> Iterator[str]:
             yield f"events.bounds.{name} is not among events.features: bounds are for features"
         if low is not None and high is not None and low > high:
             yield f"events.bounds.{name} has its lowest value above its highest: exchange them"
-    if events.missing == "allow" and model.sklearn is not None:
+    if events.missing == "allow" and definition_of(model)[1].needs_all_features:
         yield (
             "events.missing cannot be allow with model.sklearn: a scikit-learn model needs every "
             "feature; leave it out"

@@ -10,6 +10,7 @@ import orjson
 import yaml
 
 from millstream.config.kafka_properties import is_secret
+from millstream.core.spec import MODEL_FILES
 from millstream.errors import SettingsError
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -168,7 +169,7 @@ def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
         except orjson.JSONDecodeError as error:
             raise SettingsError(f"{origin}: events.schema: {path} is not JSON: {error}") from error
     model = document.get("model")
-    for name in ("sklearn", "weights"):
+    for name in MODEL_FILES:
         section = model.get(name) if isinstance(model, dict) else None
         if isinstance(section, dict) and isinstance(section.get("path"), str):
             refuse_nul(section["path"], f"{origin}: model.{name}.path")

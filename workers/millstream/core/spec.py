@@ -6,7 +6,7 @@ of them in the models topic is enough to replay a log the way it was first proce
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -190,6 +190,12 @@ class ModelSpec(Spec):
                 + (f", not {' and '.join(given)}" if given else "")
             )
         return self
+
+
+MODEL_FILES: Final = tuple(
+    name for name, field in ModelSpec.model_fields.items() if FileRef in get_args(field.annotation)
+)
+"""The settings below `model` that name a file."""
 
 
 def deciding(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> dict[str, Any]:

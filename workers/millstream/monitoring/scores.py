@@ -10,7 +10,8 @@ from typing import Any, Final
 from river import metrics
 from sklearn.metrics import roc_auc_score
 
-from millstream.core.models.interface.learner import Kind, Label
+from millstream.core.models.interface.learner import Label
+from millstream.core.models.interface.traits import Kind
 
 _BINARY: Final = ("Accuracy", "F1", "Precision", "Recall")
 _MULTICLASS: Final = ("Accuracy", "MacroF1", "BalancedAccuracy", "CohenKappa")

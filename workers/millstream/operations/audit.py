@@ -144,7 +144,7 @@ class Auditor:
         """Predict again; a batch of another size may round the last digits differently."""
         processor = past.reader(recorded.source)
         exact = not self._restorer.batched
-        if processor.learner.predict_changes_state:
+        if processor.learner.traits.predict_changes_state:
             return Audited(recorded, "unknown", why="what this model answers depends on what it "
                            "was asked before, though it learns nothing")  # fmt: skip
         if recorded.features is not None:

@@ -85,7 +85,7 @@ class StateReader:
             learner = processor.learner
             return ReplayedState(
                 processor.learned,
-                learner.digest() if learner.learns else None,
+                learner.digest() if learner.traits.learns else None,
                 processor.pending(),
                 processor.early_labels(),
                 self._offsets.of(partition) != committed,

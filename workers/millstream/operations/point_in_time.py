@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import NamedTuple
 
-from millstream.artifacts.loader import load_codec
+from millstream.artifacts.user_code import load_codec
 from millstream.core.models.interface.learner import Learner
 from millstream.core.processing.config import ProcessorConfig, SettingsVersion
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor

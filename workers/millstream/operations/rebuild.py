@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
-from millstream.artifacts.loader import load_codec
+from millstream.artifacts.user_code import load_codec
 from millstream.core.join.replay_points import START
 from millstream.core.models.state_codec import capture
 from millstream.core.processing.config import ProcessorConfig, SettingsVersion
@@ -147,7 +147,7 @@ class Rebuild:
         plan = plan.model_copy(update={"learned": processor.learned})
         self._write(number, plan, processor, claims, committed, StoredSnapshots.of(snapshots))
         version = f"{self._restorer.version}-{plan.lineage}"
-        digest = processor.learner.digest() if processor.learner.learns else None
+        digest = processor.learner.digest() if processor.learner.traits.learns else None
         return RebuiltModel(number, version, processor.learned, digest, start, end, plan.skipped)
 
     # -- reading what exists ----------------------------------------------------------------------
@@ -237,7 +237,7 @@ class Rebuild:
         committed: dict[InputName, int | None], kept: StoredSnapshots,
     ) -> None:  # fmt: skip
         context, settings = self._restorer, self._settings
-        if processor.learner.learns:
+        if processor.learner.traits.learns:
             about = metadata_of(
                 context, number, {side: offset or 0 for side, offset in committed.items()},
                 processor.learned, f"{context.version}-{plan.lineage}", self._now(),

@@ -85,11 +85,11 @@ def chunk_records(learner: Learner, features: Any, most: int) -> int:
     list of names if the model does not know its own. Users' own learners are not called for a
     measurement; they get whole batches.
     """
-    if not learner.batched:
+    if not learner.traits.batched:
         return min(CHUNK_RECORDS, most)
     if isinstance(learner, CheckedLearner):
         return most
-    row = dict.fromkeys(learner.feature_names or features, 1.0)
+    row = dict.fromkeys(learner.traits.feature_names or features, 1.0)
     seconds = min(_call_seconds(learner, row) for _ in range(3))
     return min(most, max(SMALLEST_CALL, int(seconds / SHARE_OF_A_CALL)))
 

@@ -53,11 +53,13 @@ class RestoreContext:
         self.topics = topics
         self.reader = logs
         self.late = settings.labels.source == "topic" and settings.model.learn
-        probe = build_learner()
-        self.replays_events = probe.learns and not self.late
-        self.learns = probe.learns
-        self.batched = probe.batched
-        self.version = definition_digest(settings.model, settings.labels, probe.made)
+        traits = build_learner().traits
+        self.replays_events = traits.learns and not self.late
+        self.learns = traits.learns
+        self.batched = traits.batched
+        self.version = definition_digest(
+            settings.model, settings.labels, traits.factory_fingerprint
+        )
         self.versions = library_versions()
         self.metrics = metrics
         self.loader = SnapshotLoader(settings, build_learner, self.versions)

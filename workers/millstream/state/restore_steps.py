@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
-from millstream.artifacts.loader import load_codec
+from millstream.artifacts.user_code import load_codec
 from millstream.core.processing.config import ProcessorConfig, SettingsVersion
 from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.processing.progress import InputPositions

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from millstream.core.join.replay_points import ReplayPoint
-from millstream.core.models.factory import described
+from millstream.core.models.factory import describe
 from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.record import InputName
 from millstream.core.snapshots.snapshot import SnapshotMetadata
@@ -45,7 +45,7 @@ def metadata_of(
         topic_ids=context.topics.topic_ids,
         learned=learned,
         model_version=version,
-        model=described(context.settings.model),
+        model=describe(context.settings.model),
         versions=context.versions,
         created_at=created_at,
         marks=[list(point) for point in points],

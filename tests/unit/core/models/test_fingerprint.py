@@ -15,14 +15,14 @@ from sklearn.preprocessing import StandardScaler
 
 from millstream.artifacts.loader import learner_factory
 from millstream.core.models.factory import definition_digest
-from millstream.core.models.fingerprint import made_digest
+from millstream.core.models.fingerprint import factory_fingerprint
 from tests.unit.artifacts.test_loader import INLINE, settings
 
 RIVER_INLINE = {"factory": "made_here:make"}
 
 
 def made(make: Callable[[], Any]) -> str | None:
-    return made_digest(make(), make)
+    return factory_fingerprint(make(), make)
 
 
 def scaled(rate: float = 0.01) -> Any:
@@ -148,7 +148,7 @@ from millstream.core.models.factory import definition_digest
 from millstream.artifacts.loader import learner_factory
 from tests.unit.core.models.test_fingerprint import INLINE, RIVER_INLINE, settings
 of = settings(RIVER_INLINE, INLINE)
-print(definition_digest(of.model, of.labels, learner_factory(of)().made))
+print(definition_digest(of.model, of.labels, learner_factory(of)().traits.factory_fingerprint))
 """
 
 
@@ -177,9 +177,10 @@ def test_a_version_is_the_same_in_every_process_until_the_code_of_the_factory_ch
 
 def test_learners_of_a_factory_say_what_it_made_and_others_do_not() -> None:
     river = settings({"river": "naive_bayes.GaussianNB()"}, INLINE)
-    assert learner_factory(river)().made is None
+    assert learner_factory(river)().traits.factory_fingerprint is None
     factory = settings({"factory": "river.naive_bayes:GaussianNB"}, INLINE)
     one, other = learner_factory(factory)(), learner_factory(factory)()
-    assert one.made == other.made is not None
-    with_it = definition_digest(factory.model, factory.labels, one.made)
+    assert one.traits == other.traits
+    assert one.traits.factory_fingerprint is not None
+    with_it = definition_digest(factory.model, factory.labels, one.traits.factory_fingerprint)
     assert with_it != definition_digest(factory.model, factory.labels)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from millstream.core.models.interface.learner import Kind
+from millstream.core.models.interface.traits import Kind
 from millstream.core.monitoring.quality import Scored, quality
 
 

@@ -168,7 +168,7 @@ def test_a_batched_model_answers_as_it_would_one_by_one() -> None:
     records = [event(i) for i in range(20)]
     at_once = work(static_shard(), *records)
     processor = static_shard()
-    assert processor.learner.batched
+    assert processor.learner.traits.batched
     one_by_one = [work(processor, each) for each in records]
     assert_same_answers(
         decoded(at_once.predictions),

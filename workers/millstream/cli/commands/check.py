@@ -49,7 +49,7 @@ def check(settings_file: SettingsFile, as_json: Json = False) -> None:
         Finding("ok", "settings", f"{settings_file} is well-formed"),
         *_check_secrets(settings_file),
         *_check_model(settings, learner),
-        *check_snapshot_store(settings, learns=learner.learns),
+        *check_snapshot_store(settings, learns=learner.traits.learns),
         *_check_kafka(settings, learner),
     ]
     findings = [each._replace(text=without_secrets(each.text)) for each in findings]
@@ -75,10 +75,10 @@ def _check_secrets(settings_file: Path) -> list[Finding]:
 
 
 def _check_model(settings: Settings, learner: Learner) -> list[Finding]:
-    learns = "it learns" if learner.learns else "it does not learn"
-    kind = "an anomaly detector" if learner.kind == "anomaly" else f"a {learner.kind}"
+    learns = "it learns" if learner.traits.learns else "it does not learn"
+    kind = "an anomaly detector" if learner.traits.kind == "anomaly" else f"a {learner.traits.kind}"
     found = [Finding("ok", "model", f"builds: {kind}; {learns}")]
-    sentences = why_not_reproducible(settings) if learner.learns else []
+    sentences = why_not_reproducible(settings) if learner.traits.learns else []
     return [*found, *(Finding("warning", "model", text) for text in sentences)]
 
 
@@ -86,7 +86,7 @@ def _check_kafka(settings: Settings, learner: Learner) -> list[Finding]:
     try:
         admin = connect(settings)
         brokers = len(admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).brokers)
-        topics = check_topics(settings, admin, learns=learner.learns)
+        topics = check_topics(settings, admin, learns=learner.traits.learns)
         needed = needed_topics(settings)
         bounds = Watermarks(reader_config(settings))
         known = describe(admin, needed.values(), configs=False)

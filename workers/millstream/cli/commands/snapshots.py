@@ -203,7 +203,7 @@ def _verdict(shelf: SnapshotCatalog, stored: CatalogEntry) -> str:
 
 def _dumped(shelf: SnapshotCatalog, stored: CatalogEntry) -> bytes:
     buffer = io.BytesIO()
-    joblib.dump(shelf.learner(stored).model, buffer)
+    joblib.dump(shelf.learner(stored).state.model, buffer)
     return buffer.getvalue()
 
 

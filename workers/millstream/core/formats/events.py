@@ -41,7 +41,7 @@ class EventReader:
         )
         self._label_path = label_path or ""
         # Without learning, a label is a field like any other.
-        self._label = getter(label_path) if label_path and learner.learns else None
+        self._label = getter(label_path) if label_path and learner.traits.learns else None
         self._label_rule = LabelRule(labels, learner, classes)
         self._label_may_miss = labels.missing == "predict"
         self._schema = None if events.json_schema is None else Schema(events.json_schema)

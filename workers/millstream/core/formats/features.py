@@ -28,12 +28,12 @@ def feature_reader(spec: EventsSpec, learner: Learner, taken: Iterable[str]) -> 
     `taken` are the paths of id, label and timestamp, which are no features.
     """
     names = spec.features
-    if not isinstance(names, tuple) and learner.feature_names is not None:
-        names = learner.feature_names
-    check = _Check(spec.bounds, numeric_only=learner.numeric_only)
-    may_miss = spec.missing == "allow" or (spec.missing is None and not learner.numeric_only)
+    if not isinstance(names, tuple) and learner.traits.feature_names is not None:
+        names = learner.traits.feature_names
+    check = _Check(spec.bounds, numeric_only=learner.traits.numeric_only)
+    may_miss = spec.missing == "allow" or (spec.missing is None and not learner.traits.numeric_only)
     if isinstance(names, tuple):
-        return _Listed(names, check, may_miss=may_miss and not learner.numeric_only)
+        return _Listed(names, check, may_miss=may_miss and not learner.traits.numeric_only)
     but = names.all_but if isinstance(names, AllBut) else ()
     return _Open({*but, *taken}, check, may_miss=may_miss)
 

@@ -19,8 +19,8 @@ class LabelRule:
     ) -> None:
         self._values = labels.values
         # What an anomaly detector learns from labels is the distribution of a number.
-        self._numbers = learner.kind in {"regressor", "anomaly"}
-        self._binary = learner.binary
+        self._numbers = learner.traits.kind in {"regressor", "anomaly"}
+        self._binary = learner.traits.binary
         if self._binary and classes is not None:
             classes = tuple(bool(each) if _is_bit(each) else each for each in classes)
         # True == 1 in Python, but they are two classes.
@@ -101,8 +101,8 @@ def unlearnable(
     labels: LabelsSpec, learner: Learner, classes: tuple[Scalar, ...] | None
 ) -> Iterator[str]:
     """Sentences on labels in the settings that the model could never learn."""
-    if classes is not None and learner.kind != "classifier":
-        yield f"model.classes: a model of this kind ({learner.kind}) has none: leave it out"
+    if classes is not None and learner.traits.kind != "classifier":
+        yield f"model.classes: a model of this kind ({learner.traits.kind}) has none: leave it out"
         return
     any_class, rule = LabelRule(labels, learner, None), LabelRule(labels, learner, classes)
     learned = set()

@@ -1,1 +1,1 @@
-"""Models: one protocol, and what meets it."""
+"""Models: one protocol, and the libraries behind it."""

@@ -1,19 +1,80 @@
-"""What a model of another kind than River's and scikit-learn's is built on."""
+"""The protocol and the base class of models that users write themselves."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
-from millstream.core.models.interface.learner import Answer, Features, Kind, Label
+from millstream.core.models.interface.learner import Answer, Features, Label
 from millstream.core.models.interface.state_digest import digest
+from millstream.core.models.interface.traits import Kind
+
+
+@runtime_checkable
+class UserLearner(Protocol):
+    """A model of the user's own: its traits are attributes, and it holds its own state.
+
+    See `LearnerTraits` for the attributes and the internal `Learner` for the methods;
+    `CheckedLearner` makes such a `Learner` of it. The public name is `millstream.Learner`.
+    """
+
+    kind: Kind
+    supervised: bool
+    learns: bool
+    batched: bool
+    finite: bool
+    binary: bool
+    predict_changes_state: bool
+    feature_names: tuple[str, ...] | None
+    feature_count: int | None
+    made: str | None
+    """Not used any more."""
+    numeric_only: bool
+
+    @property
+    def model(self) -> Any:
+        """The object that holds the state."""
+
+    @property
+    def untaught(self) -> bool:
+        """Whether nothing was learned yet, where that makes a difference to how it predicts."""
+
+    def replace_model(self, model: Any, *, untaught: bool) -> None:
+        """Replace the state by that of `model`, which is of the same class as one's own.
+
+        `untaught`: the value of that property in the learner which `model` was of.
+        """
+
+    def predict(self, features: Features) -> Answer:
+        """As in `Learner`."""
+
+    def predict_many(self, rows: Sequence[Features]) -> list[Answer]:
+        """As in `Learner`."""
+
+    def learn(self, features: Features, label: Label | None) -> None:
+        """As in `Learner`."""
+
+    def transform(self, features: Features) -> dict[str, Any]:
+        """As in `Learner`."""
+
+    def learn_transformed(
+        self, features: Features, transformed: Features, label: Label | None
+    ) -> None:
+        """As in `Learner`."""
+
+    def digest(self) -> str:
+        """As in `Learner`."""
+
+
+Learner = UserLearner
+"""Its name in the public API."""
 
 
 class BaseLearner(ABC):
-    """A model of your own, for a `factory` to return: say how it predicts, and how it learns.
+    """A model of your own, for a `factory` to return: define how it predicts and how it learns.
 
-    All that it has learned is in its attributes, which have to be such that they can be pickled;
-    `snapshots.trust` has to name the module of its class. The same examples in the same order have
-    to make the same attributes: seed what draws random numbers, and ask no clock.
+    Its state is in its attributes, which have to be picklable; `snapshots.trust` has to name the
+    module of its class. The same examples in the same order have to make the same attributes: seed
+    every random number generator, and read no clock.
 
     >>> class Mean(BaseLearner):
     ...     kind = "regressor"
@@ -74,20 +135,20 @@ class BaseLearner(ABC):
         """Canonical digest of the attributes."""
         return digest(self)
 
-    # -- how snapshots see it -----------------------------------------------------------------
+    # -- state for snapshots ------------------------------------------------------------------
 
     @property
     def model(self) -> Self:
-        """What holds the state: the learner itself."""
+        """The object that holds the state: the learner itself."""
         return self
 
     @property
     def untaught(self) -> bool:
-        """It predicts in one way."""
+        """False: it predicts the same way before and after its first example."""
         return False
 
     def replace_model(self, model: Any, *, untaught: bool) -> None:  # noqa: ARG002 - see above
-        """Go on with the state of another learner of the same class."""
+        """Take over the state of another learner of the same class."""
         state = object.__getstate__(model)  # attributes, or those and what is in __slots__
         attributes, slots = state if isinstance(state, tuple) else (state, None)
         for name, value in {**(attributes or {}), **(slots or {})}.items():

@@ -1,15 +1,18 @@
-"""A learner of the user's own, held to what `Learner` promises.
+"""A user's own learner as a `Learner`, with every answer checked.
 
-Libraries answer in one way that is known; what somebody wrote themselves may answer anything, and
-one odd answer must cost one event, not the worker. So it is looked at here, where it comes from,
-and what River and scikit-learn answer pays nothing for it.
+The answers of libraries have a known form. A user's own model may answer anything, and one bad
+answer must cost one event, not the worker. The check stands here so that the models of River and
+scikit-learn pay nothing for it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Self
 
+from millstream.core.models.base_learner import UserLearner
 from millstream.core.models.interface.answers import is_finite_number, plain
-from millstream.core.models.interface.learner import Answer, Features, Kind, Label, Learner
+from millstream.core.models.interface.learner import Answer, Features, Label
+from millstream.core.models.interface.traits import Kind, LearnerTraits
 from millstream.errors import DeadLetter
 
 _KEYS: Final[Mapping[Kind, frozenset[str]]] = {
@@ -22,49 +25,44 @@ _NUMBERS: Final = (bool, int, float)
 
 
 class CheckedLearner:
-    """Does what the learner inside does, and checks what it answers.
+    """Calls the learner inside, and checks its answers.
 
-    That one is left as its author made it: what settings decide (`learns`, `made`) is kept here,
-    so its state is its author's alone. It is given copies of the features, because these are
-    published and learned as they came, whatever it does with them.
+    That learner stays as its author made it: what the settings decide is in `traits` here, so its
+    state is its author's alone. It is given copies of the features, because these are published and
+    learned as they came, whatever it does with them.
     """
 
-    finite = True
-
-    def __init__(self, learner: Learner) -> None:
+    def __init__(self, learner: UserLearner) -> None:
         """`learner`: nothing else uses it."""
         self._own = learner
-        self.kind = learner.kind
-        self.supervised = learner.supervised
-        self.learns = learner.learns
-        self.batched = learner.batched
-        self.binary = learner.binary
-        self.predict_changes_state = learner.predict_changes_state
-        self.feature_names = learner.feature_names
-        self.feature_count = learner.feature_count
-        self.made = learner.made
-        self.numeric_only = learner.numeric_only
+        self.traits = replace(LearnerTraits.of_user_learner(learner), finite=True)
+        self._kind = self.traits.kind
+
+    @property
+    def state(self) -> Self:
+        """The state of the learner inside, through this one."""
+        return self
 
     @property
     def model(self) -> Any:
-        """What holds the state."""
+        """The object that holds the state."""
         return self._own.model
 
     @property
-    def untaught(self) -> bool:
-        """As it says itself."""
+    def untrained(self) -> bool:
+        """As the learner inside says."""
         return self._own.untaught
 
-    def replace_model(self, model: Any, *, untaught: bool) -> None:
-        """Go on with the state of another learner of the same class."""
-        self._own.replace_model(model, untaught=untaught)
+    def replace_model(self, model: Any, *, untrained: bool) -> None:
+        """Take over the state of another learner of the same class."""
+        self._own.replace_model(model, untaught=untrained)
 
     def predict(self, features: Features) -> Answer:
-        """Answer one event; raises `DeadLetter` where the answer is none."""
+        """Answer one event; raises `DeadLetter` for an answer of another form."""
         return self._checked(self._own.predict(dict(features)))
 
     def predict_many(self, rows: Sequence[Features]) -> list[Answer]:
-        """Answer each row; that there are as many answers as rows is for the shard to see."""
+        """Answer each row; the processor compares the number of answers with that of the rows."""
         return [self._checked(each) for each in self._own.predict_many([dict(row) for row in rows])]
 
     def learn(self, features: Features, label: Label | None) -> None:
@@ -85,27 +83,27 @@ class CheckedLearner:
         """Canonical digest of what it has learned."""
         return self._own.digest()
 
-    # -- what an answer has to be -------------------------------------------------------------
+    # -- the form of an answer ----------------------------------------------------------------
 
     def _checked(self, given: Any) -> Answer:
-        """An answer of plain values, in a dict of its own; raises `DeadLetter`."""
+        """The answer as plain values in a new dict; raises `DeadLetter`."""
         if not isinstance(given, Mapping):
             raise _odd(f"the answer is a {type(given).__name__}, not a dict")
         if "prediction" not in given:
             raise _odd("the answer has no key prediction")
-        if unknown := [key for key in given if key not in _KEYS[self.kind]]:
-            raise _odd(f"the answer of a {self.kind} has no key {str(unknown[0])[:50]}")
+        if unknown := [key for key in given if key not in _KEYS[self._kind]]:
+            raise _odd(f"the answer of a {self._kind} has no key {str(unknown[0])[:50]}")
         answer: Answer = {"prediction": self._prediction(plain(given["prediction"]))}
         if "probabilities" in given:
             answer["probabilities"] = _probabilities(given["probabilities"])
         if "score" in given:
             answer["score"] = _number(plain(given["score"]), "the score")
-        elif self.kind == "anomaly":
+        elif self._kind == "anomaly":
             raise _odd("the answer has no key score")
         return answer
 
     def _prediction(self, value: Any) -> Any:
-        if value is None or (self.kind == "classifier" and isinstance(value, str)):
+        if value is None or (self._kind == "classifier" and isinstance(value, str)):
             return value
         return _number(value, "the prediction")
 

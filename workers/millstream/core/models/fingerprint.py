@@ -1,4 +1,4 @@
-"""What a factory made, as a digest: so that a factory that makes something else is noticed."""
+"""Fingerprints of the models that factories make, to notice a factory that changed."""
 
 import contextlib
 from collections.abc import Callable
@@ -7,24 +7,24 @@ from typing import Any
 from river import base
 from sklearn.base import BaseEstimator, clone
 
-from millstream.core.models.interface.learner import Learner
+from millstream.core.models.base_learner import UserLearner
 from millstream.core.models.interface.state_digest import digest
 from millstream.core.models.reproducibility import parameters
 
 
-def made_digest(model: Any, make_again: Callable[[], Any]) -> str | None:
+def factory_fingerprint(model: Any, make_again: Callable[[], Any]) -> str | None:
     """Digest of a model that a factory just made; `make_again` calls the factory once more.
 
-    It says of which classes the model is made, with which parameters, and what it has learned
-    already, if anything. None where it holds something that has no state to read.
+    It covers the model's classes, their parameters, and the state that it has learned already, if
+    any. None where it holds an object without readable state.
     """
     try:
         structure = _structure(model)
         state: str | None = digest(model)
-        # A model that is what its parameters make of it is told by those alone: its inner state is
-        # its library's own affair, and may look different in the next version. And a factory that
-        # draws random numbers which nobody seeded makes another state at each start, so it would
-        # be taken for another model each time; that it is unseeded is for `seeds` to say.
+        # Parameters alone identify a model in its initial state: that state is its library's own
+        # affair, and may differ in the next version. And a factory that draws unseeded random
+        # numbers makes another state at each start, so it would count as another model each time;
+        # `reproducibility` reports that it is unseeded.
         if state == _fresh_state(model) or state != digest(make_again()):
             state = None
         return digest([structure, state])
@@ -38,7 +38,7 @@ def _structure(value: Any) -> Any:
         return [(_structure(key), _structure(each)) for key, each in value.items()]
     if isinstance(value, list | tuple):
         return [_structure(each) for each in value]
-    if isinstance(value, Learner):
+    if isinstance(value, UserLearner):
         return type(value)  # its parameters, whatever they are, are in its state
     if isinstance(value, base.Base | BaseEstimator):
         named = sorted(parameters(value).items())

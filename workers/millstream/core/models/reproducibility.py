@@ -1,4 +1,4 @@
-"""Which parts of a model learn something else in another run, and why."""
+"""Finds the parts of a model that learn something else in another run."""
 
 import inspect
 from collections.abc import Iterator
@@ -48,18 +48,18 @@ def _picks_several(part: Select) -> bool:
 
 def _parts(model: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Go through a model and what it was made with; each part comes with its parameters."""
-    waiting, seen = [model], set()
-    while waiting:
-        part = waiting.pop()
+    pending, seen = [model], set()
+    while pending:
+        part = pending.pop()
         if id(part) in seen:
             continue
         seen.add(id(part))
         if isinstance(part, dict):
-            waiting += part.values()
+            pending += part.values()
         elif isinstance(part, list | tuple | set):
-            waiting += part
+            pending += part
         elif given := parameters(part):
-            waiting += given.values()
+            pending += given.values()
             yield part, given
 
 

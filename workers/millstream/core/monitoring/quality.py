@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from millstream.core.models.interface.learner import Kind, Label
+from millstream.core.models.interface.learner import Label
+from millstream.core.models.interface.traits import Kind
 
 ScoreOutcome = Literal[
     "true_positive", "true_negative", "false_positive", "false_negative",

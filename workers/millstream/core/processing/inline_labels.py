@@ -60,7 +60,7 @@ class InlineLabelProcessor(PartitionProcessor):
         out.taken += len(batch)
         out.count("consumed", "events", amount=len(batch))
         model.advance("events", batch[-1].offset, out)
-        work = self._work_batched if model.learner.batched else self._work_one_by_one
+        work = self._work_batched if model.learner.traits.batched else self._work_one_by_one
         for reader, part in self._split_by_settings(batch):
             model.reader = reader
             work(part, now, out)
@@ -97,14 +97,15 @@ class InlineLabelProcessor(PartitionProcessor):
     # -- the path of an event -----------------------------------------------------------------
 
     def _work_one_by_one(self, batch: Sequence[Record], now: int, out: BatchResult) -> None:
-        model, learner, learns = self.model, self.model.learner, self.model.learner.learns
+        model, learner = self.model, self.model.learner
+        traits, learns = learner.traits, learner.traits.learns
         predictions, times, scored = out.predictions, out.times, out.scored
         learned_before, predicted_before = model.learned, len(predictions)
         # One function for the whole path of an event, because this is what the worker spends its
         # time on, and a call costs as much as a feature.
         source, read, predict, learn = model.source, model.read, learner.predict, learner.learn
         fast_path = model.fast_path()
-        supervised, finite, write = learner.supervised, learner.finite, outputs.prediction
+        supervised, finite, write = traits.supervised, traits.finite, outputs.prediction
         event = None
         for record in batch:
             try:
@@ -149,7 +150,7 @@ class InlineLabelProcessor(PartitionProcessor):
     def _note_if_too_large(self, record: Record, bad: DeadLetter, out: BatchResult) -> None:
         """Note a skip: the limit of messages may change, and a replay must leave this one out."""
         known = ("events", record.offset) in self.model.skips
-        if bad.reason == "too_large" and self.model.learner.learns and not known:
+        if bad.reason == "too_large" and self.model.learner.traits.learns and not known:
             out.notes.append(outputs.skip_note(self.model.source.partition, record.offset, bad))
 
     def _work_batched(self, batch: Sequence[Record], now: int, out: BatchResult) -> None:

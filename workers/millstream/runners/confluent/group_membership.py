@@ -156,7 +156,7 @@ class GroupMembership:
                 "positions": dict(partition.positions),
                 "learned": processor.learned,
                 "waiting": processor.pending(),
-                "digest": processor.learner.digest() if processor.learner.learns else None,
+                "digest": processor.learner.digest() if processor.learner.traits.learns else None,
             },
         )
 

@@ -44,7 +44,7 @@ class LoopReporter:
             partition = share.partition
             if partition.processor is not None:
                 if share.scored:
-                    kind = partition.processor.learner.kind
+                    kind = partition.processor.learner.traits.kind
                     self._metrics.batches.add_quality(quality(share.scored, kind))
                 self._show_state(partition, partition.processor)
 

@@ -71,7 +71,7 @@ class MemoryBatch:
     def _fetch(self, limit: int) -> dict[InputName, Sequence[Record]]:
         """The next records of each input, except for one that runs ahead of the other."""
         partition, processor = self._partition, self._processor
-        size = limit if processor.learner.batched else min(limit, CHUNK_RECORDS)
+        size = limit if processor.learner.traits.batched else min(limit, CHUNK_RECORDS)
         records: dict[InputName, Sequence[Record]] = {"events": [], "labels": []}
         for name in processor.inputs:
             if processor.backlog(name) < size:

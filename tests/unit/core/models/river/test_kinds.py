@@ -20,7 +20,7 @@ from millstream.core.models.reproducibility import hash_ordered, unseeded
 from millstream.core.models.river.classify import river_kind
 from millstream.core.models.river.expression import MODULES, build
 from millstream.core.models.river.kinds import RiverLearner, river_learner
-from millstream.core.models.river.traits import probe
+from millstream.core.models.river.traits import detect_traits
 from millstream.errors import SettingsError
 
 SCALED = (
@@ -51,7 +51,7 @@ def instances() -> Iterator[tuple[str, Any]]:
 def usable() -> Iterator[Any]:
     for name, model in instances():
         try:
-            probe(model, None)
+            detect_traits(model, None)
         except SettingsError:
             continue
         yield pytest.param(model, id=name)
@@ -64,7 +64,7 @@ def rows_for(model: Any) -> list[tuple[dict[str, Any], Any]]:
 
 
 def learner_for(model: Any, **options: Any) -> RiverLearner:
-    traits = probe(model, None)
+    traits = detect_traits(model, None)
     return river_learner(
         model,
         probabilities=traits.probabilities,
@@ -101,7 +101,7 @@ FOR_LATE_LABELS = [
     parameter
     for parameter in REPEATABLE
     if parameter.values[0]._supervised
-    and not probe(parameter.values[0], None).predict_changes_state
+    and not detect_traits(parameter.values[0], None).predict_changes_state
 ]
 
 
@@ -131,7 +131,7 @@ def test_a_learner_answers_and_learns_as_bare_river(model: Any) -> None:
 @pytest.mark.parametrize("model", FOR_LATE_LABELS)
 @pytest.mark.filterwarnings("ignore")
 def test_learning_alone_restores_what_predicting_and_learning_made(model: Any) -> None:
-    live, restored = (learner_for(model.clone(), spare=model.clone()) for _ in range(2))
+    live, restored = (learner_for(model.clone(), warmup_model=model.clone()) for _ in range(2))
     rows = rows_for(model)
     late = 7
     for i, (features, _) in enumerate(rows):
@@ -172,7 +172,7 @@ def test_progressive_validation_comes_out_to_the_last_digit(
 
 def test_a_multiclass_model_knows_labels_of_any_kind() -> None:
     learner = learner_for(build("preprocessing.StandardScaler() | naive_bayes.GaussianNB()"))
-    assert not learner.binary
+    assert not learner.traits.binary
     assert learner.predict({"a": 1.0}) == {"prediction": None, "probabilities": {}}
     right = 0
     for features, label in datasets.ImageSegments().take(400):
@@ -182,12 +182,12 @@ def test_a_multiclass_model_knows_labels_of_any_kind() -> None:
 
 
 def test_kinds_and_flags() -> None:
-    logistic = learner_for(build(SCALED))
-    assert (logistic.kind, logistic.supervised, logistic.binary) == ("classifier", True, True)
-    assert (logistic.batched, logistic.learns, logistic.numeric_only) == (False, True, False)
+    traits = learner_for(build(SCALED)).traits
+    assert (traits.kind, traits.supervised, traits.binary) == ("classifier", True, True)
+    assert (traits.batched, traits.learns, traits.numeric_only) == (False, True, False)
     detector = learner_for(build("preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1)"))
-    assert (detector.kind, detector.supervised) == ("anomaly", False)
-    assert learner_for(build("cluster.DenStream()")).kind == "clusterer"
+    assert (detector.traits.kind, detector.traits.supervised) == ("anomaly", False)
+    assert learner_for(build("cluster.DenStream()")).traits.kind == "clusterer"
     assert learner_for(build("linear_model.LinearRegression()")).kind == "regressor"
 
 
@@ -211,7 +211,7 @@ def test_kinds_and_flags() -> None:
 )
 def test_a_model_that_cannot_work_on_events_is_refused_in_one_sentence(text: str, why: str) -> None:
     with pytest.raises(SettingsError, match=r"^model: ") as refusal:
-        probe(build(text.replace("iSOUP", "ISOUP")), None)
+        detect_traits(build(text.replace("iSOUP", "ISOUP")), None)
     assert why in str(refusal.value)
 
 
@@ -349,7 +349,7 @@ def test_features_named_by_something_but_text_cannot_be_kept() -> None:
 )
 def test_models_that_change_when_they_predict_are_found(model: Any) -> None:
     before = digest(model)
-    assert probe(model, None).predict_changes_state
+    assert detect_traits(model, None).predict_changes_state
     assert digest(model) == before
 
 
@@ -364,12 +364,12 @@ def test_models_that_change_when_they_predict_are_found(model: Any) -> None:
     ],
 )
 def test_models_that_only_set_themselves_up_at_the_first_call_are_not_refused(text: str) -> None:
-    assert not probe(build(text), ("a", "b")).predict_changes_state
+    assert not detect_traits(build(text), ("a", "b")).predict_changes_state
 
 
 def test_what_was_predicted_before_the_first_example_leaves_no_trace() -> None:
     model = "forest.ARFClassifier(seed=42, n_models=2)"
-    asked, fresh = (learner_for(build(model), spare=build(model)) for _ in range(2))
+    asked, fresh = (learner_for(build(model), warmup_model=build(model)) for _ in range(2))
     asked.predict({"only": 1.0})
     assert asked.digest() == fresh.digest()
     for features, label in datasets.Phishing().take(30):

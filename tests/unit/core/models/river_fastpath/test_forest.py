@@ -11,7 +11,7 @@ from river import drift, forest, metrics
 
 from millstream.core.models.interface.state_digest import digest
 from millstream.core.models.river.kinds import river_learner
-from millstream.core.models.river_fastpath.forest import asked_once
+from millstream.core.models.river_fastpath.forest import ask_trees_once
 
 Example = tuple[dict[str, float], Any]
 FORESTS: dict[str, Callable[[], Any]] = {
@@ -66,7 +66,7 @@ def test_answers_and_trees_are_those_of_rivers_forest(
 ) -> None:
     """Whatever is asked in between, and whichever event is learned."""
     own, ours = make(), river_learner(make())
-    assert ours._quick is not None
+    assert ours._fast_path is not None
     rows = examples(60, labels=isinstance(own, forest.ARFClassifier))
     for what, number in calls:
         features, label = rows[number]
@@ -107,7 +107,7 @@ def test_an_answer_is_good_for_one_example_even_if_the_same_is_learned_again(
     assert digest(ours.model) == digest(own)
 
 
-def test_each_tree_is_asked_once_for_an_event_that_is_learned(
+def test_each_tree_is_ask_trees_once_for_an_event_that_is_learned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What it is for: without that, all of the above holds as well."""
@@ -152,8 +152,8 @@ def test_trees_stand_in_the_forest_again_where_one_of_them_raises(broken: str) -
 
 
 def test_only_rivers_own_forests_are() -> None:
-    assert asked_once(MyForest(n_models=2)) is None
+    assert ask_trees_once(MyForest(n_models=2)) is None
     patched: Any = FORESTS["classifier"]()
     patched.learn_one = print
-    assert asked_once(patched) is None
-    assert asked_once(FORESTS["regressor"]()) is not None
+    assert ask_trees_once(patched) is None
+    assert ask_trees_once(FORESTS["regressor"]()) is not None

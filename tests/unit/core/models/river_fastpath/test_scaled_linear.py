@@ -10,7 +10,7 @@ from river import compose, linear_model, optim, preprocessing
 
 from millstream.core.models.interface.state_digest import digest
 from millstream.core.models.river.kinds import river_learner
-from millstream.core.models.river_fastpath.pipeline import usual_steps
+from millstream.core.models.river_fastpath.pipeline import plain_steps
 from millstream.core.models.river_fastpath.scaled_linear import scaled_linear
 from millstream.errors import DeadLetter
 from tests.unit.core.models.river_fastpath.test_steps import MODELS, MyRegression, MyScaler, MySGD
@@ -51,7 +51,7 @@ def test_answers_and_weights_are_those_of_rivers_pipeline(
 ) -> None:
     """Whatever is asked in between, and whichever features an event has, in whichever order."""
     own, ours = pipeline(make()), river_learner(pipeline(make()))
-    assert ours._quick is not None
+    assert ours._fast_path is not None
     for number, (what, features) in enumerate(calls):
         truth = label if number % 3 else 1 - label
         if what in ("answer", "both"):
@@ -68,18 +68,18 @@ def test_answers_and_weights_are_those_of_rivers_pipeline(
 
 
 def test_it_is_used_from_the_second_event_of_the_same_features_on() -> None:
-    quick = scaled_linear(usual_steps(pipeline(linear_model.LogisticRegression())))
-    assert quick is not None
-    answer, event = quick.answering(), {"a": 1.0, "b": 2.0}
+    fast_path = scaled_linear(plain_steps(pipeline(linear_model.LogisticRegression())))
+    assert fast_path is not None
+    answer, event = fast_path.answering(), {"a": 1.0, "b": 2.0}
     for _ in range(2):
-        assert not quick._rows
+        assert not fast_path._rows
         answer(event)
-        quick.learn(event, True)
-    assert len(quick._rows) == 2
-    quick.settle()
-    assert not quick._rows
+        fast_path.learn(event, True)
+    assert len(fast_path._rows) == 2
+    fast_path.write_back()
+    assert not fast_path._rows
     answer(event)
-    assert len(quick._rows) == 2
+    assert len(fast_path._rows) == 2
 
 
 def test_a_model_that_is_changed_from_outside_goes_on_from_there() -> None:
@@ -98,10 +98,10 @@ def test_a_model_that_is_changed_from_outside_goes_on_from_there() -> None:
 
 def test_features_as_they_were_transformed_are_learned_by_the_last_step_as_ever() -> None:
     ours, plain = (
-        river_learner(pipeline(linear_model.LogisticRegression()), spare=spare)
-        for spare in (pipeline(linear_model.LogisticRegression()), None)
+        river_learner(pipeline(linear_model.LogisticRegression()), warmup_model=warmup)
+        for warmup in (pipeline(linear_model.LogisticRegression()), None)
     )
-    plain._go_by_steps()
+    plain._leave_fast_path()
     for number in range(8):
         event = {"a": float(number), "b": number % 3}
         for learner in (ours, plain):
@@ -149,4 +149,4 @@ SCALER = preprocessing.StandardScaler
     ids=str,
 )
 def test_another_pipeline_goes_by_its_own_steps(model: Any) -> None:
-    assert scaled_linear(usual_steps(model)) is None
+    assert scaled_linear(plain_steps(model)) is None

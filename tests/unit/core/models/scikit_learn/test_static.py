@@ -99,8 +99,8 @@ def test_a_label_can_differ_from_the_most_probable_one() -> None:
 def test_one_row_is_answered_as_in_a_batch() -> None:
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(MATRIX, LABELS)
     learner = StaticSklearn(model, NAMES)
-    assert learner.batched
-    assert not learner.learns
+    assert learner.traits.batched
+    assert not learner.traits.learns
     answers = learner.predict_many(ROWS[:5])
     for row, answer in zip(ROWS, answers, strict=False):
         one = learner.predict(row)
@@ -114,7 +114,7 @@ def test_regressors_answer_numbers() -> None:
     for estimator in (LinearRegression(), RandomForestRegressor(5, random_state=1)):
         model = estimator.fit(matrix, [label for _, label in TRUMP])
         learner = StaticSklearn(model, tuple(rows[0]))
-        assert learner.kind == "regressor"
+        assert learner.traits.kind == "regressor"
         answers = learner.predict_many(rows)
         assert answers == [{"prediction": value} for value in model.predict(matrix).tolist()]
         assert type(answers[0]["prediction"]) is float
@@ -132,7 +132,7 @@ def test_regressors_answer_numbers() -> None:
 )
 def test_outliers_have_the_higher_scores(estimator: Any) -> None:
     learner = StaticSklearn(copy.deepcopy(estimator).fit(MATRIX), NAMES)
-    assert learner.kind == "anomaly"
+    assert learner.traits.kind == "anomaly"
     answers = learner.predict_many([*ROWS, dict.fromkeys(NAMES, 50.0)])
     verdicts = [answer["prediction"] for answer in answers]
     assert set(verdicts) == {True, False}
@@ -149,7 +149,7 @@ def test_clusterers_answer_the_number_of_a_cluster() -> None:
         make_pipeline(StandardScaler(), MiniBatchKMeans(3, random_state=1)).fit(MATRIX),
     ):
         learner = StaticSklearn(model, NAMES)
-        assert learner.kind == "clusterer"
+        assert learner.traits.kind == "clusterer"
         answers = learner.predict_many(ROWS)
         assert answers == [{"prediction": number} for number in model.predict(MATRIX).tolist()]
         assert type(answers[0]["prediction"]) is int
@@ -173,8 +173,8 @@ def test_a_model_fitted_on_names_picks_its_features_by_name_without_a_warning(
 ) -> None:
     model = frame_fitted(estimator)
     learner = StaticSklearn(model)
-    assert learner.feature_names == NAMES
-    assert learner.feature_count == len(NAMES)
+    assert learner.traits.feature_names == NAMES
+    assert learner.traits.feature_count == len(NAMES)
     other_order = [dict(reversed(row.items())) | {"unknown": 1.0} for row in ROWS]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -147,20 +147,20 @@ def test_a_learner_with_a_spare_model_comes_back_predicting_by_the_right_one(
     expression: str,
 ) -> None:
     def make() -> Learner:
-        return river_learner(build(expression), spare=build(expression))
+        return river_learner(build(expression), warmup_model=build(expression))
 
     examples = list(rows(expression, 300))
     live = make()
     for features, _ in examples[:20]:
         live.predict(features)
-    untaught = restored(capture(live), make())
-    assert untaught.untaught
+    untrained = restored(capture(live), make())
+    assert untrained.state.untrained
     teach(live, examples[20:150])
-    teach(untaught, examples[20:150])
+    teach(untrained, examples[20:150])
     taught = restored(capture(live), make())
-    assert not taught.untaught
+    assert not taught.state.untrained
     assert teach(taught, examples[150:]) == teach(live, examples[150:])
-    assert untaught.digest() != taught.digest() == live.digest()
+    assert untrained.digest() != taught.digest() == live.digest()
 
 
 # -- what is not plain is never written as if it were ---------------------------------------------
@@ -171,7 +171,7 @@ def test_an_object_with_an_attribute_that_nobody_knows_is_pickled() -> None:
         for name in ("StandardScaler", "LogisticRegression"):
             live = learner(KEY)
             teach(live, rows(KEY, 5))
-            live.replace_model(make(live.model), untaught=False)
+            live.replace_model(make(live.model), untrained=False)
             live.model[name].later_release = {}
             assert capture(live).codec == "pickle"
             del live.model[name].later_release
@@ -239,7 +239,7 @@ def test_a_state_with_two_objects_where_the_settings_have_one_is_refused() -> No
             linear_model.LinearRegression(optimizer=optim.SGD(scheduler), intercept_lr=other)
         )
 
-    assert restored(capture(sharing(one=True)), sharing(one=True)).untaught is False
+    assert restored(capture(sharing(one=True)), sharing(one=True)).state.untrained is False
     with pytest.raises(BadStateError):
         restored(capture(sharing(one=False)), sharing(one=True))
 

@@ -46,9 +46,10 @@ PROBE = {"a": 0.3, "b": 0.7, "c": 0.01}
 class Stand:
     """Enough of a learner to be captured, restored and asked."""
 
-    untaught = False
+    untrained = False
 
     def __init__(self, expression: str) -> None:
+        self.state = self
         self.model: Any = build(expression)
         last = list(self.model.steps.values())[-1] if hasattr(self.model, "steps") else self.model
         self.regresses = isinstance(last, base.Regressor)
@@ -61,7 +62,7 @@ class Stand:
         chances = self.model.predict_proba_one(features)
         return {"prediction": max(chances, key=chances.get), "probabilities": chances}
 
-    def replace_model(self, model: Any, *, untaught: bool) -> None:  # noqa: ARG002 - as in Learner
+    def replace_model(self, model: Any, *, untrained: bool) -> None:  # noqa: ARG002 - as in `LearnerState`
         """As in `Learner`."""
         self.model = model
 

@@ -1,1 +1,1 @@
-"""What every model offers to the worker."""
+"""The interface of every model to the worker."""

@@ -1,4 +1,4 @@
-"""What any learner's answer has to be: plain Python values, and finite numbers."""
+"""Checks of answers: plain Python values, and finite numbers."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -33,7 +33,7 @@ def answer_is_finite(answer: Answer) -> bool:
 
 
 def all_are_finite(answers: Sequence[Answer]) -> bool:
-    """Whether it is plain at one look that all answers are finite; False: ask each of them."""
+    """Whether one sum shows that all answers are finite; False: check each of them."""
     try:
         return isfinite(sum([sum(answer["probabilities"].values()) for answer in answers]))
     except (KeyError, TypeError, AttributeError):

@@ -1,13 +1,13 @@
-"""What the rest of Millstream knows of a model."""
+"""The protocol that a model of any library meets."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Protocol
 
-Kind = Literal["classifier", "regressor", "anomaly", "clusterer"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+from millstream.core.models.interface.traits import LearnerTraits
+
 Features = Mapping[str, Any]
-"""Feature name to value, in the order in which the user names them: the order is part of the
-arithmetic (sums of floats), so nobody on the way may sort it."""
+"""Feature name to value, in the order of the settings. The order is part of the arithmetic (sums of
+floats), so no step may sort it."""
 Label = bool | int | float | str
 Answer = dict[str, Any]
 """The model's part of a prediction record:
@@ -21,48 +21,37 @@ Answer = dict[str, Any]
 """
 
 
-@runtime_checkable
+class LearnerState(Protocol):
+    """Everything that a learner has learned, for snapshots to read and to replace."""
+
+    @property
+    def model(self) -> Any:
+        """The library's own model."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether it still predicts by a warm-up model, as nothing was learned yet."""
+
+    def replace_model(self, model: Any, *, untrained: bool) -> None:
+        """Replace the model by one that holds the state of another learner of this definition.
+
+        `untrained`: whether that learner was.
+        """
+
+
 class Learner(Protocol):
     """A model behind one set of methods, whatever library it comes from.
 
     A learner is deterministic: the same calls in the same order give the same answers and the
-    same `digest`. `predict` never changes what is learned, unless `predict_changes_state` says so.
+    same `digest`. `predict` never changes what is learned, unless
+    `traits.predict_changes_state` is true.
     """
 
-    kind: Kind
-    supervised: bool
-    """Learns from labels; an unsupervised one learns from each event as it comes."""
-    learns: bool
-    """False for a static model: `learn` is never called."""
-    batched: bool
-    """Answers many events in one vectorised call at a fraction of the cost of one by one."""
-    finite: bool
-    """`predict` looks itself whether its answer is finite, and raises `DeadLetter` else."""
-    binary: bool
-    """A classifier that knows the labels False and True only."""
-    predict_changes_state: bool
-    feature_names: tuple[str, ...] | None
-    """Names and order that the model was fitted on, where it knows them."""
-    feature_count: int | None
-    """How many features the model was fitted on, where it knows."""
-    made: str | None
-    """What a factory made, as `made.made_digest` tells it; None for other definitions."""
-    numeric_only: bool
-    """Takes numbers and booleans only, and all of its features on each event (scikit-learn)."""
+    traits: LearnerTraits
 
     @property
-    def model(self) -> Any:
-        """The library's own model, for `codecs` alone."""
-
-    @property
-    def untaught(self) -> bool:
-        """Whether nothing was learned yet, where that makes a difference to how it predicts."""
-
-    def replace_model(self, model: Any, *, untaught: bool) -> None:
-        """Go on with `model`, which holds the state of another learner of the same definition.
-
-        `untaught` is what that learner said of itself.
-        """
+    def state(self) -> LearnerState:
+        """Everything that it has learned."""
 
     def predict(self, features: Features) -> Answer:
         """Answer one event. Raises what the model raises."""
@@ -73,7 +62,7 @@ class Learner(Protocol):
     def learn(self, features: Features, label: Label | None) -> None:
         """Learn one example; `label` is None for unsupervised models.
 
-        Not atomic: a model that raises may have moved in part, so it has to be restored.
+        Not atomic: a model that raises may have changed in part, so it has to be restored.
         """
 
     def transform(self, features: Features) -> dict[str, Any]:
@@ -84,7 +73,7 @@ class Learner(Protocol):
     ) -> None:
         """Learn with the last step from `transformed`, and with the steps before from `features`.
 
-        `transformed` is what `transform` gave when the prediction was made.
+        `transformed` is the result of `transform` at the time of the prediction.
         """
 
     def digest(self) -> str:

@@ -1,6 +1,6 @@
 """A canonical SHA-256 of an object's state: equal if and only if the state is equal.
 
-Pickles cannot be compared: equal models pickle to different bytes, since a pickle tells which
+Pickles cannot be compared: equal models pickle to different bytes, since a pickle shows which
 strings happen to be one object and in which order a set was hashed. Here the object graph is walked
 in the order that `__reduce_ex__` gives it, and what is hashed is:
 
@@ -96,7 +96,7 @@ class _Walk:
         self._buffer = bytearray()
         self._stack: list[Any] = []
         self._visits = {} if visits is None else visits
-        # What the walk itself makes has to outlive it: a freed object's id() is given out again.
+        # Objects that the walk makes have to outlive it: the id() of a freed one is used again.
         self._kept: list[object] = []
 
     def run(self, obj: object) -> bytes:
@@ -192,7 +192,7 @@ class _Walk:
         if kind.__getstate__ is object.__getstate__:
             state = _attributes(_qualified_name(kind), state)
         elif isinstance(state, dict) and "_sklearn_version" in state:
-            # Says which scikit-learn is looking, nothing of what was learned.
+            # The scikit-learn that reads the state, no part of the state.
             state = {name: each for name, each in state.items() if name != "_sklearn_version"}
         self._push(b"o", [make, arguments, state, list(items or ()), list(pairs or ())])
 

@@ -1,4 +1,4 @@
-"""What kind of model a River model is: decided by its last step."""
+"""Classifies River models by their last step."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from river.compose import Pipeline
 from river.reco.base import Ranker
 from river.time_series.base import Forecaster
 
-from millstream.core.models.interface.learner import Kind
+from millstream.core.models.interface.traits import Kind
 from millstream.errors import SettingsError
 
 _REFUSED: tuple[tuple[type | tuple[type, ...], str], ...] = (

@@ -1,6 +1,6 @@
-"""How much a River expression may ask for: a few characters can make a billion models.
+"""Limits of the size of River expressions: a few characters can make a billion models.
 
-Whole numbers are literals there, so what they add up to can be told before anything is made.
+Whole numbers are literals there, so their total is known before anything is made.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""River models as learners: one small class per kind of model, and the one for a given model."""
+"""The learners of River models: one class for each kind of answer."""
 
 from math import isfinite
 from typing import Any
@@ -7,19 +7,20 @@ from river import base
 from river.cluster import STREAMKMeans, TextClust
 
 from millstream.core.models.interface.answers import is_finite_number, plain, plain_probabilities
-from millstream.core.models.interface.learner import Answer, Features, Kind
+from millstream.core.models.interface.learner import Answer, Features
+from millstream.core.models.interface.traits import Kind
 from millstream.core.models.river.classify import last_step, river_kind
 from millstream.core.models.river.learner import RiverLearner
 from millstream.errors import DeadLetter
 
 _EMPTY_UNTIL_READY: dict[Any, str] = {STREAMKMeans: "centers", TextClust: "micro_clusters"}
-"""Clusterers that raise an error before they know a cluster, and where they keep them."""
+"""Clusterers that raise an error while they have no cluster, and the attribute that holds those."""
 
 
 class RiverClassifier(RiverLearner):
     """A classifier whose label is the most probable one, the first of equals."""
 
-    kind: Kind = "classifier"
+    kind = "classifier"
     finite = True
 
     def _predict_by(self, model: Any) -> None:
@@ -49,7 +50,7 @@ class RiverClassifier(RiverLearner):
 class RiverLabeller(RiverLearner):
     """A classifier that finds its label in a way of its own, with or without probabilities."""
 
-    kind: Kind = "classifier"
+    kind = "classifier"
 
     def __init__(self, model: Any, *, probabilities: bool, **options: Any) -> None:
         self._has_probabilities = probabilities
@@ -71,7 +72,7 @@ class RiverLabeller(RiverLearner):
 class RiverRegressor(RiverLearner):
     """A model that predicts a number."""
 
-    kind: Kind = "regressor"
+    kind = "regressor"
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
@@ -86,7 +87,7 @@ class RiverRegressor(RiverLearner):
 class RiverAnomalyDetector(RiverLearner):
     """A model that scores events; a filter also says which scores are anomalies."""
 
-    kind: Kind = "anomaly"
+    kind = "anomaly"
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
@@ -104,7 +105,7 @@ class RiverAnomalyDetector(RiverLearner):
 class RiverClusterer(RiverLearner):
     """A model that finds the cluster that an event belongs to."""
 
-    kind: Kind = "clusterer"
+    kind = "clusterer"
 
     def _predict_by(self, model: Any) -> None:
         super()._predict_by(model)
@@ -130,23 +131,23 @@ _LEARNERS: dict[Kind, type[RiverLearner]] = {
 def river_learner(
     model: Any,
     *,
-    spare: Any | None = None,
+    warmup_model: Any | None = None,
     learns: bool = True,
     predict_changes_state: bool = False,
     probabilities: bool = True,
 ) -> RiverLearner:
-    """Make the learner for a River model; `river_probe` finds out what has to be told of it.
+    """Make the learner of a River model; `detect_traits` finds out the other arguments.
 
-    `spare` is a second, equal model, to predict by until the first example is learned; give one
-    where labels come late. Rather make it anew than copy it: copying makes a model slower for good
-    (about a tenth for a linear one), since CPython no longer keeps an object's attributes where it
-    finds them fastest once its `__dict__` was read, as copying, pickling and `digest` do.
+    `warmup_model` is a second, equal model, to predict by until the first example is learned; give
+    one where labels are delayed. Build it rather than copy it: copying makes a model slower for
+    good (by about a tenth for a linear one), since CPython stores the attributes of an object
+    differently once its `__dict__` was read, as copying, pickling and `digest` do.
 
     Raises SettingsError for a model that cannot work on events.
     """
     kind = river_kind(model)
     options: dict[str, Any] = {
-        "spare": spare,
+        "warmup_model": warmup_model,
         "learns": learns,
         "predict_changes_state": predict_changes_state,
     }

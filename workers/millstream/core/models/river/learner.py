@@ -1,115 +1,116 @@
-"""What River models of every kind have in common, as learners.
+"""The base class of learners of River models.
 
-The methods that run for each event call River's own methods, bound once, and nothing else, so that
-answers and weights are those of River's `progressive_val_score` to the last bit.
+The methods that run for each event call River's own methods, bound once, or a fast path that gives
+the same bits. So answers and weights are those of River's `progressive_val_score`.
 
-Some models set themselves up at the first call (forests learn which features there are), be it a
-prediction. Where labels come late, what is learned may not depend on that, since a restore replays
-learning alone. There a model that has learned nothing yet predicts by a spare one, which the first
-example discards.
+Some models set themselves up at the first call (forests find out the features), even if it is a
+prediction. With delayed labels the state must not depend on that, since a restore replays only
+what was learned. There an untrained model predicts by a warm-up model, which the first example
+discards.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from river import base
 from river.compose import Pipeline, TransformerUnion
 
 from millstream.core.models.interface.answers import plain
-from millstream.core.models.interface.learner import Answer, Features, Kind, Label
+from millstream.core.models.interface.learner import Answer, Features, Label
 from millstream.core.models.interface.state_digest import digest
+from millstream.core.models.interface.traits import Kind, LearnerTraits
 from millstream.core.models.river.classify import first_steps
-from millstream.core.models.river_fastpath.forest import AskedOnce, asked_once
-from millstream.core.models.river_fastpath.pipeline import answering, learning, usual_steps
-from millstream.core.models.river_fastpath.scaled_linear import ScaledLinear, scaled_linear
+from millstream.core.models.river_fastpath.pipeline import answering, fast_path, learning
 
 
 class RiverLearner:
-    """What River models of every kind have in common; see `Learner` for the meaning of it all."""
+    """The part of a `Learner` that is the same for River models of every kind."""
 
-    kind: Kind
-    batched = False
-    finite = False
-    feature_names: tuple[str, ...] | None = None
-    feature_count: int | None = None
-    made: str | None = None
-    numeric_only = False
+    kind: ClassVar[Kind]
+    finite: ClassVar[bool] = False
 
     def __init__(
         self,
         model: Any,
         *,
-        spare: Any | None = None,
+        warmup_model: Any | None = None,
         learns: bool = True,
         predict_changes_state: bool = False,
     ) -> None:
         self._model = model
-        self.learns = learns
-        self.predict_changes_state = predict_changes_state
-        self.supervised = bool(model._supervised)
-        self.binary = self.kind == "classifier" and not model._multiclass
+        self.traits = LearnerTraits(
+            kind=self.kind,
+            supervised=bool(model._supervised),
+            learns=learns,
+            finite=self.finite,
+            binary=self.kind == "classifier" and not model._multiclass,
+            predict_changes_state=predict_changes_state,
+        )
         self._learn_by(model)
-        self._untaught = spare is not None
-        self._predict_by(model if spare is None else spare)
+        self._untrained = warmup_model is not None
+        self._predict_by(model if warmup_model is None else warmup_model)
 
     def __deepcopy__(self, memo: Any) -> Self:
-        """Refuse: what is bound to the model would be bound to the old one still."""
+        """Refuse: the methods of a copy would still be bound to the old model."""
         raise TypeError(
             "a learner cannot be copied: copy its model, and make another learner of it"
         )
 
     @property
+    def state(self) -> Self:
+        """Everything that it has learned: itself."""
+        return self
+
+    @property
     def model(self) -> Any:
-        """River's own model as it is now; what is learned later is in it when it is asked for."""
-        if self._quick is not None:
-            self._quick.settle()
+        """River's own model, brought up to date at each access."""
+        if self._fast_path is not None:
+            self._fast_path.write_back()
         return self._model
 
     def _learn_by(self, model: Any) -> None:
-        """Bind the method that learns to that of `model`."""
-        self._quick: ScaledLinear | AskedOnce | None = scaled_linear(
-            usual_steps(model)
-        ) or asked_once(model)
-        self._learn_one = learning(model) if self._quick is None else self._quick.learn
+        """Learn by the methods of `model` from now on."""
+        self._fast_path = fast_path(model)
+        self._learn_one = learning(model) if self._fast_path is None else self._fast_path.learn
 
     def _predict_by(self, model: Any) -> None:
-        """Bind the methods that answer to those of `model`."""
+        """Predict by the methods of `model` from now on."""
         self._transform_one: Callable[[Any], dict[Any, Any]] = (
             model.transform_one if isinstance(model, Pipeline) else dict
         )
 
     def _answering(self, model: Any, method: str) -> Callable[[Features], Any]:
-        """A method of `model` that answers one event."""
-        if self._quick is not None and model is self._model:
-            if self._quick.method == method:
-                return self._quick.answering()
-            self._go_by_steps()
+        """The method of `model` that answers one event, or its fast path."""
+        if self._fast_path is not None and model is self._model:
+            if self._fast_path.method == method:
+                return self._fast_path.answering()
+            self._leave_fast_path()
         return answering(model, method)
 
-    def _go_by_steps(self) -> Any:
-        """The model, whose steps are called one by one from here on."""
+    def _leave_fast_path(self) -> Any:
+        """The model; its steps are called one by one from now on."""
         model = self.model
-        if self._quick is not None:
-            self._quick, self._learn_one = None, learning(model)
-            if not self._untaught:
+        if self._fast_path is not None:
+            self._fast_path, self._learn_one = None, learning(model)
+            if not self._untrained:
                 self._predict_by(model)
         return model
 
-    def _be_taught(self) -> None:
-        self._untaught = False
+    def _end_warmup(self) -> None:
+        self._untrained = False
         self._predict_by(self._model)
 
     @property
-    def untaught(self) -> bool:
-        """Whether it still predicts by the spare model."""
-        return self._untaught
+    def untrained(self) -> bool:
+        """Whether it still predicts by the warm-up model."""
+        return self._untrained
 
-    def replace_model(self, model: Any, *, untaught: bool) -> None:
-        """Go on with `model`, and with the spare one if that has not learned anything either."""
+    def replace_model(self, model: Any, *, untrained: bool) -> None:
+        """Replace the model; the warm-up model stays where that one is untrained as well."""
         self._model = model
         self._learn_by(model)
-        if not (self._untaught and untaught):
-            self._be_taught()
+        if not (self._untrained and untrained):
+            self._end_warmup()
 
     def predict(self, features: Features) -> Answer:
         """Answer one event."""
@@ -121,16 +122,16 @@ class RiverLearner:
 
     def learn(self, features: Features, label: Label | None) -> None:
         """Learn one example."""
-        if self._untaught:
-            self._be_taught()
+        if self._untrained:
+            self._end_warmup()
         self._learn_one(features, label)
 
     def transform(self, features: Features) -> dict[str, Any]:
         """Run the steps before the last one, without changing them.
 
-        Raises TypeError where they make names that are not text: JSON could not keep those.
+        Raises TypeError for names that are not text, which JSON cannot hold.
         """
-        self._go_by_steps()
+        self._leave_fast_path()
         transformed: dict[Any, Any] = self._transform_one(features)
         if not all(type(name) is str for name in transformed):
             raise TypeError("the pipeline's transformers name features by something but text")
@@ -140,9 +141,9 @@ class RiverLearner:
         self, features: Features, transformed: Features, label: Label | None
     ) -> None:
         """Learn as River's `Pipeline.learn_one`, but with `transformed` in the last step."""
-        if self._untaught:
-            self._be_taught()
-        model = self._go_by_steps()
+        if self._untrained:
+            self._end_warmup()
+        model = self._leave_fast_path()
         if not isinstance(model, Pipeline):
             self._learn_one(transformed, label)
         elif _learn_first_steps(model, features, label):

@@ -1,4 +1,4 @@
-"""What can only be learned of a River model by trying it, on a copy, with made-up features."""
+"""Detects traits of a River model by trials on copies, with made-up features."""
 
 import contextlib
 import copy
@@ -18,7 +18,7 @@ from millstream.core.models.river.kinds import river_learner
 from millstream.errors import SettingsError
 
 _CHANGE_LATER = (BanditClassifier, BanditRegressor)
-"""Models that change when they predict, but perhaps not within the few examples of a probe."""
+"""Models that change when they predict, but perhaps not within the few examples of a trial."""
 _EXAMPLES = 40
 _AHEAD = 5
 """How many events are predicted before the first label comes."""
@@ -26,16 +26,16 @@ _AHEAD = 5
 
 @dataclass(frozen=True)
 class RiverTraits:
-    """What a probe found out."""
+    """The traits of a River model that its class does not tell."""
 
     probabilities: bool
-    """A classifier that can tell probabilities."""
+    """It is a classifier with probabilities."""
     predict_changes_state: bool
-    """What the model has learned depends on what it was asked, not on its examples alone."""
+    """The learned state depends on the predictions asked for, not on the examples alone."""
 
 
-def probe(model: Any, feature_names: tuple[str, ...] | None) -> RiverTraits:
-    """Find out about a River model, which itself stays as it is.
+def detect_traits(model: Any, feature_names: tuple[str, ...] | None) -> RiverTraits:
+    """Detect the traits of a River model, which itself stays as it is.
 
     Raises SettingsError for a model that cannot work on events.
     """
@@ -65,10 +65,9 @@ def _has(model: Any, method: str, names: tuple[str, ...]) -> bool:
 
 
 def _changes(model: Any, names: tuple[str, ...], *, probabilities: bool) -> bool:
-    """Whether predictions between the examples make a difference to what is learned.
+    """Whether predictions between the examples change what is learned.
 
-    Features that are missing here and there and new ones that turn up late tell more, but not
-    every model can take them.
+    Rows with missing features and with new ones show more, but not every model accepts them.
     """
     for rows in (list(_sparse(names)), [_features(names, i) for i in range(_EXAMPLES)]):
         # Any error only means that these made-up features are not to the model's liking.
@@ -81,14 +80,14 @@ def _changes(model: Any, names: tuple[str, ...], *, probabilities: bool) -> bool
 def _learned(model: Any, rows: list[dict[str, Any]], *, probabilities: bool, predict: bool) -> str:
     """Digest of a copy of the model that has learned the rows."""
     learner = river_learner(
-        copy.deepcopy(model), spare=copy.deepcopy(model), probabilities=probabilities
+        copy.deepcopy(model), warmup_model=copy.deepcopy(model), probabilities=probabilities
     )
     for i in range(len(rows) + _AHEAD):
         if predict and i < len(rows):
             learner.predict(rows[i])
         if i >= _AHEAD:
-            late = (i - _AHEAD) ^ 1  # labels come in another order than the events did
-            learner.learn(rows[late], _label(model, late) if learner.supervised else None)
+            late = (i - _AHEAD) ^ 1  # labels come in another order than their events
+            learner.learn(rows[late], _label(model, late) if learner.traits.supervised else None)
     return digest(learner.model)
 
 

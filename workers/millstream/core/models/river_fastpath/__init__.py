@@ -1,1 +1,1 @@
-"""River's arithmetic with fewer calls, bit for bit."""
+"""River's arithmetic with fewer calls, bit for bit; `pipeline.ENABLED` turns it off."""

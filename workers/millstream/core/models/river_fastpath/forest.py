@@ -5,7 +5,7 @@ count of how good each tree is. Nothing has changed in between where it learns t
 it has just answered, as it does where the label is in the event; so the second answer is the first.
 
 The forest's own methods run, for River's forests and nothing derived from them. During such a call
-its trees stand behind others, which note down what a tree answers, or give what was noted.
+recorders and replayers stand in for its trees: they record the tree's answer, or return it.
 
 Source: `river.forest.ARFClassifier` and `ARFRegressor` of River 0.26, to which pyproject.toml
 bounds it; tests/unit/core/models/river_fastpath/test_forest.py compares the two bit by bit.
@@ -16,9 +16,8 @@ from typing import Any, Final
 
 from river import base, forest
 
-from millstream.core.models.river_fastpath.steps import own
+from millstream.core.models.river_fastpath.steps import Features, has_own_methods
 
-Features = Any
 ANSWERS: Final[dict[Any, str]] = {
     forest.ARFClassifier: "predict_proba_one",
     forest.ARFRegressor: "predict_one",
@@ -26,8 +25,8 @@ ANSWERS: Final[dict[Any, str]] = {
 """The method by which each answers, and asks its trees."""
 
 
-class _Noting:
-    """Stands before a tree while the forest answers, and notes down what it says."""
+class _RecordingTree:
+    """Stands in for a tree while the forest answers, and records its answer."""
 
     __slots__ = ("_ask", "answer", "tree")
 
@@ -43,25 +42,25 @@ class _Noting:
     """A forest of regressors asks for this, one of classifiers for the other."""
 
 
-class _Noted:
-    """Stands before a tree while the forest learns: its answer is known."""
+class _ReplayingTree:
+    """Stands in for a tree while the forest learns, and returns the recorded answer."""
 
     __slots__ = ("answer", "learn_one", "tree")
 
-    def __init__(self, noting: _Noting) -> None:
-        self.tree = noting.tree
-        self.answer = noting.answer
-        self.learn_one = noting.tree.learn_one
+    def __init__(self, recorded: _RecordingTree) -> None:
+        self.tree = recorded.tree
+        self.answer = recorded.answer
+        self.learn_one = recorded.tree.learn_one
 
 
-class _NotedRegressor(_Noted):
+class _ReplayingRegressor(_ReplayingTree):
     __slots__ = ()
 
     def predict_one(self, _features: Features) -> Any:
         return self.answer
 
 
-class _NotedClassifier(_Noted):
+class _ReplayingClassifier(_ReplayingTree):
     __slots__ = ()
 
     def predict_proba_one(self, _features: Features) -> Any:
@@ -71,25 +70,31 @@ class _NotedClassifier(_Noted):
     """The label as River makes it of probabilities."""
 
 
-def asked_once(model: Any) -> "AskedOnce | None":
+def ask_trees_once(model: Any) -> "AskTreesOnce | None":
     """One for this model; None where it is anything but River's own forest."""
     method = ANSWERS.get(type(model))
-    return AskedOnce(model, method) if method and own(model, method, "learn_one") else None
+    return (
+        AskTreesOnce(model, method)
+        if method and has_own_methods(model, method, "learn_one")
+        else None
+    )
 
 
-class AskedOnce:
+class AskTreesOnce:
     """`ARFClassifier`, or `ARFRegressor`."""
 
     def __init__(self, model: Any, method: str) -> None:
         self.method = method
-        """The one that `answering` is for."""
+        """The name of the method that `answering` returns."""
         self._forest = model
         self._answer, self._learn = getattr(model, method), model.learn_one
         by_probabilities = method == "predict_proba_one"
-        self._noted: type[_Noted] = _NotedClassifier if by_probabilities else _NotedRegressor
-        self._asked: list[_Noting] = []
+        self._replaying: type[_ReplayingTree] = (
+            _ReplayingClassifier if by_probabilities else _ReplayingRegressor
+        )
+        self._asked: list[_RecordingTree] = []
         self._features: Features = None
-        """The event whose answers are noted; None where there are none."""
+        """The event whose answers are recorded; None where there are none."""
 
     def answering(self) -> Callable[[Features], Any]:
         """The forest's `method`."""
@@ -102,15 +107,15 @@ class AskedOnce:
             self._learn(features, label)
             return
         self._features = None
-        model, noted = self._forest, self._noted
-        model.data = [noted(each) for each in self._asked]
+        model, replaying = self._forest, self._replaying
+        model.data = [replaying(each) for each in self._asked]
         try:
             self._learn(features, label)
         finally:  # a tree that has drifted was replaced
-            model.data = [each.tree if type(each) is noted else each for each in model.data]
+            model.data = [each.tree if type(each) is replaying else each for each in model.data]
 
-    def settle(self) -> None:
-        """Forget what is noted: whoever has the forest may teach it."""
+    def write_back(self) -> None:
+        """Forget the recorded answers: the caller may teach the forest."""
         self._features = None
 
     def _predict(self, features: Features) -> Any:
@@ -119,7 +124,7 @@ class AskedOnce:
         trees = model.data
         if not trees:
             return self._answer(features)
-        model.data = asked = [_Noting(tree, method) for tree in trees]
+        model.data = asked = [_RecordingTree(tree, method) for tree in trees]
         try:
             answer = self._answer(features)
         finally:

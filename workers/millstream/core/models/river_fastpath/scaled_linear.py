@@ -1,13 +1,13 @@
-"""A scaler and the linear model behind it, gone through feature by feature, not step by step.
+"""A scaler and the linear model behind it, computed feature by feature, not step by step.
 
-For each feature there is one row with all that either step knows of it, so that an event needs one
-pass to be answered and one to be learned, without dicts of what lies between. Operations, their
-numbers and their order are River's; so are answers and weights, to the last bit.
+For each feature there is one row with the state of both steps, so that an event needs one pass to
+be answered and one to be learned, without dicts in between. Operations, their numbers and their
+order are River's; so are answers and weights, to the last bit.
 
-Meanwhile the two steps of the pipeline are out of date. `settle` brings them up to date, and rows
-are read from them anew for the next event; so it does not matter who has changed them by then. An
-event that has other features, or a feature that is new to the model, goes through River's own
-methods (or what `river_steps` makes of them).
+Meanwhile the two steps of the pipeline are out of date. `write_back` brings them up to date, and
+the next event reads the rows from them anew, so anybody may change them in between. An event that
+has other features, or a feature that is new to the model, goes through River's own methods (or
+those of `steps`).
 
 Source: as in `steps`. Both are compared bit by bit in
 tests/unit/core/models/river_fastpath/test_scaled_linear.py.
@@ -21,14 +21,14 @@ from river.optim.losses import BinaryLoss
 from river.utils.math import sigmoid
 
 from millstream.core.models.river_fastpath.steps import (
-    descends_plainly,
+    Features,
+    has_own_methods,
+    is_plain_scaler,
+    is_plain_sgd,
     learning_and_transforming,
     learning_of,
-    own,
-    scales_plainly,
 )
 
-Features = Any
 ANSWERS: Final[dict[Any, str]] = {
     linear_model.LogisticRegression: "predict_proba_one",
     linear_model.LinearRegression: "predict_one",
@@ -44,10 +44,12 @@ def scaled_linear(steps: list[Any] | None) -> "ScaledLinear | None":
     if steps is None or len(steps) != 2:
         return None
     scaler, linear = steps
-    if not (scales_plainly(scaler) and descends_plainly(linear)):
+    if not (is_plain_scaler(scaler) and is_plain_sgd(linear)):
         return None
     method = ANSWERS[type(linear)]
-    usual = own(linear, method, "_raw_dot_one") and own(linear.loss, "mean_func")
+    usual = has_own_methods(linear, method, "_raw_dot_one") and has_own_methods(
+        linear.loss, "mean_func"
+    )
     return ScaledLinear(scaler, linear) if usual else None
 
 
@@ -56,7 +58,7 @@ class ScaledLinear:
 
     def __init__(self, scaler: Any, linear: Any) -> None:
         self.method = ANSWERS[type(linear)]
-        """The one that `answering` is for."""
+        """The name of the method that `answering` returns."""
         self._scaler, self._linear = scaler, linear
         self._rows: list[Row] = []
         self._weights: list[Any] = []
@@ -120,7 +122,7 @@ class ScaledLinear:
         ]
         optimizer.n_iterations = step + 1
 
-    def settle(self) -> None:
+    def write_back(self) -> None:
         """Write what was learned into the steps; they are up to date until the next event."""
         counts, means, variances = self._scaler.counts, self._scaler.means, self._scaler.vars
         weights = self._linear._weights  # noqa: SLF001 - GLM's own
@@ -131,7 +133,7 @@ class ScaledLinear:
         self._names, self._rows, self._weights = (), [], []
 
     def _raw(self, features: Features) -> Any | None:
-        """What the linear model makes of an event before it is an answer; None: go by the steps."""
+        """The linear model's raw output for an event; None: go by the steps."""
         if tuple(features) != self._names and not self._load(features):
             return None
         raw = 0.0
@@ -146,7 +148,7 @@ class ScaledLinear:
 
         So does the first event of other features, since it may be the only one.
         """
-        self.settle()
+        self.write_back()
         names = tuple(features)
         if names != self._last:
             self._last = names

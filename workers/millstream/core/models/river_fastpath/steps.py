@@ -1,4 +1,4 @@
-"""Steps of River's pipelines, gone through once where River goes through them several times.
+"""Steps of River's pipelines in one pass, where River makes several.
 
 A scaler that learns an event and then scales it looks each feature's statistics up a dozen times;
 a linear model that learns passes an event through one call after the other. For River's own scaler
@@ -17,11 +17,12 @@ from river import linear_model, optim, preprocessing
 from river.utils import VectorDict
 
 Features = Any
+"""Of one event. River's own methods declare dicts; a `Mapping` serves them as well."""
 
 
 def learning_and_transforming(step: Any) -> Callable[[Features], Features]:
-    """What a pipeline that learns has a transformer do: `learn_one`, then `transform_one`."""
-    if scales_plainly(step):
+    """A transformer's work while its pipeline learns: `learn_one`, then `transform_one`."""
+    if is_plain_scaler(step):
         return _scaling(step)
     learn, transform = step.learn_one, step.transform_one
 
@@ -34,34 +35,34 @@ def learning_and_transforming(step: Any) -> Callable[[Features], Features]:
 
 def learning_of(model: Any) -> Callable[[Features, Any], None]:
     """The `learn_one` of a pipeline's supervised last step."""
-    if descends_plainly(model):
+    if is_plain_sgd(model):
         return _descending(model)
     learn: Callable[[Features, Any], None] = model.learn_one
     return learn
 
 
-def scales_plainly(step: Any) -> bool:
+def is_plain_scaler(step: Any) -> bool:
     """Whether a step is River's scaler by mean and variance of all that it has seen."""
     return (
         type(step) is preprocessing.StandardScaler
         and step.with_std
         and step.window_size is None
-        and own(step, "learn_one", "transform_one")
+        and has_own_methods(step, "learn_one", "transform_one")
     )
 
 
-def descends_plainly(model: Any) -> bool:
+def is_plain_sgd(model: Any) -> bool:
     """Whether a step is River's linear model, taught by plain gradient descent."""
     return (
         type(model) in (linear_model.LogisticRegression, linear_model.LinearRegression)
         and type(model.optimizer) is optim.SGD
         and not (model.l1 or model.l2)
-        and own(model, "learn_one")
-        and own(model.optimizer, "step")
+        and has_own_methods(model, "learn_one")
+        and has_own_methods(model.optimizer, "step")
     )
 
 
-def own(step: Any, *methods: str) -> bool:
+def has_own_methods(step: Any, *methods: str) -> bool:
     """Whether the methods are those of the class, and nothing that was put into this one object."""
     return all(
         getattr(getattr(step, name), "__func__", None) is getattr(type(step), name)

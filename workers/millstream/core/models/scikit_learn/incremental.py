@@ -1,4 +1,4 @@
-"""scikit-learn estimators that learn example by example, through `partial_fit`."""
+"""Learners of scikit-learn estimators with `partial_fit`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,9 +19,7 @@ class IncrementalSklearn(SklearnLearner):
     Raises SettingsError where it has no `partial_fit`, or its classes are not known.
     """
 
-    supervised = True
     learns = True
-    batched = False
 
     def __init__(
         self,
@@ -37,13 +35,13 @@ class IncrementalSklearn(SklearnLearner):
                 f"model: {inside} cannot learn (it has no partial_fit); "
                 "set labels.from: none to predict only"
             )
-        if self.kind not in {"classifier", "regressor"}:
+        if self._kind not in {"classifier", "regressor"}:
             raise SettingsError(f"model: {name} does not learn from labels; set labels.from: none")
         self._fitted = is_fitted(estimator)
-        known = estimator.classes_.tolist() if self._fitted and self.kind == "classifier" else None
+        known = estimator.classes_.tolist() if self._fitted and self._kind == "classifier" else None
         self._classes: list[Label] = known or list(classes or ())
         self._unseen = set() if known else set(self._classes)
-        if self.kind == "classifier":
+        if self._kind == "classifier":
             _check_classes(name, known, classes)
         if isinstance(estimator, GaussianNB):
             _check_variances(estimator, fitted=self._fitted)
@@ -58,12 +56,12 @@ class IncrementalSklearn(SklearnLearner):
         if not self._unseen:
             return answers
         # A class that it knows nothing of yet may make an estimator answer with NaN. Once it has
-        # seen them all, NaN means that it is broken, and it is for the shard to say so.
+        # seen them all, NaN means that it is broken, which the processor reports.
         return [answer if answer_is_finite(answer) else dict(nothing) for answer in answers]
 
-    def replace_model(self, model: Any, *, untaught: bool) -> None:
-        """Go on with `model`."""
-        super().replace_model(model, untaught=untaught)
+    def replace_model(self, model: Any, *, untrained: bool) -> None:
+        """Replace the estimator, and find out what it has seen."""
+        super().replace_model(model, untrained=untrained)
         self._fitted = is_fitted(model)
         # Naive Bayes counts what it has seen; other estimators never answer NaN for want of that.
         counts = getattr(model, "class_count_", None)
@@ -77,7 +75,7 @@ class IncrementalSklearn(SklearnLearner):
         (scikit-learn itself would take such a label for one of the others.)
         """
         first: dict[str, Any] = {}
-        if self.kind == "classifier":
+        if self._kind == "classifier":
             if label not in self._classes:
                 raise ValueError("the label is none of the classes")
             first = {} if self._fitted else {"classes": np.array(self._classes)}

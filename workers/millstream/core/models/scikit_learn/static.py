@@ -1,4 +1,4 @@
-"""scikit-learn estimators as learners; `sklearn_incremental` has those that go on learning.
+"""Learners of scikit-learn estimators; `incremental` has those that keep learning.
 
 Rows go in as one NumPy matrix whose columns are picked by name, in the order in which the model
 was fitted, so no data frame is built. scikit-learn warns when a model that was fitted with a data
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClusterMixin, is_classifier, is_outlier_detector, is_regressor
@@ -21,8 +21,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from millstream.core.models.interface.learner import Answer, Features, Kind, Label
+from millstream.core.models.interface.learner import Answer, Features, Label
 from millstream.core.models.interface.state_digest import digest
+from millstream.core.models.interface.traits import Kind, LearnerTraits
 from millstream.errors import SettingsError
 
 _LABEL_IS_MOST_PROBABLE = (
@@ -55,25 +56,26 @@ def sklearn_kind(estimator: Any) -> Kind:
 
 
 class SklearnLearner:
-    """What both sorts have in common; see `Learner` for the meaning of it all."""
+    """The part of a `Learner` that is the same for static and incremental estimators."""
 
-    predict_changes_state = False
-    finite = False
-    binary = False
-    made: str | None = None
-    numeric_only = True
+    learns: ClassVar[bool]
 
     def __init__(self, estimator: Any, feature_names: Sequence[str] | None) -> None:
         self.model = estimator
-        self.kind: Kind = sklearn_kind(estimator)
-        self.feature_count: int | None = getattr(estimator, "n_features_in_", None)
+        self._kind = sklearn_kind(estimator)
         fitted_on = getattr(estimator, "feature_names_in_", None)
-        self.feature_names: tuple[str, ...] | None = (
-            None if fitted_on is None else tuple(map(str, fitted_on))
+        self.traits = LearnerTraits(
+            kind=self._kind,
+            supervised=self.learns,
+            learns=self.learns,
+            batched=not self.learns,
+            feature_names=None if fitted_on is None else tuple(map(str, fitted_on)),
+            feature_count=getattr(estimator, "n_features_in_", None),
+            numeric_only=True,
         )
         if feature_names is not None:
             self.check_features(feature_names)
-        names = self.feature_names or feature_names
+        names = self.traits.feature_names or feature_names
         if names is None:
             raise SettingsError(
                 f"events.features: list the features in their order; {type(estimator).__name__} "
@@ -82,15 +84,20 @@ class SklearnLearner:
         names = tuple(names)
         self._pick = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
         self._width = len(names)
-        self._has_probabilities = self.kind == "classifier" and hasattr(estimator, "predict_proba")
+        self._has_probabilities = self._kind == "classifier" and hasattr(estimator, "predict_proba")
 
     @property
-    def untaught(self) -> bool:
-        """Never: what is not fitted knows that by itself."""
+    def state(self) -> Self:
+        """Everything that it has learned: itself."""
+        return self
+
+    @property
+    def untrained(self) -> bool:
+        """Never: it has no warm-up model."""
         return False
 
-    def replace_model(self, model: Any, *, untaught: bool) -> None:
-        """Go on with `model`."""
+    def replace_model(self, model: Any, *, untrained: bool) -> None:
+        """Replace the estimator."""
         self.model = model
 
     def check_features(self, names: Sequence[str]) -> None:
@@ -98,12 +105,12 @@ class SklearnLearner:
 
         Raises SettingsError that names the difference.
         """
-        expected = self.feature_names
+        expected = self.traits.feature_names
         if expected is None:
-            if self.feature_count not in {None, len(names)}:
+            if self.traits.feature_count not in {None, len(names)}:
                 raise SettingsError(
                     f"events.features: {len(names)} are listed, but the model was fitted on "
-                    f"{self.feature_count}"
+                    f"{self.traits.feature_count}"
                 )
             return
         missing = [name for name in expected if name not in names]
@@ -142,9 +149,9 @@ class SklearnLearner:
         return np.fromiter(values, np.float64, len(rows) * self._width).reshape(-1, self._width)
 
     def _answers(self, matrix: Any) -> list[Answer]:
-        if self.kind == "classifier":
+        if self._kind == "classifier":
             return self._classified(matrix)
-        if self.kind == "anomaly":
+        if self._kind == "anomaly":
             return self._scored(matrix)
         return [{"prediction": value} for value in self.model.predict(matrix).tolist()]
 
@@ -186,15 +193,13 @@ class StaticSklearn(SklearnLearner):
     Raises SettingsError for one that is not fitted, or that cannot predict from a matrix.
     """
 
-    supervised = False
     learns = False
-    batched = True
 
     def __init__(self, estimator: Any, feature_names: Sequence[str] | None = None) -> None:
         super().__init__(estimator, feature_names)
         if not is_fitted(estimator):
             raise SettingsError(f"model: {type(estimator).__name__} is not fitted")
-        columns = self.feature_count or len(self.feature_names or feature_names or ())
+        columns = self.traits.feature_count or len(self.traits.feature_names or feature_names or ())
         try:
             with unnamed_columns():
                 answers = self._answers(np.ones((2, columns)))

@@ -1,9 +1,9 @@
-"""What a model has learned, as bytes that give it back to the last bit.
+"""The state of a learner as bytes, from which it is restored to the last bit.
 
-`capture` copies the state of a live learner: that is what the worker's loop waits for. The rest,
+`capture` copies the state of a live learner, and the worker's loop waits for it. The rest,
 `Captured.to_bytes` and `restore_into`, can run in another thread. Models whose every part is listed
-in `table` become plain JSON, which holds data alone and outlives a release of River; any other is
-pickled, which holds only as long as the libraries stay the same.
+in `class_table` become plain JSON, which holds data alone and outlives a release of River;
+any other is pickled, and readable only while the libraries stay the same.
 """
 
 from millstream.core.models.state_codec.codec import Captured, StateForm, capture, restore_into

@@ -1,9 +1,9 @@
-"""From a live model to a copy of its state: the part that the worker's loop has to wait for.
+"""Copies the state of a live model, while the worker's loop waits.
 
-Attributes are read one by one, by the names in `table`. Whoever reads an object's `__dict__`, as
+Attributes are read one by one, by the names in `class_table`. Whoever reads an object's `__dict__`, as
 pickling, copying and `vars` do, makes it slower for good: CPython then no longer keeps the
-attributes where it finds them fastest (about a tenth for a linear model). That nothing else is
-there is seen from what the garbage collector says that the object refers to, which leaves it alone.
+attributes where it finds them fastest (about a tenth for a linear model). The garbage collector's
+list of what an object refers to shows that it has no other attributes, and leaves it as it is.
 
 The copy is made of scalars, which cannot change, and of nodes: tuples that begin with a letter.
 
@@ -13,7 +13,7 @@ The copy is made of scalars, which cannot change, and of nodes: tuples that begi
 | `("v", factory, keys, values)` | River's VectorDict |
 | `("l", items)`, `("t", items)`, `("s", items)` | a list, a tuple, a set |
 | `("q", length, items)` | a deque of at most so many |
-| `("o", row, values)` | an object of a class in `table`; `row` counts the classes met |
+| `("o", row, values)` | an object of a class in `class_table`; `row` counts the classes met |
 | `("x", class, bytes)` | a statistic in Rust |
 | `("a", array)` | a NumPy array |
 | `("g", state)` | a NumPy RandomState |

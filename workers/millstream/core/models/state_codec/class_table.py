@@ -1,8 +1,8 @@
-"""Which classes can be written as plain data, and the attributes that each of them has.
+"""The classes that can be written as plain data, and the attributes of each.
 
 The state of an object of such a class is exactly these attributes. One that has another attribute
 (a later River may add one), and any object of a class that is not listed, is pickled instead: an
-attribute that nobody has looked at is never left out.
+unknown attribute is never left out.
 
 `?name` may be missing: River makes it in some settings only, or in some releases only. `-name` is
 never written: it is computed from the others when it is first needed.
@@ -211,8 +211,8 @@ OPAQUE: Final[dict[Any, str]] = {
     for kind in vars(rust_stats).values()
     if isinstance(kind, type) and hasattr(kind, "__setstate__")
 }
-"""River's statistics in Rust: they give and take their state as bytes, whose meaning only the same
-River release is sure to know."""
+"""River's statistics in Rust: they return and accept their state as bytes, whose meaning only
+the same River release is sure to know."""
 MAKERS: Final[dict[tuple[type, str], Callable[[Any], Any]]] = {
     (multiclass.OneVsRestClassifier, "classifiers"): lambda model: model.classifier.clone(),
 }
@@ -220,7 +220,7 @@ MAKERS: Final[dict[tuple[type, str], Callable[[Any], Any]]] = {
 
 
 class ClassEntry(NamedTuple):
-    """What is known of one class."""
+    """A row of the table: one class."""
 
     name: str
     """`module:Class`"""

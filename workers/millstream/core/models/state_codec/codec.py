@@ -1,4 +1,4 @@
-"""A learner's state as bytes, and back into a fresh learner."""
+"""Captures a learner's state, and restores it into a fresh learner."""
 
 import pickle
 from collections.abc import Sequence
@@ -20,38 +20,36 @@ _PICKLE_PROTOCOL = 5
 
 @dataclass(frozen=True)
 class Captured:
-    """The state of a learner at one moment; nothing in it changes with the learner any more."""
+    """The state of a learner at one moment, independent of the learner from then on."""
 
     codec: StateForm
-    untaught: bool
+    untrained: bool
     portable: bool
-    """Means the same in another release of the libraries."""
+    """Readable with other releases of the libraries."""
     _content: Node
     _classes: list[tuple[str, tuple[str, ...]]]
 
     def to_bytes(self) -> bytes:
-        """Serialise. Not for the loop: takes a multiple of the time that `capture` does."""
+        """Serialise. Not for the loop: takes several times as long as `capture`."""
         if self.codec == "json":
-            return to_json(self._content, self._classes, untaught=self.untaught)
+            return to_json(self._content, self._classes, untrained=self.untrained)
         content: bytes = self._content
-        return (b"\x01" if self.untaught else b"\x00") + content
+        return (b"\x01" if self.untrained else b"\x00") + content
 
 
 def capture(learner: Learner) -> Captured:
-    """Copy what a learner has learned; fast, and leaves the learner as it is.
+    """Copy the state of a learner, fast and without changing it.
 
-    (But for a model that has to be pickled: CPython makes its objects slower for good then.)
-    Raises CannotCaptureError.
+    A model that has to be pickled is slower for good afterwards: CPython stores the attributes of
+    its objects differently then. Raises CannotCaptureError.
     """
-    taker = StateCapture()
+    state, taker = learner.state, StateCapture()
+    model, untrained = state.model, state.untrained
     try:
-        node = taker.take_all(learner.model)
+        node = taker.take_all(model)
     except NotPlainError:
-        pickled = _pickled(learner.model)
-        return Captured("pickle", learner.untaught, portable=False, _content=pickled, _classes=[])
-    return Captured(
-        "json", learner.untaught, not taker.opaque, _content=node, _classes=taker.classes
-    )
+        return Captured("pickle", untrained, portable=False, _content=_pickled(model), _classes=[])
+    return Captured("json", untrained, not taker.opaque, _content=node, _classes=taker.classes)
 
 
 def _pickled(model: Any) -> bytes:
@@ -68,27 +66,28 @@ def restore_into(
 ) -> None:
     """Put a state into a fresh learner of the same definition.
 
-    `trusted_modules`: see `unpickling.unpickle`. Raises BadStateError; the learner is then good
-    for nothing. The bytes of a pickle should be known to be one's own, by their checksum at least.
+    `trusted_modules`: see `safe_pickle.unpickle`. Raises BadStateError; the learner must
+    not be used then. Check the origin of a pickle first, by its checksum at least.
     """
+    state = learner.state
     if codec == "pickle":
         model = unpickle(data[1:], trusted_modules)
-        if type(model) is not type(learner.model):
+        if type(model) is not type(state.model):
             raise BadStateError(
                 f"it holds a {type(model).__name__}, but the settings define a "
-                f"{type(learner.model).__name__}"
+                f"{type(state.model).__name__}"
             )
-        learner.replace_model(model, untaught=data[:1] == b"\x01")
+        state.replace_model(model, untrained=data[:1] == b"\x01")
         return
     try:
-        model, untaught = _filled(learner.model, data)
+        model, untrained = _filled(state.model, data)
     except MisfitError as error:
         raise BadStateError(f"it does not fit the model in the settings: {error}") from error
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # River's Rust parts raise one that is no Exception
         raise BadStateError(f"its JSON is not a state ({type(error).__name__}: {error})") from error
-    learner.replace_model(model, untaught=untaught)
+    state.replace_model(model, untrained=untrained)
 
 
 def _filled(model: Any, data: bytes) -> tuple[Any, bool]:

@@ -1,4 +1,4 @@
-"""What can go wrong between a model and its bytes."""
+"""Errors of the state codec."""
 
 from millstream.errors import MillstreamError
 

@@ -1,4 +1,4 @@
-"""From the nodes of `taking` to JSON, in which they are lists of the same shape."""
+"""The nodes of `capture` as JSON lists of the same shape."""
 
 from typing import Any, Final
 
@@ -12,10 +12,10 @@ from millstream.core.models.state_codec.scalars import scalar_to_json
 FORMAT: Final = 1
 
 
-def to_json(node: Node, classes: list[tuple[str, tuple[str, ...]]], *, untaught: bool) -> bytes:
-    """Write nodes as JSON. `untaught`: see `Learner.untaught`."""
+def to_json(node: Node, classes: list[tuple[str, tuple[str, ...]]], *, untrained: bool) -> bytes:
+    """Write nodes as JSON. `untrained`: see `LearnerState`."""
     return orjson.dumps(
-        {"format": FORMAT, "untaught": untaught, "classes": classes, "model": _json(node)}
+        {"format": FORMAT, "untaught": untrained, "classes": classes, "model": _json(node)}
     )
 
 

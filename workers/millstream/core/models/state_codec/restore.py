@@ -1,10 +1,10 @@
-"""From JSON into a fresh model: what was written is put into the places where it was taken from.
+"""Restores a state in JSON into a fresh model.
 
 The fresh model comes from the same definition in the settings, so everything that is code (classes
-to make, functions to call, factories of dicts) is there already; a snapshot brings data alone.
+to make, functions to call, factories of dicts) is there already; a snapshot holds data alone.
 No object of a class is made here but by the model's own factories, so the settings alone decide
 what the model is. Attributes are set one by one, which leaves it as fast as a fresh one.
-What a later River has added to a class keeps the value that the fresh model has.
+An attribute that a later River has added keeps the value of the fresh model.
 """
 
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -27,7 +27,7 @@ _OPAQUE: Final = {name: kind for kind, name in OPAQUE.items()}
 
 
 class MisfitError(Exception):
-    """What was written does not fit the fresh model."""
+    """The written state does not fit the fresh model."""
 
 
 class StateRestorer:
@@ -42,7 +42,7 @@ class StateRestorer:
     def put(self, node: Any, at: Any = _MISSING) -> Any:
         """Give back the value of a node; `at` is what the fresh model has in its place.
 
-        Raises MisfitError, and for JSON that nobody here wrote whatever comes of it.
+        Raises MisfitError, and any other error for JSON that was not written here.
         """
         if type(node) is not list:
             return node

@@ -1,4 +1,4 @@
-"""Pickles, read through a list of what may appear in them.
+"""Unpickling restricted to a list of allowed names.
 
 A pickle is a program: it names callables and calls them. Here it may name data types, the classes
 that models are made of, and the few functions below, each of which only makes a value. None of
@@ -11,8 +11,8 @@ no pickle gets at anything else, since `getattr` is replaced by `_method`. Left 
   `river.stream`, `sklearn.datasets`, `numpy.memmap`, `joblib`; and what runs calls for others:
   `sklearn.utils.parallel`, `operator`, `map`, `functools.reduce`, `iter`.
 
-What is left for a hostile pickle is to ask for more memory or time than there is, and to feed wrong
-numbers to the libraries' compiled code. Against that helps a key, by which snapshots are signed.
+A hostile pickle can still ask for more memory or time than there is, and pass wrong numbers to the
+libraries' compiled code. Signing snapshots with a key prevents that.
 """
 
 import pickle
@@ -87,7 +87,7 @@ _NAMED: Final[dict[str, frozenset[str]]] = {
     "sklearn.neighbors._kd_tree": frozenset({"newObj"}),
     "sklearn.utils._bunch": frozenset({"Bunch"}),
 }
-"""What may be named beyond the classes of the packages above."""
+"""Names that are allowed beyond the classes of the packages above."""
 
 
 class _Refused(pickle.UnpicklingError):

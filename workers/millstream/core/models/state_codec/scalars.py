@@ -1,4 +1,4 @@
-"""Scalars as JSON that gives them back to the last bit, with their types.
+"""Scalars in JSON, exact to the last bit and with their types.
 
 JSON has its own form for None, booleans, text, finite floats (the shortest digits that read back
 as the same bits) and integers of 64 bits. Any other is a list of a letter and text:
