@@ -99,7 +99,7 @@ def evaluate(
         arrivals = merged(app, events, labels, clock)
     else:
         delay = None if labels_delay is None else milliseconds(labels_delay)
-        if app.labels.source == "topic" and delay is None and labels_after is None:
+        if app.has_delayed_labels and delay is None and labels_after is None:
             raise SettingsError(
                 "labels.from is topic: say when labels come, by a source of their own, or so many "
                 "events or so long after each event"

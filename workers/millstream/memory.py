@@ -147,8 +147,8 @@ class Memory:
         if type(identity) is int and identity not in INTEGERS:
             identity = str(identity)  # as in events
         message: dict[str, Any] = {}
-        put(message, labels.id or self.settings.events.id or "id", identity)
-        put(message, labels.label or "label", label)
+        put(message, labels.id_path(self.settings.events), identity)
+        put(message, labels.label_path, label)
         at = self._clock.next(at)
         EventMapper(self.settings).stamp_label(message, at)
         self.send_label(encode(message), key=identity if key is None else key, at=at)
@@ -297,7 +297,7 @@ class Memory:
     def _id_as_key(self, side: InputName, document: dict[str, Any]) -> bytes:
         """The id in a message as its key; none where it is no id."""
         events, labels = self.settings.events, self.settings.labels
-        path = events.id if side == "events" else labels.id or events.id or "id"
+        path = events.id if side == "events" else labels.id_path(events)
         identity = get(document, path) if path else None
         return key_of(identity) if type(identity) in (int, str) else b""
 

@@ -71,7 +71,7 @@ class LabelSender:
         text = f"sent {self.labels} labels to {self._topic}"
         console.print(text, soft_wrap=True, markup=False)
         if self._without:
-            field = self._settings.labels.label or "label"
+            field = self._settings.labels.label_path
             typer.echo(
                 f"millstream: {self._without} records have no field {field}, or nothing in it, and "
                 "were left out: labels.label names the field",

@@ -9,7 +9,8 @@ from typing import Final
 from millstream import _failpoints as failpoints
 from millstream.artifacts.loader import learner_factory, why_not_reproducible
 from millstream.cli.signals import stop_on_signals
-from millstream.config.settings import Settings, failpoint
+from millstream.config.environment import failpoint
+from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
 from millstream.kafka.topics import TopicsNotReady
 from millstream.kafka.transactional_id import TransactionalIdLease

@@ -1,4 +1,4 @@
-"""What stands behind `settings.load_settings`: YAML, and the files that settings name."""
+"""Reads settings files: YAML 1.2 in which no key stands twice."""
 
 import difflib
 import re
@@ -6,10 +6,10 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import yaml
 
 from millstream.config.kafka_properties import is_secret
+from millstream.config.references import refuse_nul
 from millstream.errors import SettingsError
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -115,20 +115,6 @@ def merge(document: dict[str, Any], over: dict[str, Any]) -> None:
             document[key] = value
 
 
-def dotted(kafka: dict[str, Any]) -> dict[str, Any]:
-    """Properties of Kafka as the environment has to write them: `sasl_password_file`.
-
-    Underscores stand for dots, and a name that ends in `_file` names a file that holds the value.
-    """
-    named: dict[str, Any] = {}
-    for key, value in kafka.items():
-        if key.endswith("_file"):
-            named[key.removesuffix("_file").replace("_", ".")] = {"file": value}
-        else:
-            named[key.replace("_", ".")] = value
-    return named
-
-
 def read_scalar(text: str) -> bool | int | float | str | None:
     """A label in the environment, read as in a file: `false` is a boolean there, `yes` a text.
 
@@ -142,42 +128,6 @@ def read_scalar(text: str) -> bool | int | float | str | None:
     return value if value is None or isinstance(value, bool | int | float) else text
 
 
-def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
-    """Replace what names a file: secrets and the events' schema by content, others by full path."""
-    kafka = document.get("kafka")
-    if isinstance(kafka, dict):
-        for key, value in kafka.items():
-            if isinstance(value, dict) and set(value) == {"file"}:
-                path = folder / str(value["file"])
-                kafka[key] = _content(path, f"{origin}: kafka.{key}").rstrip("\r\n")
-    snapshots = document.get("snapshots")
-    if isinstance(snapshots, dict):
-        key = snapshots.get("key")
-        if isinstance(key, dict) and set(key) == {"file"}:
-            content = _content(folder / str(key["file"]), f"{origin}: snapshots.key")
-            snapshots["key"] = content.rstrip("\r\n")
-        store = snapshots.get("store")
-        if isinstance(store, str) and "://" not in store:
-            refuse_nul(store, f"{origin}: snapshots.store")
-            snapshots["store"] = str((folder / store).absolute())
-    events = document.get("events")
-    if isinstance(events, dict) and isinstance(events.get("schema"), str):
-        path = folder / events["schema"]
-        try:
-            events["schema"] = orjson.loads(_content(path, f"{origin}: events.schema"))
-        except orjson.JSONDecodeError as error:
-            raise SettingsError(f"{origin}: events.schema: {path} is not JSON: {error}") from error
-    model = document.get("model")
-    for name in ("sklearn", "weights"):
-        section = model.get(name) if isinstance(model, dict) else None
-        if isinstance(section, dict) and isinstance(section.get("path"), str):
-            refuse_nul(section["path"], f"{origin}: model.{name}.path")
-            section["path"] = str((folder / section["path"]).absolute())
-    waiting = document.get("waiting")
-    if isinstance(waiting, dict) and isinstance(waiting.get("directory"), str):
-        waiting["directory"] = str((folder / waiting["directory"]).absolute())
-
-
 def plain_secrets(path: Path) -> list[str]:
     """Names of the settings whose secret stands in the file itself; raises `SettingsError`."""
     document = read_file(path)
@@ -189,22 +139,6 @@ def plain_secrets(path: Path) -> list[str]:
     ]
     key = snapshots.get("key") if isinstance(snapshots, dict) else None
     return [*found, *(["snapshots.key"] if isinstance(key, str) else [])]
-
-
-def refuse_nul(path: str, what: str) -> None:
-    """Raise `SettingsError` for a path that no system can open."""
-    if "\0" in path:
-        shown = path.replace("\0", "\\0")
-        raise SettingsError(f"{what}: {shown} holds a NUL character, which no path can")
-
-
-def _content(path: Path, what: str) -> str:
-    refuse_nul(str(path), what)
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{what}: {path} cannot be read ({reason})") from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -337,6 +337,6 @@ def metrics_of(settings: Settings, health: Health) -> Metrics:
     """The metrics of a worker of this app, whose loop `health` watches."""
     metrics = Metrics(settings.app, settings.inputs)
     metrics.watch_progress(health.seconds_since_beat)
-    if settings.labels.source == "topic":
+    if settings.has_delayed_labels:
         metrics.set_waiting_max(settings.labels.max_waiting)
     return metrics

@@ -8,7 +8,7 @@ so: there is a backlog then, beside which the age of a batch is nothing.
 
 from typing import Final
 
-from millstream.config.settings import BatchSettings
+from millstream.config.sections import BatchSettings
 
 FIRST_RECORDS: Final = 64
 """Size of a batch while the pace of the model is not known, or it raised a moment ago."""

@@ -227,7 +227,7 @@ def _events(source: Source, mapper: EventMapper) -> Iterator[Keyed]:
 
 
 def _messages(source: Source, mapper: EventMapper, settings: Settings) -> Iterator[Keyed]:
-    path = settings.labels.id or settings.events.id or "id"
+    path = settings.labels.id_path(settings.events)
     for row in rows(source, mapper):
         document = mapper.nested(row.fields) if row.flat else row.fields
         yield key_of(get(document, path)), document

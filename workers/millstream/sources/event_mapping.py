@@ -44,8 +44,8 @@ class EventMapper:
         elif isinstance(events.features, AllBut):
             paths += events.features.all_but
         if labels.source == "topic":
-            self._label_id = labels.id or events.id or "id"
-            self._label = labels.label or "label"
+            self._label_id = labels.id_path(events)
+            self._label = labels.label_path
             paths.append(self._label)
         self._paths = paths_by_column(paths)
 

@@ -29,8 +29,8 @@ class LabelMapper:
         self._settings = settings
         self._key = key
         self._records = 0
-        self._id = settings.labels.id or settings.events.id or "id"
-        self._label = settings.labels.label or "label"
+        self._id = settings.labels.id_path(settings.events)
+        self._label = settings.labels.label_path
         self._paths = paths_by_column([self._id, self._label, settings.labels.timestamp])
         self._events = EventMapper(settings, key, first_id)
 

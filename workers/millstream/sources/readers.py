@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, TextIO
 import orjson
 from river import datasets
 
-from millstream.config.yaml_file import refuse_nul
+from millstream.config.references import refuse_nul
 from millstream.errors import Stop
 
 RIVER: Final = "river:"

@@ -112,7 +112,7 @@ class RestoreContext:
         self._build_store = build_store
         self.told = told
         self.reader = logs
-        self.late = settings.labels.source == "topic" and settings.model.learn
+        self.late = settings.has_delayed_labels
         probe = build_learner()
         self.folds_events = probe.learns and not self.late
         self.learns = probe.learns

@@ -13,7 +13,7 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from millstream.config.settings import SnapshotSettings
+from millstream.config.sections import SnapshotSettings
 from millstream.core.models.factory import described
 from millstream.core.models.state_codec import CannotCaptureError, capture
 from millstream.core.processing.delayed_labels import DelayedLabelProcessor

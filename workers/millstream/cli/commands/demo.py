@@ -18,7 +18,8 @@ from millstream.cli.commands.topics import create_topics, plan_topics
 from millstream.cli.console import console
 from millstream.cli.demo_screen import Score, screen
 from millstream.cli.producer import CommandProducer
-from millstream.config.settings import LogSettings, Settings
+from millstream.config.sections import LogSettings
+from millstream.config.settings import Settings
 from millstream.errors import Stop
 from millstream.kafka.client_config import reader_config
 from millstream.kafka.topics import connect, list_topics, needed_topics, require_topics

@@ -97,15 +97,14 @@ def _evaluate_topic(
     settings: Settings, events: str, labels: str | None, truth: str | None, limit: int | None
 ) -> Report:
     """As a worker would work it off if it began now: all of it is there."""
-    late = settings.labels.source == "topic"
-    if labels is not None and not late:
+    if labels is not None and settings.labels.source != "topic":
         raise SettingsError(
             f"labels.from is {settings.labels.source} in these settings: --labels only means "
             "something with labels.from: topic"
         )
     now = time.time_ns() // 1_000_000
-    topic = (labels or settings.labels.topic) if late else None
-    recorded = TopicSource(settings, connect(settings), events, topic)
+    labels = labels or settings.inputs.get("labels")
+    recorded = TopicSource(settings, connect(settings), events, labels)
     run = Evaluation(settings, partitions=recorded.partitions, truth=truth)
     for partition in range(recorded.partitions):
         for side in recorded.sides():

@@ -134,7 +134,7 @@ def _sum_up(settings: Settings, sender: "Sender", mapper: EventMapper) -> None:
     text = f"sent {sender.events} events to {settings.events.topic}{labels}{_numbered(mapper)}"
     console.print(text, soft_wrap=True, markup=False)
     if sender.delay and sender.events and not sender.labels:
-        field = settings.labels.label or "label"
+        field = settings.labels.label_path
         typer.echo(
             f"millstream: none of the records has a field {field}, so no label was sent: "
             "labels.label names the field",

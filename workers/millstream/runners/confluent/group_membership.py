@@ -55,9 +55,7 @@ class GroupMembership:
         self._restorer = context
         self._metrics = metrics
         self._patience = patience
-        self.topics: dict[InputName, str] = {"events": context.settings.events.topic}
-        if context.late:
-            self.topics["labels"] = str(context.settings.labels.topic)
+        self.topics = context.settings.inputs
         self.ends = EndOffsets(consumer, self.topics)
         self.flow = FlowControl(consumer, self.topics)
         self._queue: deque[Partition] = deque()

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from typing import Final
 
-from millstream.config.settings import BreakerSettings
+from millstream.config.sections import BreakerSettings
 from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.monitoring.quality import quality
 from millstream.core.processing.partition_processor import PartitionProcessor

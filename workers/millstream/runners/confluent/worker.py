@@ -201,7 +201,7 @@ class Worker:
     def _own_consumer(self, settings: Settings) -> Any:
         take = partial(self._metrics.clients.take, "consumer")
         consumer = Consumer(with_statistics(consumer_config(settings), take))
-        if settings.labels.source == "topic":
+        if settings.has_delayed_labels:
             # It is not subscribed to, and a partition whose leader is not known yet when it is
             # assigned is fetched half a second later. Without an answer, it is that and no more.
             with suppress(KafkaException):

@@ -82,7 +82,7 @@ class ConsumerBridge:
         self._settings = settings
         self._group = group
         self._events = settings.events.topic
-        self._labels = settings.labels.topic if settings.labels.source == "topic" else None
+        self._labels = settings.inputs.get("labels")
         self._changed = threading.Condition()
         self._lots: dict[TopicAndPartition, PartitionBuffer] = {}
         self._changes: deque[_Change] = deque()
