@@ -127,10 +127,10 @@ class Memory:
             mapper = EventMapper(self.settings, first_id=self._sent() + 1)
             message = mapper.as_it_is(copied(event))
             document, own_key = message.event, message.key
-            at = self._clock.next(self._clock.told("events", document)) if at is None else at
+            at = self._clock.next(self._clock.timestamp("events", document)) if at is None else at
             mapper.stamp(message, at)
             value = encode(document)
-        at = self._clock.take(self._clock.told("events", document) if at is None else at)
+        at = self._clock.take(self._clock.timestamp("events", document) if at is None else at)
         place = self._send(
             TimedMessage("events", own_key if key is None else key_of(key), value, at)
         )
@@ -167,7 +167,7 @@ class Memory:
             )
         at = _moment(at)
         document = self._document("labels", message)
-        at = self._clock.take(self._clock.told("labels", document) if at is None else at)
+        at = self._clock.take(self._clock.timestamp("labels", document) if at is None else at)
         own_key = self._id_as_key("labels", document) if key is None else key_of(key)
         self._send(TimedMessage("labels", own_key, message, at))
         self.worker.work(at)
@@ -307,7 +307,7 @@ class Memory:
             self.worker.work(arrival.at)
         partition = murmur2_partition(arrival.key, self.worker.logs.partitions)
         offset = self.worker.send(
-            arrival.side, arrival.value, key=arrival.key or None, timestamp=arrival.at,
+            arrival.input_name, arrival.value, key=arrival.key or None, timestamp=arrival.at,
             partition=partition,
         )  # fmt: skip
         return partition, offset

@@ -34,7 +34,7 @@ class CommandProducer:
         self,
         topic: str,
         key: bytes,
-        value: bytes,
+        value: bytes | None,
         timestamp_ms: int,
         partition: int = ANY_PARTITION,
     ) -> None:

@@ -29,6 +29,8 @@ class LabelMapper:
         self._settings = settings
         self._key = key
         self._records = 0
+        self.unlabelled = 0
+        """Rows without a label so far."""
         self._id = settings.labels.id_path(settings.events)
         self._label = settings.labels.label_path
         self._paths = paths_by_column([self._id, self._label, settings.labels.timestamp])
@@ -50,6 +52,7 @@ class LabelMapper:
         else:
             value = nested(row.fields, self._paths) if row.flat else row.fields
             if get(value, self._label) in _NOTHING:
+                self.unlabelled += 1
                 return None
             key = self._key_of(value)
         path = self._settings.labels.timestamp
