@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from millstream.artifacts.loader import learner_factory, load_codec
+from millstream.config.arguments import Duration, SettingsLike, to_settings
 from millstream.config.settings import Settings
 from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.formats.codec import decoder
@@ -18,11 +19,11 @@ from millstream.core.models.interface.learner import Label
 from millstream.core.records.record import BatchResult, InputName, Record
 from millstream.errors import DeadLetter, SettingsError, Stop
 from millstream.kafka.partitioners import murmur2_partition
-from millstream.memory import Duration, SettingsLike, milliseconds, to_settings
 from millstream.monitoring.scores import Scores
 from millstream.runners.memory.broker import MemoryLogs
 from millstream.runners.memory.worker import MemoryWorker
-from millstream.sources.arrivals import ReplayClock, Source, delayed, merged, refuse_both
+from millstream.sources.arrivals import ReplayClock, recorded
+from millstream.sources.readers import Source
 
 PROGRESS_RECORDS = 4_096
 
@@ -94,23 +95,21 @@ def evaluate(
     """
     app = to_settings(settings)
     clock = ReplayClock(app)
-    refuse_both(labels, labels_after, labels_delay)
-    if labels is not None:
-        arrivals = merged(app, events, labels, clock)
-    else:
-        delay = None if labels_delay is None else milliseconds(labels_delay)
-        if app.has_delayed_labels and delay is None and labels_after is None:
-            raise SettingsError(
-                "labels.from is topic: say when labels come, by a source of their own, or so many "
-                "events or so long after each event"
-            )
-        arrivals = delayed(app, events, clock, after=labels_after, delay=delay, truth=truth)
+    when = labels, labels_after, labels_delay
+    if app.has_delayed_labels and all(each is None for each in when):
+        raise SettingsError(
+            "labels.from is topic: say when labels come, by a source of their own, or so many "
+            "events or so long after each event"
+        )
+    messages = recorded(
+        app, events, labels, clock, after=labels_after, delay=labels_delay, truth=truth
+    )
     run = Evaluation(app, partitions=partitions, truth=truth)
-    for side, message_key, value, at in arrivals:
-        if side == "events" and limit is not None and run.report.events >= limit:
+    for input_name, message_key, value, at in messages:
+        if input_name == "events" and limit is not None and run.report.events >= limit:
             break
         number = murmur2_partition(message_key, partitions)
-        run.take(Incoming(side, number, Record(0, at, message_key, value, None)), at)
+        run.take(Incoming(input_name, number, Record(0, at, message_key, value, None)), at)
     return run.finish(clock.now or 0)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from millstream.config.arguments import NOWHERE
 from millstream.config.settings import make_settings
 from millstream.config.yaml_file import merge, read_file
-from millstream.memory import NOWHERE, Memory
+from millstream.memory import Memory
 
 MillstreamApp = Callable[..., Memory]
 

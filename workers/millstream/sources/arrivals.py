@@ -5,26 +5,21 @@ after the record before.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterable, Iterator
 from heapq import merge
-from os import PathLike, fspath
 from typing import Any, Final, NamedTuple
 
+from millstream.config.arguments import Duration, to_milliseconds
 from millstream.config.settings import Settings
 from millstream.core.formats.json_fields import Getter, time_reader
 from millstream.core.records.record import InputName
-from millstream.errors import DeadLetter, SettingsError, Stop
+from millstream.errors import DeadLetter, SettingsError
 from millstream.sources.event_mapping import EventMapper, MappedEvent, encode, get, key_of
 from millstream.sources.label_mapping import LabelMapper
-from millstream.sources.readers import Row, open_source
+from millstream.sources.readers import Row, Source, read_rows
 
 BEGIN_MS: Final = 946_684_800_000
 """The first day of 2000: when the first record comes, where records tell no time."""
-
-Source = str | PathLike[str] | Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], Any]]
-"""What `millstream send` takes (a .csv or .jsonl file, `river:Phishing`), dicts, or pairs of
-features and label, as River's data sets give them."""
 
 
 class TimedMessage(NamedTuple):
@@ -84,44 +79,31 @@ def require_json(settings: Settings, side: InputName) -> None:
         )
 
 
-def rows(source: Source, mapper: EventMapper) -> Iterator[Row]:
-    """The records of a source. Raises Stop where it cannot be read."""
-    if isinstance(source, str | PathLike):
-        with open_source(fspath(source), mapper.is_id) as opened:
-            yield from opened.rows
-        return
-    if isinstance(source, Mapping | bytes) or not isinstance(source, Iterable):
-        raise Stop(
-            "a source is a file, or an iterable of dicts or of pairs of features and label, and "
-            f"no {type(source).__name__}: put a single one into a list"
-        )
-    for number, each in enumerate(source, 1):
-        match each:
-            case (Mapping() as features, label) if isinstance(each, tuple):
-                yield Row(dict(features), label, flat=True)
-            case Mapping():
-                yield Row(copied(each), None, flat=False)  # the mapper moves fields about
-            case _:
-                raise Stop(
-                    f"record {number} is a {type(each).__name__}, and neither a dict nor a pair of "
-                    'features and label; of a pandas table, give df.to_dict("records")'
-                )
+def recorded(
+    settings: Settings,
+    events: Source,
+    labels: Source | None,
+    clock: ReplayClock,
+    *,
+    key: str | None = None,
+    after: int | None = None,
+    delay: Duration | None = None,
+    truth: str | None = None,
+) -> Iterator[TimedMessage]:
+    """Messages of recorded data in the order of their times.
 
-
-def copied(event: object) -> dict[str, Any]:
-    """The fields of an event, which may be written into. Raises Stop where it has none."""
-    if not isinstance(event, Mapping):
-        raise Stop(f"an event is a dict of its fields, or bytes, and no {type(event).__name__}")
-    return deepcopy(dict(event))
-
-
-def refuse_both(labels: Source | None, after: object, delay: object) -> None:
-    """Raise `SettingsError` where labels have a source of their own, and come after events too."""
-    if labels is not None and not (after is None and delay is None):
+    `labels`: messages of the labels topic, merged by time; None: labels are taken out of the events
+    as `delayed` does. Raises `SettingsError` where the arguments do not fit the settings.
+    """
+    if labels is None:
+        delay_ms = None if delay is None else to_milliseconds(delay)
+        return delayed(settings, events, clock, key=key, after=after, delay=delay_ms, truth=truth)
+    if after is not None or delay is not None:
         raise SettingsError(
             "labels have a source of their own, whose times say when they come: leave out how long "
             "after their events they do"
         )
+    return merged(settings, events, labels, clock, key=key)
 
 
 def delayed(
@@ -155,7 +137,7 @@ def delayed(
             "before their events are given by themselves, with times"
         )
     mapper = EventMapper(settings, key)
-    labelled = (_with_truth(row, truth) for row in rows(events, mapper))
+    labelled = (_with_truth(row, truth) for row in read_rows(events, mapper.is_id))
     yield from DelayedLabels(mapper, clock, after=after, delay=delay).messages(labelled)
 
 
@@ -262,14 +244,14 @@ Keyed = tuple[bytes, dict[str, Any]]
 
 
 def _events(source: Source, mapper: EventMapper) -> Iterator[Keyed]:
-    for row in rows(source, mapper):
+    for row in read_rows(source, mapper.is_id):
         message = mapper.message(row)
         yield message.key, message.event
 
 
 def _messages(source: Source, mapper: EventMapper, settings: Settings) -> Iterator[Keyed]:
     path = settings.labels.id_path(settings.events)
-    for row in rows(source, mapper):
+    for row in read_rows(source, mapper.is_id):
         document = mapper.nested(row.fields) if row.flat else row.fields
         yield key_of(get(document, path)), document
 

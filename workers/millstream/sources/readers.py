@@ -4,9 +4,11 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from io import TextIOWrapper
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, TextIO
 
@@ -40,6 +42,11 @@ class OpenSource(NamedTuple):
 
     rows: Iterator[Row]
     total: int | None
+
+
+Source = str | PathLike[str] | Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], Any]]
+"""What `millstream send` reads (a .csv or .jsonl file, `river:Phishing`), dicts, or pairs of
+features and label, as River's data sets give them."""
 
 
 @contextmanager
@@ -76,6 +83,37 @@ def open_source(name: str, is_id: Callable[[str], bool] = lambda _: False) -> It
             yield OpenSource(_csv(text, name, is_id), None)
         except UnicodeDecodeError as error:
             raise Stop(f"cannot read {name}: it is not UTF-8 text") from error
+
+
+def read_rows(source: Source, is_id: Callable[[str], bool] = lambda _: False) -> Iterator[Row]:
+    """The records of a source; `is_id` as in `open_source`. Raises Stop if it cannot be read."""
+    if isinstance(source, str | PathLike):
+        with open_source(fspath(source), is_id) as opened:
+            yield from opened.rows
+        return
+    if isinstance(source, Mapping | bytes) or not isinstance(source, Iterable):
+        raise Stop(
+            "a source is a file, or an iterable of dicts or of pairs of features and label, and "
+            f"no {type(source).__name__}: put a single one into a list"
+        )
+    for number, each in enumerate(source, 1):
+        match each:
+            case (Mapping() as features, label) if isinstance(each, tuple):
+                yield Row(dict(features), label, flat=True)
+            case Mapping():
+                yield Row(own_fields(each), None, flat=False)  # the mapper moves fields about
+            case _:
+                raise Stop(
+                    f"record {number} is a {type(each).__name__}, and neither a dict nor a pair of "
+                    'features and label; of a pandas table, give df.to_dict("records")'
+                )
+
+
+def own_fields(event: object) -> dict[str, Any]:
+    """A copy of the fields of an event. Raises Stop if it has none."""
+    if not isinstance(event, Mapping):
+        raise Stop(f"an event is a dict of its fields, or bytes, and no {type(event).__name__}")
+    return deepcopy(dict(event))
 
 
 def _csv(file: TextIO, name: str, is_id: Callable[[str], bool]) -> Iterator[Row]:
