@@ -1,4 +1,4 @@
-"""A dry run over recorded events: how good an app's predictions would be, before it is deployed."""
+"""A dry run over recorded events: the quality of predictions before deployment."""
 
 import time
 from collections import Counter
@@ -30,7 +30,12 @@ PROGRESS_RECORDS = 4_096
 
 @dataclass
 class Report:
-    """What an evaluation found."""
+    """The result of an evaluation.
+
+    >>> report = evaluate("examples/phishing/millstream.yaml", "river:Phishing", limit=100)
+    >>> report.predictions, report.learned, report.stops
+    (100, 100, None)
+    """
 
     kind: str
     """Of model: classifier, regressor, anomaly or clusterer."""
@@ -40,9 +45,9 @@ class Report:
     predictions: int = 0
     learned: int = 0
     scored: int = 0
-    """Predictions that were held against a label; the metrics are about these."""
+    """Predictions compared with a label; the metrics are of these."""
     without_answer: int = 0
-    """Predictions with a label, but made when the model knew nothing yet."""
+    """Predictions with a label, made before the model had learned anything."""
     waiting: int = 0
     """Predictions that still wait for a label at the end."""
     expired: int = 0
@@ -54,7 +59,7 @@ class Report:
     skipped: dict[str, int] = field(default_factory=dict)
     """By reason: tombstones, duplicate labels."""
     stops: str | None = None
-    """Why a worker would have stopped on the way; None: it would not."""
+    """Why a worker would have stopped; None: it would not."""
     seconds: float = 0.0
     rate: float = 0.0
     """Events a second, in one process and without a broker."""
@@ -67,7 +72,7 @@ class Report:
 class Incoming(NamedTuple):
     """A recorded message, for a partition."""
 
-    side: InputName
+    input_name: InputName
     partition: int
     record: Record
 
@@ -86,8 +91,8 @@ def evaluate(
     """Run an app in memory over recorded events, and say how good it is.
 
     `events`, `labels`, `labels_after` and `labels_delay` as in `Memory.run`; `truth`: path
-    of a label in the events that is only held against the predictions, for a model that learns from
-    none; `limit`: no more events than these. Raises `SettingsError` and `Stop`.
+    of a label in the events that is only compared with the predictions, for a model that learns
+    from none; `limit`: no more events than these. Raises `SettingsError` and `Stop`.
 
     >>> report = evaluate("examples/phishing/millstream.yaml", "river:Phishing")
     >>> report.events, round(report.metrics["Accuracy"], 4)
@@ -140,33 +145,33 @@ class Evaluation:
             settings.dead_letters.stop_ratio, settings.dead_letters.window
         )
         self._batched = learner.batched and not self._worker.late
-        self._at_hand = 0
+        self._unprocessed = 0
         self._began = time.perf_counter()
 
     def append(self, incoming: Incoming) -> None:
-        """Append a message, which is worked off later."""
-        side, partition, record = incoming
+        """Append a message, to be processed later."""
+        input_name, partition, record = incoming
         self._worker.send(
-            side, record.value, key=record.key or None, timestamp=record.timestamp,
+            input_name, record.value, key=record.key or None, timestamp=record.timestamp,
             partition=partition, headers=record.headers,
         )  # fmt: skip
-        if side == "events":
+        if input_name == "events":
             self.report.events += 1
         else:
             self.report.labels += 1
 
     def take(self, incoming: Incoming, at: int) -> None:
-        """Append a message that comes at this time, ms, and work it off."""
+        """Append a message that comes at this time, ms, and process it."""
         if self._worker.late:
-            self._worker.work(at)  # what expires meanwhile
+            self._worker.work(at)  # predictions that expire before it
         self.append(incoming)
-        self._at_hand += 1
-        if not self._batched or self._at_hand >= PROGRESS_RECORDS:
+        self._unprocessed += 1
+        if not self._batched or self._unprocessed >= PROGRESS_RECORDS:
             self._worker.work(at)
-            self._at_hand = 0
+            self._unprocessed = 0
 
     def finish(self, now: int) -> Report:
-        """Work off what is left, at this time (ms), and say what was found."""
+        """Process the remaining messages at this time, ms, and return the report."""
         self._worker.work(now)
         report, counts = self.report, self._worker.counts
         numbers = range(self._worker.logs.partitions)
@@ -223,7 +228,7 @@ class Evaluation:
             self._scores.judge(example, example["label"])
 
     def _break(self, outcome: BatchResult) -> None:
-        """Note where the worker's own bound for bad records would have stopped it."""
+        """Record where the circuit breaker of a worker would have stopped it."""
         counts = outcome.counts
         records = sum(n for key, n in counts.items() if key[0] == "consumed")
         bad: Counter[str] = Counter()
@@ -238,7 +243,7 @@ class Evaluation:
 
 
 def _plain(raw: Any, kind: str) -> Label:
-    """A truth that no model learns; raises `SettingsError` where nothing can be held against it."""
+    """A truth that no model learns; raises `SettingsError` if no prediction compares with it."""
     wanted = "true or false, or 0 or 1" if kind == "anomaly" else "a boolean, a number or text"
     fits = raw in (0, 1) if kind == "anomaly" else True  # `bool("no")` is true
     if not isinstance(raw, bool | int | float | str) or not fits:

@@ -34,7 +34,14 @@ Which = Literal["events", "predictions", "examples", "dead_letters"]
 
 
 class RejectedRecord(NamedTuple):
-    """A record of the dead-letters topic."""
+    """A record of the dead-letters topic.
+
+    >>> app = Memory("examples/phishing/millstream.yaml")
+    >>> app.run([{"id": 7}])
+    []
+    >>> app.dead_letters[0].stage, app.dead_letters[0].reason
+    ('validate', 'missing_feature')
+    """
 
     stage: str
     reason: str

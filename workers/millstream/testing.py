@@ -1,4 +1,4 @@
-"""A fixture for pytest, to test settings and models of one's own without a broker.
+"""A pytest fixture to test settings and models without a broker.
 
 In the `conftest.py` of the tests: `pytest_plugins = ["millstream.testing"]`.
 """

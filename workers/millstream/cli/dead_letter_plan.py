@@ -1,4 +1,4 @@
-"""Which dead letters are replayed, which are not and why, and the replay itself."""
+"""Selects the dead letters to replay, gives reasons for the others, and replays."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How dead letters are printed. What users sent is escaped: a terminal obeys control characters."""
+"""Tables of dead letters, with control characters escaped against terminal injection."""
 
 from base64 import b64encode
 from collections import Counter

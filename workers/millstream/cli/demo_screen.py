@@ -1,4 +1,4 @@
-"""How good the demo's predictions are, and how that is shown."""
+"""The live screen of the demo and its score."""
 
 import time
 from collections import deque

@@ -1,4 +1,4 @@
-"""Publishes messages at the time of day for which a clock schedules them."""
+"""Publishes messages at the time of day at which a clock schedules them."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A producer that places records as the Java client does and counts what was not delivered."""
+"""A producer that partitions as the Java client does and counts failed deliveries."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""What commands that only look at an app have in common."""
+"""Set-up of commands that read an app without changing it."""
 
 from pathlib import Path
 

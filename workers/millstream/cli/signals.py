@@ -1,4 +1,4 @@
-"""What a signal does to a worker, and to what starts several of them."""
+"""Signal handlers of a worker and of a supervisor."""
 
 import logging
 import signal

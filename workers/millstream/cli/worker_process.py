@@ -1,4 +1,4 @@
-"""One worker process, from the settings on: importing what it is made of takes most of a start."""
+"""One worker process; imports are late, as they take most of its start."""
 
 import gc
 import logging

@@ -9,10 +9,10 @@ from millstream.core.spec import Milliseconds, Spec, TopicName
 
 
 class PredictionSettings(Spec):
-    """What a prediction record holds."""
+    """The content of a prediction record."""
 
     features: bool = True
-    """Carry the features; has to stay on where labels are delayed."""
+    """Include the features; must stay true with `labels.from: topic`."""
 
 
 class TopicNames(Spec):
@@ -25,19 +25,19 @@ class TopicNames(Spec):
 
 
 class BatchSettings(Spec):
-    """Upper bounds of a transaction; below them it ends as soon as no message is at hand."""
+    """Upper bounds of a transaction; it ends sooner when no message is available."""
 
     max_records: int = Field(default=16384, ge=1, le=1_000_000)
     max_age: Milliseconds = 1000
-    """Of a batch where there is a backlog; see `runners.pace` for how long it is without one."""
+    """Of a batch under backlog, ms; without one, see `runners.batch_size`."""
 
 
 class WaitingSettings(Spec):
-    """Where predictions wait for their labels; what comes out is the same."""
+    """The store of pending predictions; outputs do not depend on it."""
 
     store: Literal["memory", "disk"] = "memory"
     directory: Path | None = None
-    """Folder for the file of `disk`; None: where the system keeps temporary files."""
+    """Folder of the disk store; None: the system's temporary folder."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -47,48 +47,48 @@ class WaitingSettings(Spec):
 
 
 class BreakerSettings(Spec):
-    """When too many records are bad, the worker stops rather than dead-letter a whole topic."""
+    """The circuit breaker: stops the worker before it rejects a whole topic."""
 
     stop_ratio: float | None = Field(default=0.5, gt=0, le=1)
     window: int = Field(default=1000, ge=10)
 
 
 class SnapshotSettings(Spec):
-    """When a shard's state is written down, so that a restore need not read its whole log."""
+    """Snapshots of a partition's state, which spare a restore the whole log."""
 
     enabled: bool = True
-    """False: take none, and use none; a restore reads its logs from their start."""
+    """False: none is written or read; a restore reads the logs from their start."""
     every: Milliseconds = 300_000
-    """At the latest so long after the last one, if anything was worked off since."""
+    """Longest time between two, ms, if anything was processed in between."""
     examples: int = Field(default=100_000, ge=1)
-    """At the latest after so many examples learned."""
+    """Most examples learned between two."""
     keep: int = Field(default=3, ge=1, le=1_000)
-    """How many of each partition are kept."""
+    """Number retained for each partition."""
     store: str | None = None
     """A folder, or a URL that fsspec knows (s3://bucket/path); None: the models topic."""
     key: SecretStr | None = None
-    """Signs snapshots (HMAC-SHA256); with it, none is read that is not signed by it."""
+    """Signs snapshots (HMAC-SHA256); with a key, unsigned ones are refused."""
 
     @property
     def key_bytes(self) -> bytes | None:
-        """The key as it signs."""
+        """The key as bytes; None without one."""
         return None if self.key is None else self.key.get_secret_value().encode()
 
     allow_version_change: bool = False
-    """Read pickled models that were written with other versions of the libraries."""
+    """Accept pickled models that other versions of the libraries wrote."""
     trust: tuple[str, ...] = ()
-    """Modules, besides those of the libraries, whose classes may be in a pickled model."""
+    """Modules, besides those of the libraries, whose classes a pickled model may contain."""
 
 
 class RecoverySettings(Spec):
-    """What is done about logs that are gone, brokers that are away, and records that kill."""
+    """Reactions to lost logs, unreachable brokers and records that crash the worker."""
 
     lost_log: Literal["stop", "continue"] = "stop"
-    """Where a topic's retention has deleted what was not worked off or is needed for the state."""
+    """When retention has deleted records not yet processed, or needed for the state."""
     max_outage: Milliseconds = 600_000
-    """The worker ends when no broker has answered for so long; 0: it waits for ever."""
+    """The worker stops when no broker has answered for so long, ms; 0: never."""
     max_crashes: int | None = Field(default=3, ge=1, le=1_000)
-    """After so many crashes over one record, that record goes to dead letters; None: never."""
+    """Crashes over one record before it is rejected; None: it never is."""
 
 
 class HttpSettings(Spec):
@@ -100,14 +100,14 @@ class HttpSettings(Spec):
 
 
 class FaustSettings(Spec):
-    """How the worker works inside Faust."""
+    """The agent inside Faust."""
 
     take: int = Field(default=2000, ge=1, le=100_000)
-    """How many events an agent takes at a time."""
+    """Most events that an agent consumes at a time."""
     within: Milliseconds = Field(default=20, ge=1)
-    """How long an agent waits for so many."""
+    """Longest wait for so many, ms."""
     stall_after: Milliseconds = Field(default=60_000, ge=1_000)
-    """When nothing comes for so long of what is there, liveness says so."""
+    """Liveness fails when no available message arrives for so long, ms."""
 
 
 class TracingSettings(Spec):
@@ -119,7 +119,7 @@ class TracingSettings(Spec):
 
 
 class LogSettings(Spec):
-    """How the worker logs."""
+    """The log of the worker."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"

@@ -46,18 +46,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        # An error that quotes what it was given would quote passwords.
+        # An error that quotes its input would quote passwords.
         hide_input_in_errors=True,
     )
 
     app: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,100}$")
     instance: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9._-]{1,100}$")
-    """A name for this worker, where the host's name and a lock file cannot tell workers apart."""
+    """A name for this worker, where host name and lock file do not identify it."""
     processing_guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
     runner: Literal["confluent", "faust"] = "confluent"
-    """What moves the records in `millstream run`."""
+    """The consumer behind `millstream run`."""
     kafka: dict[str, str | int | float | bool]
-    """Properties of librdkafka; all but those in `runners.properties.OWNED`."""
+    """Properties of librdkafka; all but those in `kafka_properties.OWNED`."""
     events: EventsSpec
     labels: LabelsSpec = LabelsSpec()
     model: ModelSpec
@@ -94,7 +94,7 @@ class Settings(BaseModel):
         return {name: HIDDEN if is_secret(name) else value for name, value in kafka.items()}
 
     def __repr_args__(self) -> Any:
-        """Secrets are not for logs or tracebacks."""
+        """Hide secrets from logs and tracebacks."""
         for name, value in super().__repr_args__():
             yield name, self._without_secrets(self.kafka) if name == "kafka" else value
 
@@ -137,6 +137,10 @@ def load_settings(path: str | PathLike[str], kafka: Mapping[str, Any] | None = N
 
     Paths in it are relative to its folder. `kafka`: connection properties that win over both.
     Raises `SettingsError`: a sentence for each problem.
+
+    >>> settings = load_settings("examples/phishing/millstream.yaml")
+    >>> settings.app, settings.topic("predictions")
+    ('phishing', 'phishing.predictions')
     """
     if not isinstance(path, str | PathLike):
         raise SettingsError(
@@ -151,9 +155,19 @@ def load_settings(path: str | PathLike[str], kafka: Mapping[str, Any] | None = N
 
 
 def make_settings(document: Mapping[str, Any], folder: Path = Path()) -> Settings:
-    """Settings from what a YAML file would hold; the environment is not asked.
+    """Settings from the content of a YAML file; the environment is ignored.
 
     Paths in it are relative to `folder`. Raises `SettingsError`: a sentence for each problem.
+
+    >>> settings = make_settings({
+    ...     "app": "fraud",
+    ...     "kafka": {"bootstrap.servers": "localhost:9092"},
+    ...     "events": {"topic": "payments"},
+    ...     "model": {"river": "cluster.KMeans()"},
+    ...     "batch": {"max_age": "500ms"},
+    ... })
+    >>> settings.batch.max_age
+    500
     """
     return _validated(deepcopy(dict(document)), folder, "settings")
 

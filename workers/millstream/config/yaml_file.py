@@ -26,21 +26,21 @@ _SCALARS: Final = {
     ),
     "merge": (r"<<", "<"),
 }
-"""What scalars without quotes mean, as in YAML 1.2: by YAML 1.1, which is PyYAML's, the classes
-`yes` and `no` would be booleans, `1:30` would be ninety and `0123` eighty-three."""
+"""Types of scalars without quotes, as in YAML 1.2. By YAML 1.1, which PyYAML reads, the classes
+`yes` and `no` are booleans, `1:30` is ninety and `0123` eighty-three."""
 
 
 _CERTIFICATES: Final = {"ssl.ca.pem", "ssl.certificate.pem"}
-"""Kept out of logs with all that is PEM, but shown to everybody who connects."""
+"""Hidden in logs like all PEM, but not secret: every client sees them."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key that stands twice, rather than take the last one silently."""
+    """A YAML loader that refuses duplicate keys."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as PyYAML has it
 
     def get_single_node(self) -> yaml.Node | None:
-        """Leave properties of Kafka as they are written: a password of digits is no number."""
+        """Read Kafka properties as text: a password of digits is no number."""
         node = super().get_single_node()
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
@@ -106,7 +106,7 @@ def _one_line(error: yaml.YAMLError) -> str:
 
 
 def merge(document: dict[str, Any], over: dict[str, Any]) -> None:
-    """Put values over those of a document, section by section."""
+    """Override values of a document, section by section."""
     for key, value in over.items():
         below = document.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
@@ -129,7 +129,7 @@ def read_scalar(text: str) -> bool | int | float | str | None:
 
 
 def plain_secrets(path: Path) -> list[str]:
-    """Names of the settings whose secret stands in the file itself; raises `SettingsError`."""
+    """Settings whose secret is written in the file itself; raises `SettingsError`."""
     document = read_file(path)
     kafka, snapshots = document.get("kafka"), document.get("snapshots")
     found = [
@@ -142,7 +142,7 @@ def plain_secrets(path: Path) -> list[str]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`: did you mean x?`, or a list of what there is where nothing is near."""
+    """`did you mean x?`, or the list of known names where none is similar."""
     names = {each.lower(): each for each in sorted(known)}
     close = difflib.get_close_matches(name.lower(), names, n=1)
     if close:

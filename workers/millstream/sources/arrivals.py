@@ -1,7 +1,7 @@
-"""When records come that were recorded: events and labels in the order in which they would arrive.
+"""The order in which recorded events and labels arrive.
 
-No clock is asked. A record comes at the time that the settings map; without one, a millisecond
-after the record before.
+No wall clock is read. A record comes at the time that the settings map; without one, a
+millisecond after the record before.
 """
 
 from collections import deque
@@ -19,11 +19,11 @@ from millstream.sources.label_mapping import LabelMapper
 from millstream.sources.readers import Row, Source, read_rows
 
 BEGIN_MS: Final = 946_684_800_000
-"""The first day of 2000: when the first record comes, where records tell no time."""
+"""Time of the first record, where records carry none: the first day of 2000."""
 
 
 class TimedMessage(NamedTuple):
-    """A message, and when it comes."""
+    """A message and its time."""
 
     input_name: InputName
     key: bytes
@@ -69,13 +69,13 @@ class ReplayClock:
         return self.now
 
 
-def require_json(settings: Settings, side: InputName) -> None:
-    """Raise `SettingsError` where fields cannot be made a message, as a codec reads those."""
-    codec = settings.events.codec if side == "events" else settings.labels.codec
+def require_json(settings: Settings, input_name: InputName) -> None:
+    """Raise `SettingsError` if an input has a codec, which cannot encode fields."""
+    codec = settings.events.codec if input_name == "events" else settings.labels.codec
     if codec is not None:
         raise SettingsError(
-            f"{side}.codec is {codec}, which says how to read a message and not how to write one: "
-            "give messages as bytes"
+            f"{input_name}.codec is {codec}, which says how to read a message and not how to "
+            "write one: give messages as bytes"
         )
 
 
@@ -219,11 +219,11 @@ def merged(
     """
     require_json(settings, "events")
     require_json(settings, "labels")
-    for side, section in (("events", settings.events), ("labels", settings.labels)):
+    for input_name, section in (("events", settings.events), ("labels", settings.labels)):
         if section.timestamp is None:
             raise SettingsError(
-                f"{side}.timestamp is missing: nothing says whether an event or a label of these "
-                "came first; name the field of its time"
+                f"{input_name}.timestamp is missing: nothing says whether an event or a label of "
+                "these came first; name the field of its time"
             )
     if settings.labels.source != "topic":
         raise SettingsError(
@@ -259,7 +259,7 @@ def _messages(source: Source, mapper: EventMapper, settings: Settings) -> Iterat
 def _timed(
     messages: Iterator[Keyed], input_name: InputName, clock: ReplayClock
 ) -> Iterator[tuple[int, TimedMessage]]:
-    """Messages with their times; one that tells none keeps its place behind the one before."""
+    """Messages with their times; one without a time has that of the one before."""
     time = 0
     for key, document in messages:
         timestamp = clock.timestamp(input_name, document)

@@ -1,4 +1,4 @@
-"""How a row of a source becomes a message of the labels topic, without its event."""
+"""Maps a row of a source to a message of the labels topic, without its event."""
 
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +19,7 @@ class MappedLabel(NamedTuple):
 
 
 class LabelMapper:
-    """Puts the fields of a label where `labels` of the settings expects them."""
+    """Maps fields to the paths in section `labels` of the settings."""
 
     def __init__(self, settings: Settings, key: str | None = None, first_id: int = 1) -> None:
         """`key`: path of the field to use as message key, the id if None.

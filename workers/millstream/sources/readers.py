@@ -1,4 +1,4 @@
-"""Where records come from that are no messages yet: a file, stdin, or a River data set."""
+"""Readers of records: files, stdin, River data sets and Python iterables."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from millstream.errors import Stop
 
 RIVER: Final = "river:"
 INTEGERS: Final = range(-(2**63), 2**64)
-"""Those that orjson reads and writes as integers; others it reads as the nearest float."""
+"""Range that orjson reads and writes as integers; it reads others as the nearest float."""
 _LONGEST_INTEGER: Final = 20
 """Digits of the last of them. Python refuses to read one of more than 4,300."""
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
@@ -32,13 +32,13 @@ class Row(NamedTuple):
 
     fields: dict[str, Any]
     label: Any
-    """Known apart from the fields (River); None where it is among them, or missing."""
+    """Separate from the fields (River); None if it is among them, or missing."""
     flat: bool
-    """Its fields are columns, still to be put at the paths that the settings name."""
+    """Its fields are columns, not yet at the paths in the settings."""
 
 
 class OpenSource(NamedTuple):
-    """Records, and how many there will be, where that is known."""
+    """Records, and their number where it is known."""
 
     rows: Iterator[Row]
     total: int | None

@@ -1,4 +1,4 @@
-"""`millstream audit`: predictions made again, and whether they come out the same."""
+"""`millstream audit`: recomputes predictions and compares them with those written."""
 
 import re
 from collections import Counter, defaultdict

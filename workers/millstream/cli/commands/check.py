@@ -1,4 +1,4 @@
-"""`millstream check`: everything that would fail later, now."""
+"""`millstream check`: finds errors before a worker is started."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`millstream dead-letters`: what failed, why, and back with it."""
+"""`millstream dead-letters`: lists, explains and replays dead letters."""
 
 from collections import Counter
 from dataclasses import dataclass

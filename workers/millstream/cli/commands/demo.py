@@ -1,4 +1,4 @@
-"""`millstream demo`: the real loop on Phishing websites, within half a minute."""
+"""`millstream demo`: a worker on Phishing websites, within half a minute."""
 
 import logging
 import secrets

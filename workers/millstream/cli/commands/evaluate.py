@@ -1,4 +1,4 @@
-"""`millstream evaluate`: how good an app would be, by what was recorded."""
+"""`millstream evaluate`: the quality of an app on recorded data."""
 
 import time
 from pathlib import Path
@@ -107,11 +107,11 @@ def _evaluate_topic(
     recorded = TopicSource(settings, connect(settings), events, labels)
     run = Evaluation(settings, partitions=recorded.partitions, truth=truth)
     for partition in range(recorded.partitions):
-        for side in recorded.sides():
-            for record in recorded.read(side, partition):
-                if side == "events" and limit is not None and run.report.events >= limit:
+        for input_name in recorded.sides():
+            for record in recorded.read(input_name, partition):
+                if input_name == "events" and limit is not None and run.report.events >= limit:
                     break
-                run.append(Incoming(side, partition, record))
+                run.append(Incoming(input_name, partition, record))
     return run.finish(now)
 
 

@@ -1,4 +1,4 @@
-"""`millstream run`: the worker, or several of them."""
+"""`millstream run`: starts a worker, or several of them."""
 
 import os
 from pathlib import Path

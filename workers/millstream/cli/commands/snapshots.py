@@ -1,4 +1,4 @@
-"""`millstream snapshots`: which there are, whether they are good, out of Kafka, and away."""
+"""`millstream snapshots`: lists, verifies, exports and deletes snapshots."""
 
 import hashlib
 import io

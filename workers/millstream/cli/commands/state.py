@@ -1,4 +1,4 @@
-"""`millstream state`: how far each shard is, and what it has learned."""
+"""`millstream state`: offsets, lag and learned examples of each partition."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""`millstream tail`: predictions as they come."""
+"""`millstream tail`: prints predictions as they arrive."""
 
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`millstream topics`: the app's topics."""
+"""`millstream topics`: lists and creates the topics of an app."""
 
 import json
 import time
