@@ -23,10 +23,34 @@ from millstream.sources.readers import OpenSource, Row, open_source
 
 
 class To(StrEnum):
-    """What the records of a source are."""
+    """The topic that records are for."""
 
     EVENTS = "events"
     LABELS = "labels"
+
+
+LabelsAfter = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="EVENTS",
+        help="Send each label this many events after its own. At most 1,000 events a second, "
+        "so that each has a message time of its own.",
+    ),
+]
+LabelsDelay = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="Send each label this long after its event: 30s."),
+]
+FirstId = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=2**63 - 1,
+        metavar="N",
+        help="Number of the first record, where records have no ids of their own.",
+    ),
+]
 
 
 def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
@@ -45,19 +69,8 @@ def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
             "and its label, which was sent before or is still to come."
         ),
     ] = To.EVENTS,
-    labels_after: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="EVENTS",
-            help="Send each label this many events after its own. At most 1,000 events a second, "
-            "so that each has a message time of its own.",
-        ),
-    ] = None,
-    labels_delay: Annotated[
-        str | None,
-        typer.Option(metavar="DURATION", help="Send each label this long after its event: 30s."),
-    ] = None,
+    labels_after: LabelsAfter = None,
+    labels_delay: LabelsDelay = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Records per second.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Send no more records.")] = None,
     key: Annotated[
@@ -67,15 +80,7 @@ def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
             help="Field for the key; a label needs that of its event.  [default: the id]",
         ),
     ] = None,
-    first_id: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=2**63 - 1,
-            metavar="N",
-            help="Number of the first record, where records have no ids of their own.",
-        ),
-    ] = 1,
+    first_id: FirstId = 1,
 ) -> None:
     """Publish records as events, laid out as the settings say, keyed by id, placed by murmur2.
 

@@ -47,7 +47,7 @@ _NOT_BAD: Final = frozenset({_GOOD, _OTHER, _GONE})
 
 
 class Format(Enum):
-    """What `export` writes."""
+    """The formats of `export`."""
 
     JOBLIB = "joblib"
     SNAPSHOT = "snapshot"
