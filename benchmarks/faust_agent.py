@@ -14,7 +14,7 @@ import faust
 import orjson
 from confluent_kafka import Producer
 
-from millstream.config.settings import FaustSettings
+from millstream.config.sections import FaustSettings
 
 
 def run(bootstrap: str, group: str, events: str, predictions: str) -> None:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from river import forest
 
-from millstream.config.settings import SnapshotSettings
+from millstream.config.sections import SnapshotSettings
 from millstream.core.models.factory import wrap
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.river.expression import build

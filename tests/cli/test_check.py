@@ -5,6 +5,7 @@ import json
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -386,15 +387,11 @@ def test_records_without_keys_cannot_meet_their_labels(
     assert "1 of the last 2 records have no key" in check.texts("error", "keys")
 
 
-def test_events_that_nothing_is_learned_from_may_expire(
-    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
-) -> None:
-    app = kafka.unique("check")
-    make_topics(kafka, app, {"sites": {"retention.ms": "604800000"}})
-    weights = tmp_path / "model.pickle"
+def static_model(folder: Path) -> dict[str, Any]:
+    """A model that has weights and does not learn."""
+    weights = folder / "model.pickle"
     weights.write_bytes(pickle.dumps(linear_model.LogisticRegression()))
-    settings = inline(app, kafka.bootstrap)
-    settings["model"] = {
+    return {
         "river": "linear_model.LogisticRegression()",
         "weights": {
             "path": str(weights),
@@ -402,6 +399,25 @@ def test_events_that_nothing_is_learned_from_may_expire(
         },
         "learn": False,
     }
+
+
+def test_a_model_that_does_not_learn_needs_no_topics_of_labels_and_examples(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("check")
+    kafka.create_topics(f"{app}.sites", f"{app}.predictions", f"{app}.dead-letters")
+    kafka.create_topics(f"{app}.models", config=MODELS_CONFIG)
+    settings = delayed(app, kafka.bootstrap) | {"model": static_model(tmp_path)}
+    check = Check(millstream, write(settings))
+    assert check.texts("warning") + check.texts("error") == ""
+
+
+def test_events_that_nothing_is_learned_from_may_expire(
+    millstream: Millstream, write: Write, kafka: Kafka, tmp_path: Path
+) -> None:
+    app = kafka.unique("check")
+    make_topics(kafka, app, {"sites": {"retention.ms": "604800000"}})
+    settings = inline(app, kafka.bootstrap) | {"model": static_model(tmp_path)}
     check = Check(millstream, write(settings))
     assert check.texts("warning") + check.texts("error") == ""
     assert "it does not learn" in check.texts("ok", "model")

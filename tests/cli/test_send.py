@@ -215,6 +215,17 @@ def test_labels_alone_that_cannot_be_sent_are_one_sentence(
     assert len(kafka.read(f"{app}.verdicts")) == 1
 
 
+def test_a_missing_labels_topic_of_an_app_that_does_not_learn_is_one_sentence(
+    millstream: Millstream, write: Write, kafka: Kafka
+) -> None:
+    settings = delayed(kafka.unique("send"), kafka.bootstrap)
+    settings["model"]["learn"] = False
+    result = millstream("send", write(settings), "labels.csv", "--to", "labels")
+    assert result.exit_code == 1
+    assert "does not exist, and this app does not read it" in result.err
+    assert "topics create" not in result.err
+
+
 def test_labels_alone_need_a_topic_and_no_delay(millstream: Millstream, write: Write) -> None:
     result = millstream("send", write(inline("a")), "labels.csv", "--to", "labels")
     assert (result.exit_code, "labels.from is event" in result.err) == (2, True)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from millstream.config.settings import HttpSettings, load_settings
+from millstream.config.sections import HttpSettings
+from millstream.config.settings import load_settings
 from tests.deploy.files import (
     COMPOSE,
     DEPLOY,

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from millstream import __version__
-from millstream.config.settings import HttpSettings
+from millstream.config.sections import HttpSettings
 from millstream.observability.health import Health
 from millstream.observability.http_server import HealthServer
 from millstream.observability.metrics import Metrics

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from deploy import rules
-from millstream.config.settings import HttpSettings, Settings, load_settings
+from millstream.config.sections import HttpSettings
+from millstream.config.settings import Settings, load_settings
 from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.kafka.client_config import session_timeout_ms
 from millstream.kafka.producer import FLUSH_SECONDS

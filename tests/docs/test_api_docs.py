@@ -10,7 +10,15 @@ import pytest
 import yaml
 
 import millstream
-from millstream import Memory, evaluate, make_settings
+from millstream import (
+    Memory,
+    RejectedRecord,
+    Report,
+    Worker,
+    evaluate,
+    load_settings,
+    make_settings,
+)
 from millstream.core.models import base_learner
 
 pytest_plugins = ["millstream.testing"]
@@ -90,10 +98,23 @@ def test_settings_on_the_page_are_settings() -> None:
         make_settings({**document, **yaml.safe_load(text)})
 
 
-@pytest.mark.parametrize("documented", [Memory, evaluate, base_learner.BaseLearner])
+@pytest.mark.parametrize(
+    "documented",
+    [
+        Memory,
+        RejectedRecord,
+        Report,
+        Worker,
+        base_learner.BaseLearner,
+        evaluate,
+        load_settings,
+        make_settings,
+    ],
+)
 def test_docstrings_do_what_they_say(documented: object) -> None:
     found = doctest.DocTestFinder(recurse=False).find(
-        documented, globs={"Memory": Memory, "evaluate": evaluate, **vars(base_learner)}
+        documented,
+        globs={name: getattr(millstream, name) for name in millstream.__all__} | vars(base_learner),
     )
     assert any(each.examples for each in found)
     assert failures(found) == 0

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from millstream.config.settings import HttpSettings
+from millstream.config.sections import HttpSettings
 from tests.support.kafka.app import App, event_of, label_of
 from tests.support.kafka.cluster import Kafka
 from tests.support.kafka.fixture import LocalKafka, local_kafka

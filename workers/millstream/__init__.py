@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from millstream.errors import DeadLetter, MillstreamError, SettingsError, Stop
     from millstream.evaluation import Report, evaluate
     from millstream.memory import Memory, Prediction, RejectedRecord
-    from millstream.sources.arrivals import Source
+    from millstream.sources.readers import Source
     from millstream.worker import Worker
 
 
@@ -65,7 +65,7 @@ _HOMES = {
     "REASONS": "core.records.record",
     "Settings": "config.settings",
     "SettingsError": "errors",
-    "Source": "sources.arrivals",
+    "Source": "sources.readers",
     "Stop": "errors",
     "Worker": "worker",
     "evaluate": "evaluation",

@@ -1,4 +1,4 @@
-"""`millstream`, and `python -m millstream`: ready for signals before the slow imports."""
+"""The entry point of `millstream`: handles signals before the slow imports."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A dry run over recorded events: how good an app's predictions would be, before it is deployed."""
+"""A dry run over recorded events: the quality of predictions before deployment."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import orjson
 
 from millstream.artifacts.loader import learner_factory
 from millstream.artifacts.user_code import load_codec
+from millstream.config.arguments import Duration, SettingsLike, to_settings
 from millstream.config.settings import Settings
 from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.formats.codec import decoder
@@ -18,18 +19,23 @@ from millstream.core.models.interface.learner import Label
 from millstream.core.records.record import BatchResult, InputName, Record
 from millstream.errors import DeadLetter, SettingsError, Stop
 from millstream.kafka.partitioners import murmur2_partition
-from millstream.memory import Duration, SettingsLike, milliseconds, to_settings
 from millstream.monitoring.scores import Scores
 from millstream.runners.memory.broker import MemoryLogs
 from millstream.runners.memory.worker import MemoryWorker
-from millstream.sources.arrivals import ReplayClock, Source, delayed, merged, refuse_both
+from millstream.sources.arrivals import ReplayClock, recorded
+from millstream.sources.readers import Source
 
 PROGRESS_RECORDS = 4_096
 
 
 @dataclass
 class Report:
-    """What an evaluation found."""
+    """The result of an evaluation.
+
+    >>> report = evaluate("examples/phishing/millstream.yaml", "river:Phishing", limit=100)
+    >>> report.predictions, report.learned, report.stops
+    (100, 100, None)
+    """
 
     kind: str
     """Of model: classifier, regressor, anomaly or clusterer."""
@@ -39,9 +45,9 @@ class Report:
     predictions: int = 0
     learned: int = 0
     scored: int = 0
-    """Predictions that were held against a label; the metrics are about these."""
+    """Predictions compared with a label; the metrics are of these."""
     without_answer: int = 0
-    """Predictions with a label, but made when the model knew nothing yet."""
+    """Predictions with a label, made before the model had learned anything."""
     waiting: int = 0
     """Predictions that still wait for a label at the end."""
     expired: int = 0
@@ -53,7 +59,7 @@ class Report:
     skipped: dict[str, int] = field(default_factory=dict)
     """By reason: tombstones, duplicate labels."""
     stops: str | None = None
-    """Why a worker would have stopped on the way; None: it would not."""
+    """Why a worker would have stopped; None: it would not."""
     seconds: float = 0.0
     rate: float = 0.0
     """Events a second, in one process and without a broker."""
@@ -66,7 +72,7 @@ class Report:
 class Incoming(NamedTuple):
     """A recorded message, for a partition."""
 
-    side: InputName
+    input_name: InputName
     partition: int
     record: Record
 
@@ -85,8 +91,8 @@ def evaluate(
     """Run an app in memory over recorded events, and say how good it is.
 
     `events`, `labels`, `labels_after` and `labels_delay` as in `Memory.run`; `truth`: path
-    of a label in the events that is only held against the predictions, for a model that learns from
-    none; `limit`: no more events than these. Raises `SettingsError` and `Stop`.
+    of a label in the events that is only compared with the predictions, for a model that learns
+    from none; `limit`: no more events than these. Raises `SettingsError` and `Stop`.
 
     >>> report = evaluate("examples/phishing/millstream.yaml", "river:Phishing")
     >>> report.events, round(report.metrics["Accuracy"], 4)
@@ -94,23 +100,21 @@ def evaluate(
     """
     app = to_settings(settings)
     clock = ReplayClock(app)
-    refuse_both(labels, labels_after, labels_delay)
-    if labels is not None:
-        arrivals = merged(app, events, labels, clock)
-    else:
-        delay = None if labels_delay is None else milliseconds(labels_delay)
-        if app.labels.source == "topic" and delay is None and labels_after is None:
-            raise SettingsError(
-                "labels.from is topic: say when labels come, by a source of their own, or so many "
-                "events or so long after each event"
-            )
-        arrivals = delayed(app, events, clock, after=labels_after, delay=delay, truth=truth)
+    when = labels, labels_after, labels_delay
+    if app.has_delayed_labels and all(each is None for each in when):
+        raise SettingsError(
+            "labels.from is topic: say when labels come, by a source of their own, or so many "
+            "events or so long after each event"
+        )
+    messages = recorded(
+        app, events, labels, clock, after=labels_after, delay=labels_delay, truth=truth
+    )
     run = Evaluation(app, partitions=partitions, truth=truth)
-    for side, message_key, value, at in arrivals:
-        if side == "events" and limit is not None and run.report.events >= limit:
+    for input_name, message_key, value, at in messages:
+        if input_name == "events" and limit is not None and run.report.events >= limit:
             break
         number = murmur2_partition(message_key, partitions)
-        run.take(Incoming(side, number, Record(0, at, message_key, value, None)), at)
+        run.take(Incoming(input_name, number, Record(0, at, message_key, value, None)), at)
     return run.finish(clock.now or 0)
 
 
@@ -141,33 +145,33 @@ class Evaluation:
             settings.dead_letters.stop_ratio, settings.dead_letters.window
         )
         self._batched = learner.traits.batched and not self._worker.late
-        self._at_hand = 0
+        self._unprocessed = 0
         self._began = time.perf_counter()
 
     def append(self, incoming: Incoming) -> None:
-        """Append a message, which is worked off later."""
-        side, partition, record = incoming
+        """Append a message, to be processed later."""
+        input_name, partition, record = incoming
         self._worker.send(
-            side, record.value, key=record.key or None, timestamp=record.timestamp,
+            input_name, record.value, key=record.key or None, timestamp=record.timestamp,
             partition=partition, headers=record.headers,
         )  # fmt: skip
-        if side == "events":
+        if input_name == "events":
             self.report.events += 1
         else:
             self.report.labels += 1
 
     def take(self, incoming: Incoming, at: int) -> None:
-        """Append a message that comes at this time, ms, and work it off."""
+        """Append a message that comes at this time, ms, and process it."""
         if self._worker.late:
-            self._worker.work(at)  # what expires meanwhile
+            self._worker.work(at)  # predictions that expire before it
         self.append(incoming)
-        self._at_hand += 1
-        if not self._batched or self._at_hand >= PROGRESS_RECORDS:
+        self._unprocessed += 1
+        if not self._batched or self._unprocessed >= PROGRESS_RECORDS:
             self._worker.work(at)
-            self._at_hand = 0
+            self._unprocessed = 0
 
     def finish(self, now: int) -> Report:
-        """Work off what is left, at this time (ms), and say what was found."""
+        """Process the remaining messages at this time, ms, and return the report."""
         self._worker.work(now)
         report, counts = self.report, self._worker.counts
         numbers = range(self._worker.logs.partitions)
@@ -188,12 +192,12 @@ class Evaluation:
         return report
 
     def _committed(self, partition: int, batch: Sequence[BatchResult]) -> None:
-        for result in batch:
-            for prediction in result.predictions:
+        for outcome in batch:
+            for prediction in outcome.predictions:
                 self._score(partition, orjson.loads(prediction.value or b"{}"))
-            for example in result.examples:
+            for example in outcome.examples:
                 self._score_example(orjson.loads(example.value or b"{}"))
-            self._check_ratio(result)
+            self._check_ratio(outcome)
         if not self._worker.late:  # a restore goes by the events alone
             for which in ("predictions", "dead_letters"):
                 self._worker.logs.forget(self._settings.topic(which), partition)
@@ -233,7 +237,7 @@ class Evaluation:
 
 
 def _plain(raw: Any, kind: str) -> Label:
-    """A truth that no model learns; raises `SettingsError` where nothing can be held against it."""
+    """A truth that no model learns; raises `SettingsError` if no prediction compares with it."""
     wanted = "true or false, or 0 or 1" if kind == "anomaly" else "a boolean, a number or text"
     fits = raw in (0, 1) if kind == "anomaly" else True  # `bool("no")` is true
     if not isinstance(raw, bool | int | float | str) or not fits:

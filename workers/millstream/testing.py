@@ -1,4 +1,4 @@
-"""A fixture for pytest, to test settings and models of one's own without a broker.
+"""A pytest fixture to test settings and models without a broker.
 
 In the `conftest.py` of the tests: `pytest_plugins = ["millstream.testing"]`.
 """
@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from millstream.config.arguments import NOWHERE
 from millstream.config.settings import make_settings
 from millstream.config.yaml_file import merge, read_file
-from millstream.memory import NOWHERE, Memory
+from millstream.memory import Memory
 
 MillstreamApp = Callable[..., Memory]
 

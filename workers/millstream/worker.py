@@ -1,4 +1,4 @@
-"""The worker, for a program of one's own: what `millstream run` runs."""
+"""A worker inside a user's program; `millstream run` runs the same one."""
 
 from os import PathLike
 
@@ -21,7 +21,13 @@ class Worker:
         ...
         worker.stop()
 
-    Logging and signals are left to the program. Metrics are in `registry`, and with the health of
+    It connects in `run`, not before:
+
+    >>> worker = Worker("examples/phishing/millstream.yaml")
+    >>> worker.ready
+    False
+
+    The program configures logging and signals. Metrics are in `registry`, and with the health of
     the worker on the port that the settings name (`http.enabled: false`: nowhere).
     """
 
@@ -51,15 +57,15 @@ class Worker:
             server.stop()
 
     def stop(self) -> None:
-        """Ask it to finish the batch, commit and leave its group; from any thread or signal."""
+        """Finish the batch, commit and leave the group; callable from any thread or signal."""
         self._worker.stop()
 
     @property
     def ready(self) -> bool:
-        """Whether it has partitions, and all of them can be worked on."""
+        """Whether it has partitions, and all of them are restored."""
         return self._health.ready()
 
     @property
     def why_not_ready(self) -> str | None:
-        """A sentence on what is missing; None where nothing is."""
+        """A sentence on what is missing; None when the worker is ready."""
         return self._health.why_not_ready()

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self
 
 from millstream.artifacts.loader import learner_factory
+from millstream.config.arguments import NOWHERE
 from millstream.config.settings import make_settings
 from millstream.core.processing.processor import PartitionProcessor
 from millstream.errors import Stop
-from millstream.memory import NOWHERE
 from millstream.runners.memory.broker import MemoryLogs
 from millstream.runners.memory.worker import MemoryWorker
 from tests.conformance.adapter import CLOCK_MS, Ended, Role, Seen, Stage

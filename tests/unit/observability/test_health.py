@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 import pytest
 from prometheus_client import CollectorRegistry
 
-from millstream.config.settings import HttpSettings
+from millstream.config.sections import HttpSettings
 from millstream.errors import Stop
 from millstream.observability.health import Health
 from millstream.observability.http_server import MOST_CONNECTIONS, HealthServer

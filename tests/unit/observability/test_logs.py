@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from millstream.config.kafka_properties import HIDDEN
-from millstream.config.settings import LogSettings
+from millstream.config.sections import LogSettings
 from millstream.observability import logs
 from tests.support.kafka.cluster import wait_until
 

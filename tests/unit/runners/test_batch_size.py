@@ -1,6 +1,6 @@
 """How long a batch may be: short while nothing waits, long where there is a backlog."""
 
-from millstream.config.settings import BatchSettings
+from millstream.config.sections import BatchSettings
 from millstream.runners.batch_size import FIRST_RECORDS, FULL_IN_A_ROW, BatchSizer
 
 SECONDS = 0.001

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from millstream.config.settings import BreakerSettings
+from millstream.config.sections import BreakerSettings
 from millstream.core.records.record import BatchResult
 from millstream.delivery.batch import Batch
 from millstream.errors import DeadLetter, StateInvalid, Stop

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from millstream.config.settings import SnapshotSettings
+from millstream.config.sections import SnapshotSettings
 from millstream.core.models.interface.learner import Learner
 from millstream.core.models.state_codec import capture
 from millstream.core.records.record import Output, Record

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from millstream.config.settings import SnapshotSettings
+from millstream.config.sections import SnapshotSettings
 from millstream.observability.metrics import Metrics
 from millstream.state import snapshot_scheduler
 from millstream.state.snapshot_scheduler import SnapshotScheduler

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from millstream.config.settings import HttpSettings
+from millstream.config.sections import HttpSettings
 from millstream.observability.health import Health
 from millstream.observability.http_server import HealthServer
 from millstream.observability.metrics import Metrics

@@ -105,7 +105,7 @@ def learner_factory(settings: Settings) -> Callable[[], Learner]:
             settings.model,
             labelled=settings.labels.source != "none",
             feature_names=names,
-            warmup_model=make() if traits and settings.labels.source == "topic" else None,
+            warmup_model=make() if traits and settings.has_delayed_labels else None,
             river_traits=traits,
             factory_fingerprint=fingerprint,
         )
@@ -149,7 +149,7 @@ def _check_late_labels(settings: Settings, model: Any, learner: Learner) -> None
             "labels.learn_from: transformed needs a River pipeline, as only that transforms "
             "features in steps of its own"
         )
-    if settings.labels.source == "topic" and learner.traits.predict_changes_state:
+    if settings.has_delayed_labels and learner.traits.predict_changes_state:
         raise SettingsError(
             f"labels.from: topic cannot work with {type(last_step(model)).__name__}: what it "
             "learns depends on what it was asked in between, so its weights could not be restored"

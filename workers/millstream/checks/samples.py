@@ -37,7 +37,7 @@ def check_samples(
     reader = EventReader(events, labels, learner, classes, load_codec)
     found = _Sample("events", reader).take(settings, bounds, events.topic, known)
     findings = found.judge(settings, _event_paths(settings))
-    if labels.source == "topic" and learner.traits.learns and labels.topic in known:
+    if settings.has_delayed_labels and learner.traits.learns and labels.topic in known:
         label_reader = LabelReader(events, labels, learner, classes, load_codec)
         taken = _Sample("labels", label_reader).take(settings, bounds, str(labels.topic), known)
         findings += taken.judge(settings, _label_paths(settings))
@@ -132,8 +132,8 @@ def _event_paths(settings: Settings) -> Iterable[tuple[str, str]]:
 
 def _label_paths(settings: Settings) -> Iterable[tuple[str, str]]:
     labels = settings.labels
-    yield "labels.id", labels.id or settings.events.id or "id"
-    yield "labels.label", labels.label or "label"
+    yield "labels.id", labels.id_path(settings.events)
+    yield "labels.label", labels.label_path
 
 
 def _strangers(events: _Sample, labels: _Sample) -> list[Finding]:

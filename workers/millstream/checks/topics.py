@@ -90,7 +90,7 @@ def _check_one(
     if log and not compacted:
         yield from _check_retention(settings, role, about, info)
     stamped_on_append = info.configs.get("message.timestamp.type") == "LogAppendTime"
-    if stamped_on_append and settings.labels.source == "topic" and role in {"events", "labels"}:
+    if stamped_on_append and settings.has_delayed_labels and role in {"events", "labels"}:
         yield Finding(
             "warning",
             about,

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class _WhenAsked(Mapping[str, Any]):
-    """The commands, each imported when it is asked for: a worker starts the sooner."""
+    """The commands, each imported only when it is called, so that a worker starts sooner."""
 
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = _COMMANDS[name].partition(":")
@@ -82,11 +82,11 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
 ) -> None:
-    """Take the options that stand before the command (`--version` acts by its callback)."""
+    """Accept options before the command; `--version` acts in its callback."""
 
 
 def main() -> None:
-    """Run a command; a mistake of the user's becomes one line on stderr and an exit code."""
+    """Run a command; a user's mistake becomes one line on stderr and an exit code."""
     try:
         app()
     except Stop as stop:

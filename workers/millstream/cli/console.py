@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""Helpers that several commands share."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else _UNBRO
 
 
 def is_terminal() -> bool:
-    """Whether somebody sits there to be asked."""
+    """Whether a user at a terminal can answer a question."""
     return sys.stdin.isatty() and console.is_terminal
 
 
@@ -37,7 +37,7 @@ def load_for_command(path: Path) -> Settings:
 
 
 def duration(ms: int) -> str:
-    """A length of time for people, in the largest unit that it has one of."""
+    """A duration as text, in its largest unit."""
     for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000)):
         if ms >= length:
             return f"{ms / length:.1f} {unit}"
@@ -45,7 +45,7 @@ def duration(ms: int) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes as text."""
     for unit, amount in (("MB", 1_000_000), ("kB", 1_000)):
         if count >= amount:
             return f"{count / amount:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Which dead letters are replayed, which are not and why, and the replay itself."""
+"""Selects the dead letters to replay, gives reasons for the others, and replays."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -35,10 +35,10 @@ LEFT_OUT: Final = {
 
 @dataclass(frozen=True)
 class Rules:
-    """What may be replayed."""
+    """Which dead letters may be replayed, and where to."""
 
     topics: frozenset[str]
-    """Where to: what else a header names is not for this app to write to."""
+    """Topics that may be written; a header that names another one is ignored."""
     max_replays: int
     again: bool
     limit: int | None
@@ -46,7 +46,7 @@ class Rules:
 
 @dataclass
 class DeadLetterPlan:
-    """What will be replayed, and how many will not, by the words in `LEFT_OUT`."""
+    """Dead letters to replay, and the number of others by the words in `LEFT_OUT`."""
 
     letters: list[DeadLetterRecord] = field(default_factory=list)
     """In the order of partitions and offsets."""
@@ -54,7 +54,7 @@ class DeadLetterPlan:
 
 
 def make_plan(found: Scan, rules: Rules, reader: DeadLetterReader) -> DeadLetterPlan:
-    """Choose, oldest first, up to the limit."""
+    """Select, oldest first, up to the limit."""
     plan, seen = DeadLetterPlan(), set[RecordPosition]()
     for letter in found.letters:
         if len(plan.letters) == rules.limit:
@@ -93,7 +93,7 @@ def _obstacle(
 
 
 def _whole(letter: DeadLetterRecord, reader: DeadLetterReader) -> Record | None:
-    """The message of a cut dead letter, from where it lay; None if it is not there any more."""
+    """The whole message of a cut dead letter, from its topic; None if it is gone."""
     record = reader.fetch(letter.source)
     # The topic may have been made anew since: then another message lies at the same offset.
     if record is None or record.timestamp != letter.timestamp:
@@ -117,7 +117,7 @@ def plan_as_object(plan: DeadLetterPlan, *, dry_run: bool) -> dict[str, Any]:
 
 
 def print_plan(plan: DeadLetterPlan, *, dry_run: bool) -> None:
-    """Say what is, or would be, replayed and what not."""
+    """Print what is, or would be, replayed and what is not."""
     verb = "would be" if dry_run else "to be"
     console.print(f"{messages(len(plan.letters))} {verb} replayed", soft_wrap=True)
     if plan.letters:
@@ -132,7 +132,7 @@ def print_plan(plan: DeadLetterPlan, *, dry_run: bool) -> None:
 
 
 def messages(count: int) -> str:
-    """So many messages, in words."""
+    """A number of messages as text."""
     return f"{count:,} {'message' if count == 1 else 'messages'}"
 
 
@@ -141,7 +141,7 @@ def _counts(plan: DeadLetterPlan) -> "Counter[tuple[str, str]]":
 
 
 def write_back(plan: DeadLetterPlan, reader: DeadLetterReader, replayer: Replayer) -> None:
-    """Replay what is planned; raises `Stop` where something is gone meanwhile, or Kafka refuses."""
+    """Replay a plan; raises `Stop` if a record is gone meanwhile, or Kafka refuses."""
     try:
         for _, group in groupby(plan.letters, key=lambda letter: letter.place.partition):
             for letter, record in _records(list(group), reader):
@@ -169,7 +169,7 @@ def _records(
 def _original(
     letter: DeadLetterRecord, record: Record, reader: DeadLetterReader
 ) -> tuple[bytes | None, bytes | None, Headers]:
-    """Key, value and headers of the message as it was."""
+    """Key, value and headers of the original message."""
     if letter.truncated is None:
         return record.key, record.value, own_headers(record.headers)
     whole = _whole(letter, reader)

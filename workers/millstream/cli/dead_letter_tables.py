@@ -1,4 +1,4 @@
-"""How dead letters are printed. What users sent is escaped: a terminal obeys control characters."""
+"""Tables of dead letters, with control characters escaped against terminal injection."""
 
 from base64 import b64encode
 from collections import Counter
@@ -20,7 +20,7 @@ MOST_SHOWN: Final = 4_000
 def letters_table(
     letters: Iterable[DeadLetterRecord], replayed: Mapping[RecordPosition, int]
 ) -> Table:
-    """One row for each; `replayed` says how often a message was replayed from where it lay."""
+    """One row for each; `replayed`: replays so far by the position of the message."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("at", "written (UTC)", "reason", "message", "tries", "replayed", "detail"):
         table.add_column(title, overflow="fold")
@@ -40,7 +40,7 @@ def letters_table(
 
 
 def counts_table(counts: "Counter[str]") -> Table:
-    """How many there are of each reason, and what it means."""
+    """The number of each reason, and its meaning."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("count", justify="right")
     table.add_column("reason")
@@ -89,7 +89,7 @@ def as_object(letter: DeadLetterRecord, record: Record, replayed: int) -> dict[s
 
 
 def printable(data: bytes | str) -> str:
-    """Text that a terminal only shows: no control characters, no bytes that are no UTF-8."""
+    """Text that is safe on a terminal: no control characters, no invalid UTF-8."""
     text = data if isinstance(data, str) else data.decode(errors="backslashreplace")
     cut = text[:MOST_SHOWN]
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)

@@ -1,4 +1,4 @@
-"""How good the demo's predictions are, and how that is shown."""
+"""The live screen of the demo and its score."""
 
 import time
 from collections import deque
@@ -18,7 +18,7 @@ _LATEST: Final = 8
 
 
 class Judged(NamedTuple):
-    """A prediction beside the truth."""
+    """A prediction and the actual label."""
 
     number: int
     prediction: bool
@@ -40,7 +40,7 @@ class Score:
 
     @property
     def judged(self) -> int:
-        """Events that were predicted."""
+        """Number of events predicted."""
         return len(self._seen)
 
     @property
@@ -49,7 +49,7 @@ class Score:
         return sum(self._recent) / max(len(self._recent), 1)
 
     def judge(self, record: dict[str, Any]) -> None:
-        """Count a prediction record; at least once may bring one again, which counts once."""
+        """Count a prediction record; a duplicate counts once."""
         number = record["id"]
         if number in self._seen:
             self.repeated += 1

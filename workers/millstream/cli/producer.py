@@ -1,4 +1,4 @@
-"""A producer that places records as the Java client does and counts what was not delivered."""
+"""A producer that partitions as the Java client does and counts failed deliveries."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ _FLUSH_SECONDS: Final = 60.0
 
 
 class CommandProducer:
-    """Sends records; `finish` says whether all of them arrived."""
+    """Sends records; `finish` raises unless all were delivered."""
 
     def __init__(self, settings: Settings) -> None:
         config: dict[str, Any] = {
@@ -36,7 +36,7 @@ class CommandProducer:
         self,
         topic: str,
         key: bytes,
-        value: bytes,
+        value: bytes | None,
         timestamp_ms: int,
         partition: int = ANY_PARTITION,
     ) -> None:
@@ -59,7 +59,7 @@ class CommandProducer:
         self._producer.poll(0)
 
     def finish(self) -> None:
-        """Wait for what is under way; raises Stop unless every record was delivered."""
+        """Wait for all deliveries; raises Stop unless every record was delivered."""
         undelivered = self._producer.flush(_FLUSH_SECONDS)
         if self._failed or undelivered:
             why = self._failed[0] if self._failed else f"no answer in {_FLUSH_SECONDS:.0f} seconds"

@@ -1,4 +1,4 @@
-"""What commands that only look at an app have in common."""
+"""Set-up of commands that read an app without changing it."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from millstream.state.restore_context import KafkaRestoreContext
 
 
 def looking(path: Path, settings: Settings, admin: AdminClient) -> KafkaRestoreContext:
-    """What a command restores with that only looks; `path` is that of the settings."""
+    """The restore context of a command that only reads; `path`: the settings file."""
     try:
         return looking_restorer(settings, learner_factory(settings), admin)
     except TopicsNotReady as error:

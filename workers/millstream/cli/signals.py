@@ -1,4 +1,4 @@
-"""What a signal does to a worker, and to what starts several of them."""
+"""Signal handlers of a worker and of a supervisor."""
 
 import logging
 import signal
@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 
 
 def stop_on_signals(stop: Callable[[], None], at_once: Callable[[], None] | None = None) -> None:
-    """The first signal asks to stop; the second ends the process, and what `at_once` ends."""
+    """Stop on the first signal; end the process, after `at_once`, on the second."""
 
     def first(number: int, _frame: FrameType | None) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):

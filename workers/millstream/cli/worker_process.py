@@ -1,4 +1,4 @@
-"""One worker process, from the settings on: importing what it is made of takes most of a start."""
+"""One worker process; imports are late, as they take most of its start."""
 
 import gc
 import logging
@@ -9,7 +9,8 @@ from typing import Final
 from millstream import _failpoints as failpoints
 from millstream.artifacts.loader import learner_factory, why_not_reproducible
 from millstream.cli.signals import stop_on_signals
-from millstream.config.settings import Settings, failpoint
+from millstream.config.environment import failpoint
+from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
 from millstream.delivery.transactional_id import TransactionalIdLease
 from millstream.kafka.topic_layout import TopicsNotReady
@@ -31,7 +32,7 @@ def work(
     line: ControlChannel | None,
     slot: TransactionalIdLease | None,
 ) -> None:
-    """Be a worker until it is stopped. Raises `Stop` where it cannot go on."""
+    """Run a worker until it is stopped. Raises `Stop` if it cannot continue."""
     failpoints.arm(failpoint())
     _collect_garbage_less_often()
     build_learner = learner_factory(settings)
@@ -55,7 +56,7 @@ def work(
 def _runner(
     settings: Settings, build_learner: Callable[[], Learner], slot: TransactionalIdLease | None
 ) -> tuple[Callable[[], None], Callable[[], None], Metrics, Health]:
-    """What works until it is stopped (or by a signal), and what it tells of itself."""
+    """The worker, which a signal stops, and its metrics and health."""
     if settings.runner == "faust":
         # Only here: Faust is an extra, and takes a second to import.
         from millstream.faust import Faust  # noqa: PLC0415 - see above
@@ -70,7 +71,7 @@ def _runner(
 
 
 def _collect_garbage_less_often() -> None:
-    """Tell the collector of cycles that a batch's records are none.
+    """Exempt the records of a batch from the garbage collector.
 
     It looks at every 700 objects made, and a batch makes ten thousands that are gone when it is
     committed; looking at them over and over took a tenth of the time for a River model, and a

@@ -1,1 +1,1 @@
-"""Settings: read, validated, and the facts that derive from them."""
+"""Settings: reading, validation and the facts that follow from them."""

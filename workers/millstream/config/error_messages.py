@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, in sentences for the user who wrote them."""
+"""Turns the errors of pydantic into sentences for the user."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ _UNION_TAGS: Final = {
     "AllBut", "Assume", "bool", "int", "constrained-int", "float", "constrained-float",
     "finite-float", "str", "constrained-str", "dict[str,any]", "NoneType",
 }  # fmt: skip
-"""Pieces of a pydantic location that name the branch of a union rather than a key."""
+"""Steps of a pydantic location that name the branch of a union, not a key."""
 
 _PATTERNS: Final = {
     r"^[a-zA-Z0-9._-]{1,100}$": "it has to be 1 to 100 letters, digits, dots, dashes or _",
@@ -37,7 +37,7 @@ _WORDS: Final = {
     "extra_forbidden": "{key} is unknown",
     "value_error": "{error}",
 }
-"""pydantic's type of an error to what would be right."""
+"""pydantic's type of an error to the value that is expected."""
 
 
 def sentences(error: ValidationError, model: type[BaseModel], origin: str) -> str:
@@ -93,7 +93,7 @@ def _wanted(found: list[ErrorDetails]) -> str:
 
 
 def _plain(detail: ErrorDetails) -> str:
-    """What would be right, without pydantic's words for types."""
+    """The expected value, without pydantic's names of types."""
     context: dict[str, Any] = detail.get("ctx") or {}
     kind = detail["type"]
     if kind in _WORDS:

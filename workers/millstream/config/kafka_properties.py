@@ -1,4 +1,4 @@
-"""Properties of librdkafka: those that the guarantees own, and those that nobody may see."""
+"""Properties of librdkafka: those owned by the guarantees, and secrets."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ OWNED: Final[dict[str, str]] = {
     "delivery.report.only.error": _PRODUCER,
     "consume.callback.max.messages": "the worker polls by itself",
 }
-"""Property to what it belongs to: a user who sets one would take a promise away."""
+"""Property to the guarantee that needs it; a user cannot set it."""
 
 SECRET_WORDS: Final = (
     "password",
@@ -48,7 +48,7 @@ def is_secret(name: str) -> bool:
 
 
 WHOLE_NUMBERS: Final = ("session.timeout.ms", "message.max.bytes")
-"""Properties that the worker itself reckons with."""
+"""Properties that the worker computes with."""
 
 
 def is_of_python(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Rules that hold several settings together; each that is broken is a sentence for the user."""
+"""Rules across several settings; each violation is a sentence for the user."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ MIN_KEY_BYTES: Final = 16
 
 
 def kafka_problems(kafka: Mapping[str, Any]) -> Iterator[str]:
-    """Properties that are not the user's to set, or that librdkafka would not understand."""
+    """Properties that Millstream owns, or that librdkafka cannot parse."""
     for name in kafka:
         if name in OWNED:
             yield f"kafka.{name} belongs to Millstream's guarantees ({OWNED[name]}): leave it out"
@@ -37,7 +37,7 @@ def kafka_problems(kafka: Mapping[str, Any]) -> Iterator[str]:
 
 
 def event_problems(events: EventsSpec, model: ModelSpec) -> Iterator[str]:
-    """Features, and what must not be among them."""
+    """Features, bounds and schema of events."""
     listed = events.features if isinstance(events.features, tuple) else ()
     for name in sorted({name for name in listed if listed.count(name) > 1}):
         yield f"events.features names {name} twice: once is enough"
@@ -72,7 +72,7 @@ def event_problems(events: EventsSpec, model: ModelSpec) -> Iterator[str]:
 
 
 def label_problems(events: EventsSpec, labels: LabelsSpec) -> Iterator[str]:
-    """Where labels come from."""
+    """The source of labels and its fields."""
     if labels.source == "event" and events.label is None:
         yield "events.label is missing: labels.from: event needs the label's field"
     if labels.source != "event" and events.label is not None:
@@ -90,7 +90,7 @@ def label_problems(events: EventsSpec, labels: LabelsSpec) -> Iterator[str]:
 
 
 def class_problems(labels: LabelsSpec, model: ModelSpec) -> Iterator[str]:
-    """Classes that could not be told apart; what the model can learn is for `loading` to see."""
+    """Classes that are not distinct; `artifacts.loader` checks what the model can learn."""
     classes = model.classes or ()
     # True == 1 in Python, but they are two classes.
     if len({(type(each), each) for each in classes}) < len(classes):
@@ -112,7 +112,7 @@ def _kind(value: Scalar) -> str:
 
 
 def topic_problems(names: Mapping[str, str | None]) -> Iterator[str]:
-    """Topics that are used for two things; `names`: setting to topic."""
+    """Topics with two roles; `names`: setting to topic."""
     first_use: dict[str, str] = {}
     for setting, name in names.items():
         if name is not None and name in first_use:
@@ -122,7 +122,7 @@ def topic_problems(names: Mapping[str, str | None]) -> Iterator[str]:
 
 
 def note_problems(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> Iterator[str]:
-    """What decides has to be written into the models topic, and to be read back as it was."""
+    """Settings that the models topic could not store and give back unchanged."""
     try:
         note = orjson.dumps(deciding(events, labels, model))
     except TypeError as error:
@@ -142,7 +142,7 @@ def note_problems(events: EventsSpec, labels: LabelsSpec, model: ModelSpec) -> I
 
 
 def snapshot_problems(key: bytes | None) -> Iterator[str]:
-    """A key that could be guessed."""
+    """A signing key that is too short."""
     if key is not None and len(key) < MIN_KEY_BYTES:
         yield (
             f"snapshots.key has {len(key)} bytes, which could be guessed: take {MIN_KEY_BYTES} or "
@@ -151,7 +151,7 @@ def snapshot_problems(key: bytes | None) -> Iterator[str]:
 
 
 def runner_problems(runner: str, guarantee: str, kafka: Mapping[str, Any]) -> Iterator[str]:
-    """What the runner cannot do."""
+    """Settings that the runner does not support."""
     if runner != "faust":
         return
     if guarantee != "at_least_once":

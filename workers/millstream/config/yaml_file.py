@@ -1,4 +1,4 @@
-"""What stands behind `settings.load_settings`: YAML, and the files that settings name."""
+"""Reads settings files: YAML 1.2 in which no key stands twice."""
 
 import difflib
 import re
@@ -6,11 +6,10 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import yaml
 
 from millstream.config.kafka_properties import is_secret
-from millstream.core.spec import MODEL_FILES
+from millstream.config.references import refuse_nul
 from millstream.errors import SettingsError
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -27,21 +26,21 @@ _SCALARS: Final = {
     ),
     "merge": (r"<<", "<"),
 }
-"""What scalars without quotes mean, as in YAML 1.2: by YAML 1.1, which is PyYAML's, the classes
-`yes` and `no` would be booleans, `1:30` would be ninety and `0123` eighty-three."""
+"""Types of scalars without quotes, as in YAML 1.2. By YAML 1.1, which PyYAML reads, the classes
+`yes` and `no` are booleans, `1:30` is ninety and `0123` eighty-three."""
 
 
 _CERTIFICATES: Final = {"ssl.ca.pem", "ssl.certificate.pem"}
-"""Kept out of logs with all that is PEM, but shown to everybody who connects."""
+"""Hidden in logs like all PEM, but not secret: every client sees them."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key that stands twice, rather than take the last one silently."""
+    """A YAML loader that refuses duplicate keys."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as PyYAML has it
 
     def get_single_node(self) -> yaml.Node | None:
-        """Leave properties of Kafka as they are written: a password of digits is no number."""
+        """Read Kafka properties as text: a password of digits is no number."""
         node = super().get_single_node()
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
@@ -107,27 +106,13 @@ def _one_line(error: yaml.YAMLError) -> str:
 
 
 def merge(document: dict[str, Any], over: dict[str, Any]) -> None:
-    """Put values over those of a document, section by section."""
+    """Override values of a document, section by section."""
     for key, value in over.items():
         below = document.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
             merge(below, value)
         else:
             document[key] = value
-
-
-def dotted(kafka: dict[str, Any]) -> dict[str, Any]:
-    """Properties of Kafka as the environment has to write them: `sasl_password_file`.
-
-    Underscores stand for dots, and a name that ends in `_file` names a file that holds the value.
-    """
-    named: dict[str, Any] = {}
-    for key, value in kafka.items():
-        if key.endswith("_file"):
-            named[key.removesuffix("_file").replace("_", ".")] = {"file": value}
-        else:
-            named[key.replace("_", ".")] = value
-    return named
 
 
 def read_scalar(text: str) -> bool | int | float | str | None:
@@ -143,44 +128,8 @@ def read_scalar(text: str) -> bool | int | float | str | None:
     return value if value is None or isinstance(value, bool | int | float) else text
 
 
-def resolve_files(document: dict[str, Any], folder: Path, origin: str) -> None:
-    """Replace what names a file: secrets and the events' schema by content, others by full path."""
-    kafka = document.get("kafka")
-    if isinstance(kafka, dict):
-        for key, value in kafka.items():
-            if isinstance(value, dict) and set(value) == {"file"}:
-                path = folder / str(value["file"])
-                kafka[key] = _content(path, f"{origin}: kafka.{key}").rstrip("\r\n")
-    snapshots = document.get("snapshots")
-    if isinstance(snapshots, dict):
-        key = snapshots.get("key")
-        if isinstance(key, dict) and set(key) == {"file"}:
-            content = _content(folder / str(key["file"]), f"{origin}: snapshots.key")
-            snapshots["key"] = content.rstrip("\r\n")
-        store = snapshots.get("store")
-        if isinstance(store, str) and "://" not in store:
-            refuse_nul(store, f"{origin}: snapshots.store")
-            snapshots["store"] = str((folder / store).absolute())
-    events = document.get("events")
-    if isinstance(events, dict) and isinstance(events.get("schema"), str):
-        path = folder / events["schema"]
-        try:
-            events["schema"] = orjson.loads(_content(path, f"{origin}: events.schema"))
-        except orjson.JSONDecodeError as error:
-            raise SettingsError(f"{origin}: events.schema: {path} is not JSON: {error}") from error
-    model = document.get("model")
-    for name in MODEL_FILES:
-        section = model.get(name) if isinstance(model, dict) else None
-        if isinstance(section, dict) and isinstance(section.get("path"), str):
-            refuse_nul(section["path"], f"{origin}: model.{name}.path")
-            section["path"] = str((folder / section["path"]).absolute())
-    waiting = document.get("waiting")
-    if isinstance(waiting, dict) and isinstance(waiting.get("directory"), str):
-        waiting["directory"] = str((folder / waiting["directory"]).absolute())
-
-
 def plain_secrets(path: Path) -> list[str]:
-    """Names of the settings whose secret stands in the file itself; raises `SettingsError`."""
+    """Settings whose secret is written in the file itself; raises `SettingsError`."""
     document = read_file(path)
     kafka, snapshots = document.get("kafka"), document.get("snapshots")
     found = [
@@ -192,24 +141,8 @@ def plain_secrets(path: Path) -> list[str]:
     return [*found, *(["snapshots.key"] if isinstance(key, str) else [])]
 
 
-def refuse_nul(path: str, what: str) -> None:
-    """Raise `SettingsError` for a path that no system can open."""
-    if "\0" in path:
-        shown = path.replace("\0", "\\0")
-        raise SettingsError(f"{what}: {shown} holds a NUL character, which no path can")
-
-
-def _content(path: Path, what: str) -> str:
-    refuse_nul(str(path), what)
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{what}: {path} cannot be read ({reason})") from error
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`: did you mean x?`, or a list of what there is where nothing is near."""
+    """`did you mean x?`, or the list of known names where none is similar."""
     names = {each.lower(): each for each in sorted(known)}
     close = difflib.get_close_matches(name.lower(), names, n=1)
     if close:

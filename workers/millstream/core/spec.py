@@ -133,6 +133,15 @@ class LabelsSpec(Spec):
     missing: Literal["dead_letter", "predict"] = "dead_letter"
     """An event without its inline label: dead letter, or predicted and not learned from."""
 
+    @property
+    def label_path(self) -> str:
+        """Path of the label in a label message."""
+        return self.label or "label"
+
+    def id_path(self, events: EventsSpec) -> str:
+        """Path of the id in a label message."""
+        return self.id or events.id or "id"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.source == "topic":

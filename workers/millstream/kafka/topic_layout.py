@@ -11,12 +11,10 @@ from millstream.kafka.admin import TopicInfo, describe
 
 def needed_topics(settings: Settings) -> dict[str, str]:
     """Map each role to its topic, of all that a worker with these settings reads or writes."""
-    delayed = settings.labels.source == "topic"
     return {
-        "events": settings.events.topic,
-        **({"labels": str(settings.labels.topic)} if delayed else {}),
+        **settings.inputs,
         "predictions": settings.topic("predictions"),
-        **({"examples": settings.topic("examples")} if delayed else {}),
+        **({"examples": settings.topic("examples")} if settings.has_delayed_labels else {}),
         "models": settings.topic("models"),
         "dead-letters": settings.topic("dead_letters"),
     }
@@ -30,7 +28,7 @@ def is_replayed(settings: Settings, role: str, *, learns: bool) -> bool:
     """
     if not learns:
         return False
-    if settings.labels.source == "topic":
+    if settings.has_delayed_labels:
         return role in {"predictions", "examples"}
     return role == "events"
 

@@ -1,4 +1,4 @@
-"""How good predictions are: metrics by the kind of model, event by event, as River evaluates.
+"""Metrics of predictions by the kind of model, computed event by event as River does.
 
 An event that the model had no answer for is left out, as River leaves it out.
 """
@@ -26,7 +26,7 @@ class Scores:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.scored = 0
-        """Predictions that were held against a label."""
+        """Predictions compared with a label."""
         self.without_answer = 0
         """Those that could not be, as the model knew nothing yet."""
         self._metrics: dict[str, Any] | None = None
@@ -74,7 +74,7 @@ class Scores:
             self._probable = {"ROCAUC": metrics.ROCAUC(), "LogLoss": metrics.LogLoss()}
 
     def result(self) -> dict[str, float]:
-        """Name of each metric to its value so far; what nothing was held against is left out."""
+        """Name of each metric to its value so far; those without a comparison are left out."""
         named = {**(self._metrics or {}), **self._probable}
         if len(self._truths) < 2:  # a curve needs both classes
             named.pop("ROCAUC", None)

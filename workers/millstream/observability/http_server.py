@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from millstream.config.settings import HttpSettings
+from millstream.config.sections import HttpSettings
 from millstream.errors import Stop
 
 MOST_CONNECTIONS: Final = 64

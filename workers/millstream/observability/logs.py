@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from millstream.config.kafka_properties import HIDDEN, is_secret
-from millstream.config.settings import LogSettings
+from millstream.config.sections import LogSettings
 
 _IN_A_URL: Final = re.compile(r"://[^/@\s]*?:([^/@\s]+)@")
 """A password in an address, such as that of an OAuth token endpoint, which librdkafka quotes."""

@@ -101,6 +101,6 @@ def metrics_of(settings: Settings, health: Health) -> Metrics:
     """Metrics of a worker of this app; `health` says when its loop last made a turn."""
     metrics = Metrics(settings.app, settings.inputs)
     metrics.watch_progress(health.seconds_since_beat)
-    if settings.labels.source == "topic":
+    if settings.has_delayed_labels:
         metrics.partitions.set_pending_max(settings.labels.max_waiting)
     return metrics

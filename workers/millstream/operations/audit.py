@@ -16,7 +16,6 @@ from millstream.errors import DeadLetter, Stop
 from millstream.kafka.group_offsets import GroupOffsets
 from millstream.kafka.log_reader import read_offset_range
 from millstream.operations.point_in_time import LogTruncated, PointInTimeReplay, ReplayStart
-from millstream.operations.read_only import input_topics
 from millstream.state.restore_context import KafkaRestoreContext
 
 AuditedByPartition = dict[int, dict[str, object]]
@@ -43,7 +42,7 @@ class Auditor:
         for each in found:
             by_partition[each.partition].append(each)
         audited: dict[tuple[int, int], Audited] = {}
-        offsets = GroupOffsets(self._settings, input_topics(self._restorer))
+        offsets = GroupOffsets(self._settings, self._settings.inputs)
         try:
             for partition, mine in by_partition.items():
                 past = PointInTimeReplay(self._restorer, partition, offsets.of(partition)[1])

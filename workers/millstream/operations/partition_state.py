@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from millstream.core.records.record import InputName
 from millstream.core.snapshots.manifest import ManifestEntry
 from millstream.kafka.group_offsets import CommittedOffsets, GroupOffsets
-from millstream.operations.read_only import input_topics, read_models, restored_now
+from millstream.operations.read_only import read_models, restored_now
 from millstream.state.restore_context import KafkaRestoreContext
 
 
@@ -57,7 +57,7 @@ class StateReader:
 
     def __init__(self, context: KafkaRestoreContext) -> None:
         self._restorer = context
-        self._topics = input_topics(context)
+        self._topics = context.settings.inputs
         self._offsets = GroupOffsets(context.settings, self._topics)
 
     def read(self, partition: int, *, replay: bool) -> PartitionState:

@@ -12,7 +12,6 @@ from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
 from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.processing.settings_history import PartitionMetadata
-from millstream.core.records.record import InputName
 from millstream.core.snapshots.manifest import SnapshotManifest, is_snapshot
 from millstream.disk_store import new_store
 from millstream.errors import Stop
@@ -42,14 +41,6 @@ def looking_restorer(
         settings, build_learner, admin, reader_config(settings), None, told, Metrics(),
         lambda: new_store(settings.waiting.store, settings.waiting.directory),
     )  # fmt: skip
-
-
-def input_topics(context: KafkaRestoreContext) -> dict[InputName, str]:
-    """Map each input of a partition to its topic."""
-    topics: dict[InputName, str] = {"events": context.settings.events.topic}
-    if context.late:
-        topics["labels"] = str(context.settings.labels.topic)
-    return topics
 
 
 class PartitionModels(NamedTuple):

@@ -164,10 +164,7 @@ class Rebuild:
         return notes, snapshots
 
     def _committed(self, number: int) -> tuple[dict[InputName, int | None], int | None]:
-        topics: dict[InputName, str] = {"events": self._settings.events.topic}
-        if self._restorer.late:
-            topics["labels"] = str(self._settings.labels.topic)
-        return committed_offsets(self._consumer, topics, number)
+        return committed_offsets(self._consumer, self._settings.inputs, number)
 
     def _offset(self, point: LogPoint, number: int, start: int, end: int) -> int:
         at = point.at

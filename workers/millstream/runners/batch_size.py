@@ -9,7 +9,7 @@ its age outweighs the age of a batch.
 import time
 from typing import Any, Final
 
-from millstream.config.settings import BatchSettings
+from millstream.config.sections import BatchSettings
 from millstream.core.models.checked_learner import CheckedLearner
 from millstream.core.models.interface.learner import Learner
 

@@ -12,7 +12,7 @@ example, and the same records come again.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from millstream.config.settings import BreakerSettings
+from millstream.config.sections import BreakerSettings
 from millstream.core.circuit_breaker import CircuitBreaker
 from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.records.record import BatchResult, InputName, Record

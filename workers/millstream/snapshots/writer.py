@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import Final, Protocol
 
 from millstream import _failpoints as failpoints
-from millstream.config.settings import SnapshotSettings
+from millstream.config.sections import SnapshotSettings
 from millstream.core.models.interface.learner import Features, Learner
 from millstream.core.models.state_codec import Captured
 from millstream.core.records.record import Output

@@ -1,47 +1,43 @@
-"""When records come that were recorded: events and labels in the order in which they would arrive.
+"""The order in which recorded events and labels arrive.
 
-No clock is asked. A record comes at the time that the settings map; without one, a millisecond
-after the record before.
+No wall clock is read. A record comes at the time that the settings map; without one, a
+millisecond after the record before.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterable, Iterator
 from heapq import merge
-from os import PathLike, fspath
 from typing import Any, Final, NamedTuple
 
+from millstream.config.arguments import Duration, to_milliseconds
 from millstream.config.settings import Settings
 from millstream.core.formats.json_fields import Getter, time_reader
 from millstream.core.records.record import InputName
-from millstream.errors import DeadLetter, SettingsError, Stop
+from millstream.errors import DeadLetter, SettingsError
 from millstream.sources.event_mapping import EventMapper, MappedEvent, encode, get, key_of
-from millstream.sources.readers import Row, open_source
+from millstream.sources.label_mapping import LabelMapper
+from millstream.sources.readers import Row, Source, read_rows
 
 BEGIN_MS: Final = 946_684_800_000
-"""The first day of 2000: when the first record comes, where records tell no time."""
-
-Source = str | PathLike[str] | Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], Any]]
-"""What `millstream send` takes (a .csv or .jsonl file, `river:Phishing`), dicts, or pairs of
-features and label, as River's data sets give them."""
+"""Time of the first record, where records carry none: the first day of 2000."""
 
 
 class TimedMessage(NamedTuple):
-    """A message, and when it comes."""
+    """A message and its time."""
 
-    side: InputName
+    input_name: InputName
     key: bytes
     value: bytes | None
     at: int
-    """Milliseconds since 1970."""
+    """When it comes, ms since 1970."""
 
 
 class ReplayClock:
-    """The time that records tell; it never goes back."""
+    """The time that recorded messages carry; it never goes back."""
 
     def __init__(self, settings: Settings) -> None:
         self.now: int | None = None
-        """When the last record came; None before the first."""
+        """Time of the last message, ms; None before the first."""
         self._readers: dict[InputName, Getter] = {}
         events, labels = settings.events, settings.labels
         if events.timestamp:
@@ -49,78 +45,65 @@ class ReplayClock:
         if labels.timestamp:
             self._readers["labels"] = time_reader(labels.timestamp, labels.timestamp_unit)
 
-    def tells(self, side: InputName) -> bool:
-        """Whether the settings map a time."""
-        return side in self._readers
-
-    def told(self, side: InputName, document: dict[str, Any]) -> int | None:
-        """The time in a message, ms; None where there is none to read."""
-        reader = self._readers.get(side)
+    def timestamp(self, input_name: InputName, document: dict[str, Any]) -> int | None:
+        """The time in a message, ms; None where the settings map none or it cannot be read."""
+        reader = self._readers.get(input_name)
         try:
             return None if reader is None else reader(document)
         except DeadLetter:
             return None
 
-    def next(self, told: int | None) -> int:
-        """When a record comes that tells this time."""
-        if self.now is None:
-            return BEGIN_MS if told is None else told
-        return self.now + 1 if told is None else max(told, self.now)
+    def later(self) -> int:
+        """A millisecond after the last message."""
+        return BEGIN_MS if self.now is None else self.now + 1
 
-    def take(self, told: int | None) -> int:
-        """As `next`, and it has come."""
-        self.now = self.next(told)
+    def next(self, timestamp: int | None) -> int:
+        """The time at which a message with this timestamp comes."""
+        if timestamp is None:
+            return self.later()
+        return timestamp if self.now is None else max(timestamp, self.now)
+
+    def take(self, timestamp: int | None) -> int:
+        """Advance to the time of a message with this timestamp, and return it."""
+        self.now = self.next(timestamp)
         return self.now
 
 
-def require_json(settings: Settings, side: InputName) -> None:
-    """Raise `SettingsError` where fields cannot be made a message, as a codec reads those."""
-    codec = settings.events.codec if side == "events" else settings.labels.codec
+def require_json(settings: Settings, input_name: InputName) -> None:
+    """Raise `SettingsError` if an input has a codec, which cannot encode fields."""
+    codec = settings.events.codec if input_name == "events" else settings.labels.codec
     if codec is not None:
         raise SettingsError(
-            f"{side}.codec is {codec}, which says how to read a message and not how to write one: "
-            "give messages as bytes"
+            f"{input_name}.codec is {codec}, which says how to read a message and not how to "
+            "write one: give messages as bytes"
         )
 
 
-def rows(source: Source, mapper: EventMapper) -> Iterator[Row]:
-    """The records of a source. Raises Stop where it cannot be read."""
-    if isinstance(source, str | PathLike):
-        with open_source(fspath(source), mapper.is_id) as opened:
-            yield from opened.rows
-        return
-    if isinstance(source, Mapping | bytes) or not isinstance(source, Iterable):
-        raise Stop(
-            "a source is a file, or an iterable of dicts or of pairs of features and label, and "
-            f"no {type(source).__name__}: put a single one into a list"
-        )
-    for number, each in enumerate(source, 1):
-        match each:
-            case (Mapping() as features, label) if isinstance(each, tuple):
-                yield Row(dict(features), label, flat=True)
-            case Mapping():
-                yield Row(copied(each), None, flat=False)  # the mapper moves fields about
-            case _:
-                raise Stop(
-                    f"record {number} is a {type(each).__name__}, and neither a dict nor a pair of "
-                    'features and label; of a pandas table, give df.to_dict("records")'
-                )
+def recorded(
+    settings: Settings,
+    events: Source,
+    labels: Source | None,
+    clock: ReplayClock,
+    *,
+    key: str | None = None,
+    after: int | None = None,
+    delay: Duration | None = None,
+    truth: str | None = None,
+) -> Iterator[TimedMessage]:
+    """Messages of recorded data in the order of their times.
 
-
-def copied(event: object) -> dict[str, Any]:
-    """The fields of an event, which may be written into. Raises Stop where it has none."""
-    if not isinstance(event, Mapping):
-        raise Stop(f"an event is a dict of its fields, or bytes, and no {type(event).__name__}")
-    return deepcopy(dict(event))
-
-
-def refuse_both(labels: Source | None, after: object, delay: object) -> None:
-    """Raise `SettingsError` where labels have a source of their own, and come after events too."""
-    if labels is not None and not (after is None and delay is None):
+    `labels`: messages of the labels topic, merged by time; None: labels are taken out of the events
+    as `delayed` does. Raises `SettingsError` where the arguments do not fit the settings.
+    """
+    if labels is None:
+        delay_ms = None if delay is None else to_milliseconds(delay)
+        return delayed(settings, events, clock, key=key, after=after, delay=delay_ms, truth=truth)
+    if after is not None or delay is not None:
         raise SettingsError(
             "labels have a source of their own, whose times say when they come: leave out how long "
             "after their events they do"
         )
+    return merged(settings, events, labels, clock, key=key)
 
 
 def delayed(
@@ -154,32 +137,72 @@ def delayed(
             "before their events are given by themselves, with times"
         )
     mapper = EventMapper(settings, key)
-    waiting: deque[tuple[int, MappedEvent]] = deque()
-    for count, row in enumerate(rows(events, mapper)):
-        if truth is not None and row.label is not None:
-            row.fields[truth] = row.label
-        message = mapper.message(row)
-        told = clock.told("events", message.event)
-        at = clock.next(told)
-        while waiting and waiting[0][0] <= (at if delay is not None else count):
-            due, earlier = waiting.popleft()
-            yield _label(mapper, earlier, clock.take(due if delay is not None else at))
-        at = clock.take(told)
-        mapper.stamp(message, at)
-        yield TimedMessage("events", message.key, encode(message.event), at)
-        if message.label is not None:
-            if delay is not None:
-                waiting.append((at + delay, message))
-            elif after is not None:
-                waiting.append((count + after, message))
-    for due, message in waiting:
-        yield _label(mapper, message, clock.take(due if delay is not None else None))
+    labelled = (_with_truth(row, truth) for row in read_rows(events, mapper.is_id))
+    yield from DelayedLabels(mapper, clock, after=after, delay=delay).messages(labelled)
 
 
-def _label(mapper: EventMapper, message: MappedEvent, at: int) -> TimedMessage:
-    label = message.label or {}
-    mapper.stamp_label(label, at)
-    return TimedMessage("labels", message.key, encode(label), at)
+def _with_truth(row: Row, truth: str | None) -> Row:
+    if truth is not None and row.label is not None:
+        row.fields[truth] = row.label
+    return row
+
+
+class DelayedLabels:
+    """Event messages, each followed by its label after a number of events or a time."""
+
+    def __init__(
+        self,
+        mapper: EventMapper,
+        clock: ReplayClock,
+        *,
+        after: int | None = None,
+        delay: int | None = None,
+    ) -> None:
+        """`after`: events between an event and its label; `delay`: ms; neither: no labels."""
+        self._mapper, self._clock = mapper, clock
+        self._after, self._delay = after, delay
+        self.pending: deque[tuple[int, MappedEvent]] = deque()
+        """Messages whose labels are still to come, and when: after so many events, or in ms."""
+
+    def messages(self, rows: Iterable[Row]) -> Iterator[TimedMessage]:
+        """Events and labels in the order of their times; after the last event, the labels left."""
+        mapper, clock = self._mapper, self._clock
+        for count, row in enumerate(rows):
+            message = mapper.message(row)
+            timestamp = clock.timestamp("events", message.event)
+            yield from self._due(count, clock.next(timestamp))
+            at = clock.take(timestamp)
+            mapper.stamp(message, at)
+            yield TimedMessage("events", message.key, encode(message.event), at)
+            if message.label is not None:
+                if self._delay is not None:
+                    self.pending.append((at + self._delay, message))
+                elif self._after is not None:
+                    self.pending.append((count + self._after, message))
+        while self.pending:
+            due, message = self.pending.popleft()
+            yield self._label(message, due if self._delay is not None else clock.later())
+
+    def _due(self, count: int, at: int) -> Iterator[TimedMessage]:
+        """The labels that come before event number `count`, which comes at `at`."""
+        while self.pending and self.pending[0][0] <= (count if self._delay is None else at):
+            due, message = self.pending.popleft()
+            yield self._label(message, at if self._delay is None else due)
+
+    def _label(self, message: MappedEvent, at: int) -> TimedMessage:
+        label, at = message.label or {}, self._clock.take(at)
+        self._mapper.stamp_label(label, at)
+        return TimedMessage("labels", message.key, encode(label), at)
+
+
+def only_labels(
+    mapper: LabelMapper, clock: ReplayClock, rows: Iterable[Row]
+) -> Iterator[TimedMessage]:
+    """Messages of the labels topic without their events; a row without a label is left out."""
+    for row in rows:
+        message = mapper.message(row, clock.next(None))
+        if message is not None:
+            yield TimedMessage("labels", message.key, encode(message.value), clock.take(None))
 
 
 def merged(
@@ -196,11 +219,11 @@ def merged(
     """
     require_json(settings, "events")
     require_json(settings, "labels")
-    for side, section in (("events", settings.events), ("labels", settings.labels)):
+    for input_name, section in (("events", settings.events), ("labels", settings.labels)):
         if section.timestamp is None:
             raise SettingsError(
-                f"{side}.timestamp is missing: nothing says whether an event or a label of these "
-                "came first; name the field of its time"
+                f"{input_name}.timestamp is missing: nothing says whether an event or a label of "
+                "these came first; name the field of its time"
             )
     if settings.labels.source != "topic":
         raise SettingsError(
@@ -211,34 +234,34 @@ def merged(
     both = merge(
         _timed(_messages(labels, mapper, settings), "labels", clock),
         _timed(_events(events, mapper), "events", clock),
-        key=lambda each: (each[0], each[1].side == "events"),
+        key=lambda each: (each[0], each[1].input_name == "events"),
     )
-    for told, arrival in both:
-        yield arrival._replace(at=clock.take(told))
+    for timestamp, message in both:
+        yield message._replace(at=clock.take(timestamp))
 
 
 Keyed = tuple[bytes, dict[str, Any]]
 
 
 def _events(source: Source, mapper: EventMapper) -> Iterator[Keyed]:
-    for row in rows(source, mapper):
+    for row in read_rows(source, mapper.is_id):
         message = mapper.message(row)
         yield message.key, message.event
 
 
 def _messages(source: Source, mapper: EventMapper, settings: Settings) -> Iterator[Keyed]:
-    path = settings.labels.id or settings.events.id or "id"
-    for row in rows(source, mapper):
+    path = settings.labels.id_path(settings.events)
+    for row in read_rows(source, mapper.is_id):
         document = mapper.nested(row.fields) if row.flat else row.fields
         yield key_of(get(document, path)), document
 
 
 def _timed(
-    messages: Iterator[Keyed], side: InputName, clock: ReplayClock
+    messages: Iterator[Keyed], input_name: InputName, clock: ReplayClock
 ) -> Iterator[tuple[int, TimedMessage]]:
-    """Messages with their times; one that tells none keeps its place behind the one before."""
+    """Messages with their times; one without a time has that of the one before."""
     time = 0
     for key, document in messages:
-        told = clock.told(side, document)
-        time = time if told is None else told
-        yield time, TimedMessage(side, key, encode(document), time)
+        timestamp = clock.timestamp(input_name, document)
+        time = time if timestamp is None else timestamp
+        yield time, TimedMessage(input_name, key, encode(document), time)

@@ -1,4 +1,4 @@
-"""How a row of a source becomes an event and, where labels are delayed, a label message."""
+"""Maps a row of a source to an event and, where labels are delayed, to a label message."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -16,7 +16,7 @@ _PER_MS = {"s": 1e-3, "ms": 1, "us": 1_000, "ns": 1_000_000}
 
 
 class MappedEvent(NamedTuple):
-    """An event, and the label that is to follow it."""
+    """An event, and the label that follows it."""
 
     key: bytes
     event: dict[str, Any]
@@ -24,7 +24,7 @@ class MappedEvent(NamedTuple):
 
 
 class EventMapper:
-    """Puts fields where the settings expect them."""
+    """Maps fields to the paths in the settings."""
 
     def __init__(self, settings: Settings, key: str | None = None, first_id: int = 1) -> None:
         """`key`: path of the field to use as message key, the id if None; `first_id`: see `ids`."""
@@ -44,8 +44,8 @@ class EventMapper:
         elif isinstance(events.features, AllBut):
             paths += events.features.all_but
         if labels.source == "topic":
-            self._label_id = labels.id or events.id or "id"
-            self._label = labels.label or "label"
+            self._label_id = labels.id_path(events)
+            self._label = labels.label_path
             paths.append(self._label)
         self._paths = paths_by_column(paths)
 
@@ -54,7 +54,7 @@ class EventMapper:
         return self._paths.get(column, column) in {self._events.id, self._key}
 
     def message(self, row: Row) -> MappedEvent:
-        """Event and label of a row; raises Stop where it has no id or no label to send."""
+        """Event and label of a row; raises Stop if it has no key."""
         event = self.nested(row.fields) if row.flat else row.fields
         self._records += 1
         identity = self._identify(event)
@@ -77,7 +77,7 @@ class EventMapper:
         return MappedEvent(key_of(key), event, None)
 
     def as_it_is(self, event: dict[str, Any]) -> MappedEvent:
-        """An event with all that is in it, its label too; without a key where its id is null."""
+        """An event with all its fields, its label too; the key is empty if its id is null."""
         self._records += 1
         identity = self._identify(event)
         return MappedEvent(b"" if identity is None else key_of(identity), event, None)

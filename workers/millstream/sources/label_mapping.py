@@ -1,4 +1,4 @@
-"""How a row of a source becomes a message of the labels topic, without its event."""
+"""Maps a row of a source to a message of the labels topic, without its event."""
 
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +19,7 @@ class MappedLabel(NamedTuple):
 
 
 class LabelMapper:
-    """Puts the fields of a label where `labels` of the settings expects them."""
+    """Maps fields to the paths in section `labels` of the settings."""
 
     def __init__(self, settings: Settings, key: str | None = None, first_id: int = 1) -> None:
         """`key`: path of the field to use as message key, the id if None.
@@ -29,8 +29,10 @@ class LabelMapper:
         self._settings = settings
         self._key = key
         self._records = 0
-        self._id = settings.labels.id or settings.events.id or "id"
-        self._label = settings.labels.label or "label"
+        self.unlabelled = 0
+        """Rows without a label so far."""
+        self._id = settings.labels.id_path(settings.events)
+        self._label = settings.labels.label_path
         self._paths = paths_by_column([self._id, self._label, settings.labels.timestamp])
         self._events = EventMapper(settings, key, first_id)
 
@@ -50,6 +52,7 @@ class LabelMapper:
         else:
             value = nested(row.fields, self._paths) if row.flat else row.fields
             if get(value, self._label) in _NOTHING:
+                self.unlabelled += 1
                 return None
             key = self._key_of(value)
         path = self._settings.labels.timestamp

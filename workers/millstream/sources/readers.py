@@ -1,24 +1,26 @@
-"""Where records come from that are no messages yet: a file, stdin, or a River data set."""
+"""Readers of records: files, stdin, River data sets and Python iterables."""
 
 import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from io import TextIOWrapper
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, TextIO
 
 import orjson
 from river import datasets
 
-from millstream.config.yaml_file import refuse_nul
+from millstream.config.references import refuse_nul
 from millstream.errors import Stop
 
 RIVER: Final = "river:"
 INTEGERS: Final = range(-(2**63), 2**64)
-"""Those that orjson reads and writes as integers; others it reads as the nearest float."""
+"""Range that orjson reads and writes as integers; it reads others as the nearest float."""
 _LONGEST_INTEGER: Final = 20
 """Digits of the last of them. Python refuses to read one of more than 4,300."""
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
@@ -30,16 +32,21 @@ class Row(NamedTuple):
 
     fields: dict[str, Any]
     label: Any
-    """Known apart from the fields (River); None where it is among them, or missing."""
+    """Separate from the fields (River); None if it is among them, or missing."""
     flat: bool
-    """Its fields are columns, still to be put at the paths that the settings name."""
+    """Its fields are columns, not yet at the paths in the settings."""
 
 
 class OpenSource(NamedTuple):
-    """Records, and how many there will be, where that is known."""
+    """Records, and their number where it is known."""
 
     rows: Iterator[Row]
     total: int | None
+
+
+Source = str | PathLike[str] | Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], Any]]
+"""What `millstream send` reads (a .csv or .jsonl file, `river:Phishing`), dicts, or pairs of
+features and label, as River's data sets give them."""
 
 
 @contextmanager
@@ -76,6 +83,37 @@ def open_source(name: str, is_id: Callable[[str], bool] = lambda _: False) -> It
             yield OpenSource(_csv(text, name, is_id), None)
         except UnicodeDecodeError as error:
             raise Stop(f"cannot read {name}: it is not UTF-8 text") from error
+
+
+def read_rows(source: Source, is_id: Callable[[str], bool] = lambda _: False) -> Iterator[Row]:
+    """The records of a source; `is_id` as in `open_source`. Raises Stop if it cannot be read."""
+    if isinstance(source, str | PathLike):
+        with open_source(fspath(source), is_id) as opened:
+            yield from opened.rows
+        return
+    if isinstance(source, Mapping | bytes) or not isinstance(source, Iterable):
+        raise Stop(
+            "a source is a file, or an iterable of dicts or of pairs of features and label, and "
+            f"no {type(source).__name__}: put a single one into a list"
+        )
+    for number, each in enumerate(source, 1):
+        match each:
+            case (Mapping() as features, label) if isinstance(each, tuple):
+                yield Row(dict(features), label, flat=True)
+            case Mapping():
+                yield Row(own_fields(each), None, flat=False)  # the mapper moves fields about
+            case _:
+                raise Stop(
+                    f"record {number} is a {type(each).__name__}, and neither a dict nor a pair of "
+                    'features and label; of a pandas table, give df.to_dict("records")'
+                )
+
+
+def own_fields(event: object) -> dict[str, Any]:
+    """A copy of the fields of an event. Raises Stop if it has none."""
+    if not isinstance(event, Mapping):
+        raise Stop(f"an event is a dict of its fields, or bytes, and no {type(event).__name__}")
+    return deepcopy(dict(event))
 
 
 def _csv(file: TextIO, name: str, is_id: Callable[[str], bool]) -> Iterator[Row]:

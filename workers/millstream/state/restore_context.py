@@ -52,7 +52,7 @@ class RestoreContext:
         self._build_store = build_store
         self.topics = topics
         self.reader = logs
-        self.late = settings.labels.source == "topic" and settings.model.learn
+        self.late = settings.has_delayed_labels
         traits = build_learner().traits
         self.replays_events = traits.learns and not self.late
         self.learns = traits.learns

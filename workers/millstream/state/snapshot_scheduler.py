@@ -13,7 +13,7 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from millstream.config.settings import SnapshotSettings
+from millstream.config.sections import SnapshotSettings
 from millstream.core.models.state_codec import CannotCaptureError, capture
 from millstream.core.processing.processor import PartitionProcessor
 from millstream.core.snapshots.manifest import ManifestEntry

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from millstream.config.settings import HttpSettings, Settings
+from millstream.config.sections import HttpSettings
+from millstream.config.settings import Settings
 from millstream.errors import SettingsError
 
 _STATIC_MEMBER: Final = "group.instance.id"

@@ -1,1 +1,1 @@
-"""The commands of `millstream`, a file each."""
+"""The commands of `millstream`, one per file."""

@@ -1,4 +1,4 @@
-"""`millstream audit`: predictions made again, and whether they come out the same."""
+"""`millstream audit`: recomputes predictions and compares them with those written."""
 
 import re
 from collections import Counter, defaultdict
@@ -34,6 +34,14 @@ _MEANING: Final[dict[Verdict, str]] = {
 _SOURCE: Final = re.compile(r"(\d{1,9})/(\d{1,18})")
 _STRETCH: Final = re.compile(r"(\d{1,9})/(\d{1,18})\.\.(\d{1,18})")
 
+Offsets = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PARTITION/FROM..TO",
+        help="Predictions of events from FROM to before TO; may be repeated.",
+    ),
+]
+
 
 def audit(
     settings_file: SettingsFile,
@@ -47,13 +55,7 @@ def audit(
             help="The prediction of the event that lies there; may be repeated.",
         ),
     ] = None,
-    offsets: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PARTITION/FROM..TO",
-            help="Predictions of events from FROM to before TO; may be repeated.",
-        ),
-    ] = None,
+    offsets: Offsets = None,
     ids_file: Annotated[Path | None, typer.Option(help="A file with an id a line.")] = None,
     every: Annotated[
         bool, typer.Option("--all", help="All predictions of an id, rather than the newest.")
@@ -117,7 +119,7 @@ def _ids_of(file: Path | None) -> set[str]:
 def _sources(
     sources: list[str] | tuple[str, ...], offsets: list[str] | tuple[str, ...]
 ) -> dict[int, list[tuple[int, int]]]:
-    """Partition to stretches of offsets."""
+    """Partition to ranges of offsets."""
     offset_ranges: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for text in sources:
         place = _SOURCE.fullmatch(text)
@@ -137,7 +139,7 @@ def _sources(
 def _missing(
     found: list[RecordedPrediction], names: set[str], sources: dict[int, list[tuple[int, int]]]
 ) -> list[str]:
-    """What was asked for and has no prediction; a stretch need only have some."""
+    """Requests without a prediction; one is enough for a range."""
     there = {str(each.id) for each in found}
     missing = [f"id {name}" for name in sorted(names - there)]
     for partition, offset_ranges in sources.items():
@@ -187,7 +189,7 @@ def _print_json(audited: list[Audited], missing: list[str]) -> None:
 
 
 def as_object(each: Audited) -> dict[str, Any]:
-    """What was found of one prediction, for JSON."""
+    """The verdict on one prediction, for JSON."""
     recorded = each.recorded
     return {
         "id": recorded.id,

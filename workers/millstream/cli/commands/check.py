@@ -1,4 +1,4 @@
-"""`millstream check`: everything that would fail later, now."""
+"""`millstream check`: finds errors before a worker is started."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,8 @@ from millstream.checks.samples import check_samples
 from millstream.checks.snapshot_store import check_snapshot_store
 from millstream.checks.topics import check_topics
 from millstream.cli.console import Json, SettingsFile, console, load_for_command
-from millstream.config.settings import PREFIX, Settings
+from millstream.config.environment import PREFIX
+from millstream.config.settings import Settings
 from millstream.config.yaml_file import plain_secrets
 from millstream.core.models.interface.learner import Learner
 from millstream.errors import EXIT_FAILURE, SettingsError, Stop

@@ -1,4 +1,4 @@
-"""`millstream dead-letters`: what failed, why, and back with it."""
+"""`millstream dead-letters`: lists, explains and replays dead letters."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ Partitions = Annotated[
 
 @dataclass(frozen=True)
 class Filter:
-    """Which dead letters are meant."""
+    """A selection of dead letters."""
 
     reasons: frozenset[str]
     stages: frozenset[str]
@@ -66,13 +66,13 @@ class Filter:
     """ms since 1970."""
 
     def fits(self, letter: DeadLetterRecord) -> bool:
-        """Whether a dead letter is meant, as far as reason and stage go."""
+        """Whether reason and stage of a dead letter are selected."""
         return (not self.reasons or letter.reason in self.reasons) and (
             not self.stages or letter.stage in self.stages
         )
 
     def scan(self, reader: DeadLetterReader) -> Scan:
-        """Read what is meant."""
+        """Read the selected dead letters."""
         partitions = reader.chosen_partitions(self.partitions)
         found = reader.scan(partitions, self.since, self.fits)
         if found.foreign:
@@ -211,7 +211,7 @@ def make_filter(
     since: str | None,
     partitions: list[int] | None,
 ) -> Filter:
-    """What the options say; raises `SettingsError` for a word that means nothing."""
+    """The selection by the options; raises `SettingsError` for an unknown word."""
     known_stages = {stage for stage, _ in REASONS.values()}
     for option, words, known in (
         ("--reason", reasons, set(REASONS)), ("--stage", stages, known_stages),

@@ -1,4 +1,4 @@
-"""`millstream demo`: the real loop on Phishing websites, within half a minute."""
+"""`millstream demo`: a worker on Phishing websites, within half a minute."""
 
 import logging
 import secrets
@@ -18,7 +18,8 @@ from millstream.cli.commands.topics import create_topics, plan_topics
 from millstream.cli.console import console
 from millstream.cli.demo_screen import Score, screen
 from millstream.cli.producer import CommandProducer
-from millstream.config.settings import LogSettings, Settings
+from millstream.config.sections import LogSettings
+from millstream.config.settings import Settings
 from millstream.errors import Stop
 from millstream.kafka.admin import connect, list_topics
 from millstream.kafka.client_config import reader_config
@@ -62,7 +63,7 @@ def demo(
 
 @contextmanager
 def _broker(bootstrap: str | None) -> Iterator[str]:
-    """Give the address of a broker: the one that was named, or one in this process's memory."""
+    """The address of a broker: the given one, or one in the memory of this process."""
     if bootstrap is not None:
         yield bootstrap
         return
@@ -118,7 +119,7 @@ def _greet(settings: Settings, bootstrap: str | None) -> None:
 
 
 def _run(settings: Settings, seconds: float) -> Score:
-    """Run the worker in a thread, send it the events, and judge its predictions."""
+    """Run the worker in a thread, send it the events, and score its predictions."""
     health = Health()
     worker = Worker(settings, learner_factory(settings), Metrics(), health)
     thread = _WorkerThread(worker)
@@ -136,7 +137,7 @@ def _run(settings: Settings, seconds: float) -> Score:
 
 
 class _WorkerThread(threading.Thread):
-    """Runs a worker, and remembers how it ended."""
+    """Runs a worker in a thread, and keeps the error that ended it."""
 
     def __init__(self, worker: Worker) -> None:
         super().__init__(name="worker", daemon=True)
@@ -150,7 +151,7 @@ class _WorkerThread(threading.Thread):
             self._ended_with = stop
 
     def require_alive(self) -> None:
-        """Raise what the worker ended with, if it has ended."""
+        """Raise the error that ended the worker, if any."""
         if not self.is_alive():
             raise self._ended_with or Stop("the worker ended before its work was done")
 
@@ -193,7 +194,7 @@ def _send_and_judge(
 
 
 def _model() -> compose.Pipeline:
-    """Build what `_MODEL` says, without any of Millstream."""
+    """Build the model of `_MODEL` with River alone."""
     return preprocessing.StandardScaler() | linear_model.LogisticRegression(optim.SGD(0.005))
 
 

@@ -1,4 +1,4 @@
-"""`millstream evaluate`: how good an app would be, by what was recorded."""
+"""`millstream evaluate`: the quality of an app on recorded data."""
 
 import time
 from pathlib import Path
@@ -19,6 +19,23 @@ from millstream.sources.readers import RIVER
 
 _FILES = {".csv", ".jsonl", ".ndjson", ".json"}
 
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|TOPIC",
+        help="Messages of the topic of labels; of a file by their times.  [default for a "
+        "topic: labels.topic]",
+    ),
+]
+Truth = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELD",
+        help="Field of the events to hold the predictions against, where the model learns "
+        "from no label.",
+    ),
+]
+
 
 def command(
     settings_file: SettingsFile,
@@ -30,14 +47,7 @@ def command(
             "River, such as river:Phishing; or a topic, which is read to its end.",
         ),
     ],
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|TOPIC",
-            help="Messages of the topic of labels; of a file by their times.  [default for a "
-            "topic: labels.topic]",
-        ),
-    ] = None,
+    labels: Labels = None,
     labels_after: Annotated[
         int | None,
         typer.Option(
@@ -48,14 +58,7 @@ def command(
         str | None,
         typer.Option(metavar="DURATION", help="Labels inside of a file come this much later: 30s."),
     ] = None,
-    truth: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Field of the events to hold the predictions against, where the model learns "
-            "from no label.",
-        ),
-    ] = None,
+    truth: Truth = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take no more events.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -96,23 +99,22 @@ def _is_file(source: str) -> bool:
 def _evaluate_topic(
     settings: Settings, events: str, labels: str | None, truth: str | None, limit: int | None
 ) -> Report:
-    """As a worker would work it off if it began now: all of it is there."""
-    late = settings.labels.source == "topic"
-    if labels is not None and not late:
+    """Evaluate topics as a new worker would process them now."""
+    if labels is not None and settings.labels.source != "topic":
         raise SettingsError(
             f"labels.from is {settings.labels.source} in these settings: --labels only means "
             "something with labels.from: topic"
         )
     now = time.time_ns() // 1_000_000
-    topic = (labels or settings.labels.topic) if late else None
-    recorded = TopicSource(settings, connect(settings), events, topic)
+    labels = labels or settings.inputs.get("labels")
+    recorded = TopicSource(settings, connect(settings), events, labels)
     run = Evaluation(settings, partitions=recorded.partitions, truth=truth)
     for partition in range(recorded.partitions):
-        for side in recorded.sides():
-            for record in recorded.read(side, partition):
-                if side == "events" and limit is not None and run.report.events >= limit:
+        for input_name in recorded.sides():
+            for record in recorded.read(input_name, partition):
+                if input_name == "events" and limit is not None and run.report.events >= limit:
                     break
-                run.append(Incoming(side, partition, record))
+                run.append(Incoming(input_name, partition, record))
     return run.finish(now)
 
 

@@ -1,4 +1,4 @@
-"""`millstream rebuild`: a changed model learns from the log, or a wrong stretch is left out."""
+"""`millstream rebuild`: learns again from the log, with another model or without a range."""
 
 import time
 from typing import Annotated

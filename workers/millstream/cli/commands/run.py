@@ -1,4 +1,4 @@
-"""`millstream run`: the worker, or several of them."""
+"""`millstream run`: starts a worker, or several of them."""
 
 import os
 from pathlib import Path
@@ -70,7 +70,7 @@ def _count(workers: str) -> int:
 
 
 def _processors() -> int:
-    """How many this process may use, where the system tells; else how many there are."""
+    """CPUs that this process may use if the system tells, else all."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

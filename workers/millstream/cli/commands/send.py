@@ -1,36 +1,57 @@
-"""`millstream send`: publish records as events, and their labels later."""
+"""`millstream send`: publish records as events, and their labels later or by themselves."""
 
 import sys
-import time
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from millstream.cli.console import SettingsFile, console, load_for_command
-from millstream.cli.label_sender import send_labels
-from millstream.cli.producer import CommandProducer
+from millstream.cli.message_sender import MessageSender, SendClock
 from millstream.config.settings import Settings
 from millstream.core.spec import Milliseconds
 from millstream.errors import EXIT_INTERRUPTED, SettingsError, Stop
 from millstream.kafka.admin import connect, describe
-from millstream.kafka.topic_layout import TopicsNotReady
-from millstream.sources.arrivals import require_json
-from millstream.sources.event_mapping import EventMapper, MappedEvent, encode
+from millstream.kafka.topic_layout import TopicsNotReady, needed_topics
+from millstream.sources.arrivals import DelayedLabels, only_labels, require_json
+from millstream.sources.event_mapping import EventMapper
 from millstream.sources.label_mapping import LabelMapper
-from millstream.sources.readers import OpenSource, open_source
+from millstream.sources.readers import OpenSource, Row, open_source
 
 
 class To(StrEnum):
-    """What the records of a source are."""
+    """The topic that records are for."""
 
     EVENTS = "events"
     LABELS = "labels"
+
+
+LabelsAfter = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="EVENTS",
+        help="Send each label this many events after its own. At most 1,000 events a second, "
+        "so that each has a message time of its own.",
+    ),
+]
+LabelsDelay = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="Send each label this long after its event: 30s."),
+]
+FirstId = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=2**63 - 1,
+        metavar="N",
+        help="Number of the first record, where records have no ids of their own.",
+    ),
+]
 
 
 def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
@@ -49,19 +70,8 @@ def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
             "and its label, which was sent before or is still to come."
         ),
     ] = To.EVENTS,
-    labels_after: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="EVENTS",
-            help="Send each label this many events after its own. At most 1,000 events a second, "
-            "so that each has a message time of its own.",
-        ),
-    ] = None,
-    labels_delay: Annotated[
-        str | None,
-        typer.Option(metavar="DURATION", help="Send each label this long after its event: 30s."),
-    ] = None,
+    labels_after: LabelsAfter = None,
+    labels_delay: LabelsDelay = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Records per second.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Send no more records.")] = None,
     key: Annotated[
@@ -71,15 +81,7 @@ def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
             help="Field for the key; a label needs that of its event.  [default: the id]",
         ),
     ] = None,
-    first_id: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=2**63 - 1,
-            metavar="N",
-            help="Number of the first record, where records have no ids of their own.",
-        ),
-    ] = 1,
+    first_id: FirstId = 1,
 ) -> None:
     """Publish records as events, laid out as the settings say, keyed by id, placed by murmur2.
 
@@ -95,7 +97,7 @@ def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
                 "leave them out with --to labels, which sends each at once"
             )
         _require_labels(settings, str(settings_file))
-        send_labels(settings, source, LabelMapper(settings, key, first_id), rate, limit)
+        _send_labels(settings, source, LabelMapper(settings, key, first_id), rate, limit)
         return
     delay = _delay(settings, labels_after, labels_delay)
     require_json(settings, "events")
@@ -103,21 +105,117 @@ def send(  # noqa: PLR0913, PLR0917 - typer makes options of them
         require_json(settings, "labels")
     labels = [str(settings.labels.topic)] if delay is not None else []
     _require([settings.events.topic, *labels], settings, str(settings_file))
-    mapper = EventMapper(settings, key, first_id)
-    sender = Sender(settings, mapper, delay, rate)
-    try:
+    _send_events(settings, source, EventMapper(settings, key, first_id), delay, rate, limit)
+
+
+class Delay(NamedTuple):
+    """When a label follows its event: after so many events, or so many milliseconds."""
+
+    events: int | None
+    milliseconds: int | None
+
+
+def _send_events(
+    settings: Settings,
+    source: str,
+    mapper: EventMapper,
+    delay: Delay | None,
+    rate: float | None,
+    limit: int | None,
+) -> None:
+    after, milliseconds = delay or (None, None)
+    # Where the order rests on message times, each event needs one of its own.
+    clock = SendClock(settings, rate, distinct=after is not None)
+    messages = DelayedLabels(mapper, clock, after=after, delay=milliseconds)
+    sender = MessageSender(settings, clock)
+
+    def send_all() -> None:
         with open_source(source, mapper.is_id) as opened:
-            sender.send_all(opened, limit)
+            _with_progress(sender, messages, opened, limit)
+
+    def sum_up() -> None:
+        sent = f"{sender.events} events to {settings.events.topic}"
+        labels = f" and {sender.labels} labels to {settings.labels.topic}" if delay else ""
+        console.print(f"sent {sent}{labels}{_numbered(mapper)}", soft_wrap=True, markup=False)
+        if delay and sender.events and not sender.labels:
+            typer.echo(
+                f"millstream: none of the records has a field {settings.labels.label_path}, so no "
+                "label was sent: labels.label names the field",
+                err=True,
+            )
+
+    _run(
+        sender, send_all, sum_up, lambda: f"{sender.events} events were sent before that"
+        f"{_numbered(mapper)}",
+    )  # fmt: skip
+
+
+def _with_progress(
+    sender: MessageSender, messages: DelayedLabels, source: OpenSource, limit: int | None
+) -> None:
+    """Send every row up to the limit, then the labels that are left."""
+    total = min(filter(None, (source.total, limit)), default=None)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as progress:
+        task = progress.add_task("events", total=total)
+        rows_left = True
+
+        def rows() -> Iterator[Row]:
+            nonlocal task, rows_left
+            yield from islice(source.rows, limit)
+            progress.update(task, total=sender.events)
+            task, rows_left = progress.add_task("last labels", total=len(messages.pending)), False
+
+        for message in messages.messages(rows()):
+            sender.send(message)
+            if message.input_name == "events" or not rows_left:
+                progress.advance(task)
+
+
+def _send_labels(
+    settings: Settings, source: str, mapper: LabelMapper, rate: float | None, limit: int | None
+) -> None:
+    """Send labels without their events, and say how many there were."""
+    clock = SendClock(settings, rate)
+    sender = MessageSender(settings, clock)
+
+    def send_all() -> None:
+        with open_source(source, mapper.is_id) as opened:
+            for message in only_labels(mapper, clock, islice(opened.rows, limit)):
+                sender.send(message)
+
+    def sum_up() -> None:
+        text = f"sent {sender.labels} labels to {settings.labels.topic}"
+        console.print(text, soft_wrap=True, markup=False)
+        if mapper.unlabelled:
+            typer.echo(
+                f"millstream: {mapper.unlabelled} records have no field "
+                f"{settings.labels.label_path}, or nothing in it, and were left out: labels.label "
+                "names the field",
+                err=True,
+            )
+
+    _run(sender, send_all, sum_up, lambda: f"{sender.labels} labels were sent before that")
+
+
+def _run(
+    sender: MessageSender,
+    send_all: Callable[[], None],
+    sum_up: Callable[[], None],
+    sent: Callable[[], str],
+) -> None:
+    """Send, wait for every delivery and report; what was sent before an error is in its text."""
+    try:
+        send_all()
     except Stop as stop:
         sender.finish()
-        before = f"{sender.events} events were sent before that{_numbered(mapper)}"
-        raise Stop(f"{stop} ({before})") from stop
+        raise Stop(f"{stop} ({sent()})") from stop
     except KeyboardInterrupt as interrupt:
         sender.finish()
-        _sum_up(settings, sender, mapper)
+        sum_up()
         raise typer.Exit(EXIT_INTERRUPTED) from interrupt
     sender.finish()
-    _sum_up(settings, sender, mapper)
+    sum_up()
 
 
 def _require_labels(settings: Settings, settings_file: str) -> None:
@@ -130,32 +228,11 @@ def _require_labels(settings: Settings, settings_file: str) -> None:
     _require([str(settings.labels.topic)], settings, settings_file)
 
 
-def _sum_up(settings: Settings, sender: "Sender", mapper: EventMapper) -> None:
-    labels = f" and {sender.labels} labels to {settings.labels.topic}" if sender.delay else ""
-    text = f"sent {sender.events} events to {settings.events.topic}{labels}{_numbered(mapper)}"
-    console.print(text, soft_wrap=True, markup=False)
-    if sender.delay and sender.events and not sender.labels:
-        field = settings.labels.label or "label"
-        typer.echo(
-            f"millstream: none of the records has a field {field}, so no label was sent: "
-            "labels.label names the field",
-            err=True,
-        )
-
-
 def _numbered(mapper: EventMapper) -> str:
     if mapper.ids is None:
         return ""
     first, last = mapper.ids
     return f", with running numbers {first} to {last} as ids (next: --first-id {last + 1})"
-
-
-@dataclass(frozen=True)
-class Delay:
-    """When a label follows its event: after so many events, or so many milliseconds."""
-
-    events: int | None
-    milliseconds: int | None
 
 
 def _delay(settings: Settings, after: int | None, delay: str | None) -> Delay | None:
@@ -178,103 +255,11 @@ def _delay(settings: Settings, after: int | None, delay: str | None) -> Delay | 
 
 def _require(names: list[str], settings: Settings, settings_file: str) -> None:
     known = describe(connect(settings), names, configs=False)
-    missing = [f"topic {name} does not exist" for name in names if name not in known]
+    missing = [name for name in names if name not in known]
+    if missing and not set(missing) <= set(needed_topics(settings).values()):
+        raise Stop(
+            f"topic {settings.labels.topic} does not exist, and this app does not read it "
+            "(model.learn is false): create it with the app that learns from it"
+        )
     if missing:
-        raise TopicsNotReady(missing, settings_file)
-
-
-class Sender:
-    """Sends events at their pace, and each label when its time has come."""
-
-    def __init__(
-        self, settings: Settings, mapper: EventMapper, delay: Delay | None, rate: float | None
-    ) -> None:
-        self.events = 0
-        self.labels = 0
-        self._settings = settings
-        self._mapper = mapper
-        self._publisher = CommandProducer(settings)
-        self.delay = delay
-        self._rate = rate
-        # Due (number of events, or milliseconds since 1970), and the message with its label.
-        self._waiting: deque[tuple[int, MappedEvent]] = deque()
-        self._last_ms = 0
-
-    def send_all(self, source: OpenSource, limit: int | None) -> None:
-        """Send every row up to the limit, then the labels that are left."""
-        total = min(filter(None, (source.total, limit)), default=None)
-        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as progress:
-            task = progress.add_task("events", total=total)
-            start = time.monotonic()
-            for row in islice(source.rows, limit):
-                message = self._mapper.message(row)
-                if self._rate:
-                    self._wait_until(start + self.events / self._rate)
-                self._send_event(message)
-                progress.update(task, completed=self.events)
-            progress.update(task, total=self.events)
-            self._send_rest(progress)
-
-    def finish(self) -> None:
-        """Wait for every delivery; raises Stop where one failed."""
-        self._publisher.finish()
-
-    def _send_event(self, message: MappedEvent) -> None:
-        now = self._next_ms()
-        self._send_due(now)
-        self._mapper.stamp(message, now)
-        topic = self._settings.events.topic
-        self._publisher.send(topic, message.key, encode(message.event), now)
-        self.events += 1
-        if self.delay and message.label is not None:
-            after, wait = self.delay.events, self.delay.milliseconds
-            due = now + wait if wait is not None else self.events - 1 + (after or 0)
-            self._waiting.append((due, message))
-
-    def _next_ms(self) -> int:
-        """Give a message time: now, and one that no earlier event has if the order rests on it."""
-        while self.delay and self.delay.events is not None and _now_ms() <= self._last_ms:
-            time.sleep(0.0002)
-        self._last_ms = _now_ms()
-        return self._last_ms
-
-    def _send_due(self, now: int) -> None:
-        """Send labels that are due before the next event, with its time or their own."""
-        if not self.delay:
-            return
-        by_count = self.delay.events is not None
-        reached = self.events if by_count else now
-        while self._waiting and self._waiting[0][0] <= reached:
-            due, message = self._waiting.popleft()
-            self._send_label(message, now if by_count else due)
-
-    def _send_rest(self, progress: Progress) -> None:
-        """Send the labels of the last events, as if more events came."""
-        task = progress.add_task("last labels", total=len(self._waiting))
-        while self._waiting:
-            due, message = self._waiting[0]
-            if self.delay and self.delay.milliseconds is not None:
-                self._wait_until(time.monotonic() + (due - _now_ms()) / 1000)
-            self._waiting.popleft()
-            self._send_label(message, self._next_ms())
-            progress.advance(task)
-
-    def _send_label(self, message: MappedEvent, label_ms: int) -> None:
-        if message.label is None:
-            return
-        self._mapper.stamp_label(message.label, label_ms)
-        topic = str(self._settings.labels.topic)
-        self._publisher.send(topic, message.key, encode(message.label), label_ms)
-        self.labels += 1
-
-    def _wait_until(self, moment: float) -> None:
-        """Sleep, and meanwhile send labels whose time comes."""
-        while (left := moment - time.monotonic()) > 0:
-            if self.delay and self.delay.milliseconds is not None:
-                self._send_due(_now_ms())
-            time.sleep(min(left, 0.05))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+        raise TopicsNotReady([f"topic {name} does not exist" for name in missing], settings_file)

@@ -1,4 +1,4 @@
-"""`millstream snapshots`: which there are, whether they are good, out of Kafka, and away."""
+"""`millstream snapshots`: lists, verifies, exports and deletes snapshots."""
 
 import hashlib
 import io
@@ -47,7 +47,7 @@ _NOT_BAD: Final = frozenset({_GOOD, _OTHER, _GONE})
 
 
 class Format(Enum):
-    """What `export` writes."""
+    """The formats of `export`."""
 
     JOBLIB = "joblib"
     SNAPSHOT = "snapshot"

@@ -1,4 +1,4 @@
-"""`millstream state`: how far each shard is, and what it has learned."""
+"""`millstream state`: offsets, lag and learned examples of each partition."""
 
 from typing import Annotated, Any
 
@@ -66,7 +66,7 @@ def state(
 
 
 def chosen_partitions(context: KafkaRestoreContext, wanted: list[int] | None) -> list[int]:
-    """The partitions to look at, all where none is named; raises `Stop` for one that is not."""
+    """The partitions to show, all if none is named; raises `Stop` for an unknown one."""
     count = context.topics.partitions
     chosen = sorted(set(wanted or range(count)))
     if chosen[-1] >= count:
@@ -78,7 +78,7 @@ def chosen_partitions(context: KafkaRestoreContext, wanted: list[int] | None) ->
 
 
 def as_object(processor: PartitionState) -> dict[str, Any]:
-    """A shard for JSON; what only a replay tells is null without one."""
+    """A partition for JSON; fields that need a replay are null without one."""
     replayed, snapshot = processor.replayed, processor.snapshot
     return {
         "partition": processor.partition,
@@ -117,7 +117,7 @@ def _table(processors: list[PartitionState], *, late: bool, replay: bool) -> Tab
 
 
 def _learned(processor: PartitionState) -> tuple[str, str]:
-    """Examples and digest: as replayed, else as the snapshot has them."""
+    """Examples and digest after the replay, else those of the snapshot."""
     if processor.replayed is not None:
         return _number(processor.replayed.learned), (processor.replayed.digest or "-")[:12]
     if processor.snapshot is not None:

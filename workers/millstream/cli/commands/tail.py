@@ -1,4 +1,4 @@
-"""`millstream tail`: predictions as they come."""
+"""`millstream tail`: prints predictions as they arrive."""
 
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
@@ -114,7 +114,7 @@ def describe_prediction(record: dict[str, Any]) -> Text:
 
 
 def visible(text: str) -> str:
-    """A text whose control characters do nothing to a terminal: they are shown as escapes."""
+    """A text with control characters escaped, which a terminal only shows."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )

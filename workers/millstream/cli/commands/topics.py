@@ -1,4 +1,4 @@
-"""`millstream topics`: the app's topics."""
+"""`millstream topics`: lists and creates the topics of an app."""
 
 import json
 import time
@@ -30,7 +30,7 @@ app = typer.Typer(name="topics", help="Create the app's topics.", no_args_is_hel
 
 @app.callback()
 def _group() -> None:
-    """Keep `create` a command of its own, though it is the only one."""
+    """Keep `create` a subcommand, though it is the only one."""
 
 
 @app.command()
@@ -95,7 +95,7 @@ def plan_topics(
 
 
 def _config(settings: Settings, role: str, *, learns: bool) -> dict[str, str]:
-    """Choose what a topic needs beside the brokers' defaults."""
+    """The configuration of a topic that differs from the brokers' defaults."""
     # Predictions are the log that shows what was answered to whom, replayed or not.
     if is_replayed(settings, role, learns=learns) or role == "predictions":
         return {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -120,7 +120,7 @@ def create_topics(admin: AdminClient, plan: list[NewTopic]) -> None:
 
 
 def _wait_until_shown(admin: AdminClient, names: set[str]) -> None:
-    """Brokers tell of a topic some time after it was made; whoever starts next would miss it."""
+    """Wait until all brokers know the topics, which takes some time after their creation."""
     until = time.monotonic() + _SHOWN_SECONDS
     while names := names - list_topics(admin).keys():
         if time.monotonic() > until:
@@ -136,7 +136,7 @@ def _info(topic: NewTopic) -> TopicInfo:
 
 
 def _why_so_many(settings: Settings, known: dict[str, TopicInfo], asked: int | None) -> str:
-    """Where the number of partitions comes from."""
+    """The source of the number of partitions, as text."""
     events = known.get(settings.events.topic)
     if events:
         return (

@@ -153,8 +153,8 @@ class LabelReader:
         codecs: Codecs = no_codecs,
     ) -> None:
         self.decode = decoder(labels.codec, codecs)
-        self._id_path = labels.id or events.id or "id"
-        self._label_path = labels.label or "label"
+        self._id_path = labels.id_path(events)
+        self._label_path = labels.label_path
         self._id = getter(self._id_path)
         self._label = getter(self._label_path)
         self._time = (

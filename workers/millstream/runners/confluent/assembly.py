@@ -14,7 +14,6 @@ from confluent_kafka.admin import AdminClient
 from millstream.config.settings import Settings
 from millstream.core.models.interface.learner import Learner
 from millstream.core.records.outputs import SMALL_BYTES
-from millstream.core.records.record import InputName
 from millstream.delivery.at_least_once import AtLeastOnce
 from millstream.delivery.exactly_once import ExactlyOnce
 from millstream.delivery.hanging_transactions import HangingTransactions
@@ -159,9 +158,7 @@ def _build(stack: ExitStack, given: WorkerInputs, admin: AdminClient) -> WorkerP
         {**producer_config(settings, None), "linger.ms": 0}, names.models, MARKER_SECONDS
     )
     stack.callback(markers.close)
-    topics: dict[InputName, str] = {"events": settings.events.topic}
-    if context.late:
-        topics["labels"] = str(settings.labels.topic)
+    topics = settings.inputs
     needed = set(needed_topics(settings).values())
     outputs = [topic for topic in names if topic in needed]
     hanging = HangingTransactions(settings, list(topics.values()), outputs, context.bounds, probe)
@@ -276,7 +273,7 @@ def confluent_consumer(settings: Settings, metrics: Metrics) -> Consumer:
     """The consumer of a worker that runs by itself."""
     statistics = partial(metrics.clients.take, "consumer")
     consumer = Consumer(with_statistics(consumer_config(settings), statistics))
-    if settings.labels.source == "topic":
+    if settings.has_delayed_labels:
         # The topic is not subscribed to, and a partition whose leader is unknown when it is
         # assigned is fetched half a second later. Without an answer, it stays at that delay.
         with suppress(KafkaException):

@@ -54,7 +54,7 @@ class ConsumerBridge:
         self._settings = settings
         self._group = group
         events = settings.events.topic
-        labels = settings.labels.topic if settings.labels.source == "topic" else None
+        labels = settings.inputs.get("labels")
         self.topics = frozenset({events, *([labels] if labels else [])})
         """The topics that messages are consumed from."""
         self._changed = threading.Condition()

@@ -86,14 +86,13 @@ class MemoryWorker:
 
     def _restore_parts(self, build_learner: Callable[[], Learner]) -> RestoreContext:
         settings, logs = self.settings, self.logs
-        late = settings.labels.source == "topic"
         claims = MemoryEpochLog(logs, settings.topic("examples"), self._clock)
         facts = TopicFacts(
             logs.partitions,
             {name: name for name in needed_topics(settings).values()},
             int(settings.kafka.get("message.max.bytes", DEFAULT_MAX_BYTES)),
         )
-        claiming = late and settings.processing_guarantee == "at_least_once"
+        claiming = settings.has_delayed_labels and settings.processing_guarantee == "at_least_once"
         return RestoreContext(
             settings, build_learner, MemoryReader(logs), claims if claiming else None, facts,
             Metrics(), clock=self._clock,
