@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint format test test-image faults bench bench-all constraints rules setup setup-dev clean
+.PHONY: help demo check lint format docs test test-image faults bench bench-all constraints rules setup setup-dev clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lint: setup-dev ## ruff and mypy
 
 format: setup-dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+docs: setup-dev ## build the documentation into site/, and check every link in it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean && echo "docs: site/index.html"
 
 test: setup-dev ## all tests (ARGS="-k words", ARGS="-m 'not kafka'")
 	@$(BIN)/python -m pytest $(ARGS)
@@ -53,7 +56,7 @@ setup: $(VENV)/installed ## install what `millstream` needs into .venv
 setup-dev: $(VENV)/installed-dev ## install what lint, tests and benchmarks need as well
 
 clean: ## remove .venv and every cache
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each step leaves a stamp in .venv, so it runs once, and again when what it read has changed.
