@@ -42,28 +42,12 @@ MOST_LINES = 300
 MOST_FUNCTION_LINES = 60
 MOST_FILES = 12
 MAY_BE_LONG = {
-    # Being split by subject; each line goes when its file is short enough.
-    "config/settings.py": "sections, environment and derived facts share it",
-    "core/models/river/expression.py": "the grammar and its evaluation share it",
-    "core/processing/partition_processor.py": "the processor and its configuration share it",
-    "core/processing/replay.py": "the replay and the ownership history share it",
-    "memory.py": "the public class and its input rules share it",
-    "runners/confluent/group_membership.py": "it also decides the states of a partition",
-    "runners/confluent/worker.py": "the loop and its assembly share it",
-    "runners/memory/worker.py": "it repeats the loop of the Kafka runner",
-    "state/restore.py": "inline and delayed labels share it",
+    "core/models/river/expression.py": "the grammar and its evaluation share every rule",
 }
 """File to why it has more than `MOST_LINES` lines."""
-MAY_BE_LONG_FUNCTIONS = {
-    # Typer reads the options of a command, with their help, off its signature.
-    "cli/commands/audit.py": ["audit"],
-    "cli/commands/evaluate.py": ["command"],
-    "cli/commands/send.py": ["send"],
-}
+MAY_BE_LONG_FUNCTIONS: dict[str, list[str]] = {}
 """File to its functions with more than `MOST_FUNCTION_LINES` lines: each with its reason."""
-MAY_HAVE_MANY_FILES = {
-    "kafka": "its small readers of offsets are being merged",
-}
+MAY_HAVE_MANY_FILES: dict[str, str] = {}
 """Folder to why it has more than `MOST_FILES` files."""
 MAY_IMPORT_BY_NAME = {
     # River's own modules, from a fixed list of names, when an expression first needs one.

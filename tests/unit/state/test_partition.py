@@ -164,7 +164,7 @@ def test_a_store_that_cannot_be_made_leaves_the_state_as_it_was() -> None:
         raise OSError("disk full")
 
     partition, context = Partition(0), Context()
-    context.new_store = refuse  # type: ignore[method-assign] - a store that fails
+    context.new_store = refuse  # type: ignore[method-assign] # a store that fails
     with pytest.raises(OSError, match="disk full"):
         restoring(partition, context)
     assert partition.state is ASSIGNED

@@ -56,7 +56,7 @@ def learned(settings: dict[str, Any], count: int = 5) -> Memory:
 
 def owner_of(result: RestoreResult) -> int:
     assert isinstance(result.processor, DelayedLabelProcessor)
-    return result.processor.owner
+    return result.processor.epoch
 
 
 @pytest.fixture

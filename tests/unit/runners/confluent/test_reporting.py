@@ -54,16 +54,19 @@ class FakeMembership:
         return self._lag
 
 
-class Lags(Metrics):
-    """Keeps the lags that are set."""
+class Lags:
+    """Keeps the lags that are set, of all that is reported of partitions."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.lags: list[tuple[int, bool]] = []
 
-    def set_lag(self, side: str, partition: int, records: int, seconds: float) -> None:
-        super().set_lag(side, partition, records, seconds)
+    def set_lag(self, _input: str, _partition: int, records: int, seconds: float) -> None:
         self.lags.append((records, seconds > 0))
+
+    def set_model(self, *_: object) -> None:
+        """Not looked at, like the next two."""
+
+    set_learned = set_pending = set_model
 
 
 @pytest.mark.parametrize(
@@ -78,12 +81,13 @@ class Lags(Metrics):
 def test_the_lag_is_what_is_not_processed_but_for_transaction_markers(
     *, at_end: bool, lag: int | None, backlog: int, shown: list[tuple[int, bool]]
 ) -> None:
-    metrics = Lags()
+    metrics, lags = Metrics(), Lags()
+    metrics.partitions = cast("Any", lags)
     membership = cast("GroupMembership", FakeMembership(at_end=at_end, lag=lag, backlog=backlog))
     reporter = LoopReporter("dead", metrics, Health(60))
     reporter.report_lag(membership)
     reporter.report_lag(membership)  # within the same second
-    assert metrics.lags == shown
+    assert lags.lags == shown
 
 
 def test_dead_letters_are_warned_of_together_and_not_at_each_batch(

@@ -1,8 +1,7 @@
 """A consumer that another program fills: from the threads of Faust to the worker's loop.
 
-To the loop it is a confluent-kafka consumer, as far as the loop needs one, and only the loop's
-thread may call those methods. Faust's threads hand over messages, partitions and the ends of logs
-that they know.
+To the loop it is a `GroupConsumer`, and only the loop's thread may call those methods. Faust's
+threads hand over messages, partitions and the ends of logs that they know.
 
 One rule makes the weights exact: **records are consumed in the order of their offsets, none left
 out.** Faust may hand a record over twice (it seeks back to what is committed), or not at all (it
@@ -166,7 +165,7 @@ class ConsumerBridge:
 
     def consumer_group_metadata(self) -> Any:
         """Never called: under Faust, settings allow no transactions."""
-        raise AssertionError("a worker under Faust commits without transactions")
+        raise NotImplementedError
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         """What the group has committed; raises KafkaException."""
