@@ -1,1 +1,1 @@
-"""Model files and factories that the settings name."""
+"""Model files, factories and codecs that the settings name."""

@@ -1,4 +1,4 @@
-"""The open batch: records processed since the last commit, which count together or not at all."""
+"""Records processed since the last commit, which count together or not at all."""
 
 from dataclasses import dataclass, field
 from typing import Any

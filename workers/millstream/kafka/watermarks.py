@@ -1,4 +1,4 @@
-"""Watermarks: the first and last offsets of partitions, open transactions included."""
+"""Watermarks: first offsets and end offsets of partitions, open transactions included."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""The examples on which a model raises while it learns."""
+"""Examples that make a model raise while it learns; a restore leaves them out."""
 
 import logging
 from typing import Final

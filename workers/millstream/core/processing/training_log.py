@@ -1,8 +1,8 @@
-"""The training log: what became of pending predictions and of early labels.
+"""Writes the examples: what became of pending predictions and of early labels.
 
 A prediction ends as a learned, failed or expired example. A label that came before its event is
 written as held, and then perhaps as unmatched. Each is a record of its own, so that the state of a
-processor is the fold of what it wrote.
+processor is the replay of what it wrote.
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ Layout, each line ending in a newline:
     {"about": ..., "proof": ..., "size": bytes of the payload, "sha256": of the payload}
     HMAC-SHA256 of the two lines above, or - where no key is configured
     SHA-256 of the three lines above
-    the payload: what `codecs.Captured.to_bytes` gave
+    the payload: what `Captured.to_bytes` gave
 """
 
 import hashlib

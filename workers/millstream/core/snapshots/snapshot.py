@@ -42,7 +42,7 @@ def finish(
     key: bytes | None = None,
     trusted_modules: Sequence[str] = (),
 ) -> bytes:
-    """Make the sealed snapshot of what `codecs.capture` has copied. Not for the loop.
+    """Make the sealed snapshot of what `state_codec.capture` has copied. Not for the loop.
 
     `fresh`: a fresh learner of the same definition, which is used up here. `probe`: features to ask
     it, such as those of the latest event; None if there was none yet.
