@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from millstream.config.sections import BreakerSettings
-from millstream.core.records.record import BatchResult
+from millstream.core.records.record import BatchResult, Output
 from millstream.delivery.batch import Batch
 from millstream.errors import DeadLetter, StateInvalid, Stop
 from millstream.runners.poison_examples import MAX_POISON_IN_A_ROW
@@ -90,6 +90,24 @@ def test_a_result_without_records_does_not_make_a_batch() -> None:
     batch = Batch("")
     assert runner().process(FakeTransport(0), batch, 5)
     assert not batch
+
+
+def test_outputs_without_records_make_a_batch_though_handing_them_over_empties_them() -> None:
+    """As of what expires by the clock: else it would be written and never committed."""
+    transport, batch = FakeTransport(0), Batch("")
+    expired = Output(b"key", b"{}", None)
+
+    def process(*_: object) -> BatchResult:
+        return BatchResult(examples=[expired])
+
+    def hand_over(_batch: Batch, _partition: Partition, result: BatchResult) -> bool:
+        result.clear_outputs()
+        return True
+
+    transport.processor.process = process  # type: ignore[method-assign] # no record is needed
+    transport.hand_over = hand_over  # type: ignore[method-assign] # as the publisher does it
+    assert runner().process(transport, batch, 5)
+    assert batch.partitions() == transport.partitions
 
 
 def test_a_model_that_raises_abandons_the_batch_and_restarts_without_the_example() -> None:

@@ -33,7 +33,10 @@ def produce(
         more = {**options, "headers": output.headers} if output.headers else options
         while True:
             try:
-                produce_one(topic, output.value, output.key, partition, **more)
+                if more:
+                    produce_one(topic, output.value, output.key, partition, **more)
+                else:  # the usual output: nothing to unpack
+                    produce_one(topic, output.value, output.key, partition)
                 break
             except BufferError:
                 if time.monotonic() > deadline:

@@ -74,11 +74,12 @@ class BatchRunner:
                 batch.clear()
                 transport.restart(partition, self._poison.skip(partition.number, invalid))
                 return False
+            counts = bool(result)  # asked first: handing over empties the outputs
             if not transport.hand_over(batch, partition, result):
                 transport.abandon(batch)
                 batch.clear()
                 return False
-            if result:
+            if counts:
                 batch.add(partition, result)
         return True
 

@@ -20,9 +20,9 @@ from millstream.state.snapshot_scheduler import SnapshotScheduler
 from tests.support.apps import inline
 
 OWNED = [
+    (AtLeastOnce, "close"),
     (SnapshotScheduler, "close"),
     (KafkaRestoreContext, "close"),
-    (AtLeastOnce, "close"),
     (BrokerProbe, "stop"),
     (TransactionalIdLease, "release"),
 ]

@@ -149,7 +149,10 @@ def _build(stack: ExitStack, given: WorkerInputs, admin: AdminClient) -> WorkerP
     )
     build = _publisher_builder(settings, names, lease, patience, metrics)
     publisher = RebuildablePublisher(build, lease.name)
-    stack.callback(publisher.close)
+    # A start that fails here closes it last; a worker that ends, right after leaving the group: its
+    # successors wait for the end of an open transaction.
+    unfinished = stack.enter_context(ExitStack())
+    unfinished.callback(publisher.close)
     context = _context(given, admin, names, publisher.current)
     stack.callback(context.close)
     snapshots = _snapshots(given, names, context)
@@ -163,6 +166,7 @@ def _build(stack: ExitStack, given: WorkerInputs, admin: AdminClient) -> WorkerP
     outputs = [topic for topic in names if topic in needed]
     hanging = HangingTransactions(settings, list(topics.values()), outputs, context.bounds, probe)
     repair = TransactionRepair(publisher, hanging)
+    stack.push(unfinished.pop_all())
     consumer = _consumer(stack, given, probe)
     membership = GroupMembership(
         consumer, context, topics, _Hooks(repair, snapshots), metrics, patience

@@ -238,7 +238,7 @@ class GroupMembership:
     ) -> None:
         """Fetch from the positions of the restored processor."""
         positions = self._offsets(partition.number, result.processor, result.positions)
-        if self._restorer.claims:
+        if self._restorer.claims and self._restorer.late:
             # Our epoch counts from now on: the group refuses this commit to a former member.
             commit_offsets(self._consumer, positions, self._patience)
         self.flow.begin(partition, positions)
