@@ -1,6 +1,7 @@
 """The decisions between the assignment of a partition and its release."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,8 @@ from millstream.errors import Stop
 from millstream.observability.metrics import Metrics
 from millstream.runners.confluent import group_membership
 from millstream.runners.confluent.group_membership import GroupMembership
-from millstream.state.partition import Partition
+from millstream.state.partition import Partition, PartitionState
+from millstream.state.restore_steps import NOTHING_RESTORED, RestoreResult
 
 
 class FakeConsumer:
@@ -41,6 +43,7 @@ class FakeContext:
     """What a membership asks of the restore context before a restore begins."""
 
     claims = False
+    late = True
 
     @property
     def bounds(self) -> "FakeContext":
@@ -174,3 +177,22 @@ def test_a_partition_is_restarted_once_and_only_while_it_is_ours(scene: Scene) -
     scene.membership.restart(ours)
     scene.membership.restart(other)
     assert list(scene.membership._queue) == [ours]
+
+
+@pytest.mark.parametrize(("late", "commits"), [(True, 1), (False, 0)])
+def test_a_new_owner_commits_its_epoch_only_where_labels_come_on_a_topic(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, late: bool, commits: int
+) -> None:
+    committed: list[object] = []
+    monkeypatch.setattr(group_membership, "commit_offsets", lambda *given: committed.append(given))
+    monkeypatch.setattr(scene.membership.flow, "begin", lambda *_: None)
+    context: Any = scene.membership._restorer
+    context.claims, context.late = True, late
+    partition = Partition(0)
+    partition.state = PartitionState.RESTORING
+    processor: Any = SimpleNamespace(epoch=7)
+    restore: Any = SimpleNamespace(all_committed=lambda: True)
+    result = RestoreResult(processor, {"events": 3}, NOTHING_RESTORED)
+    scene.membership._begin(partition, restore, result)
+    assert len(committed) == commits
+    assert partition.is_running
