@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from millstream.core.models.river.expression import build
-from millstream.core.models.river.kinds import RiverLearner, river_learner
+from millstream.core.models.river.kinds import river_learner
+from millstream.core.models.river.learner import RiverLearner
 
 SCALED = "preprocessing.StandardScaler() | "
 LOGISTIC = f"{SCALED}linear_model.LogisticRegression"

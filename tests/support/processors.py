@@ -95,7 +95,7 @@ class Run:
         self.predictions: list[Output] = []
         self.examples: list[Output] = []
         self.dead_letters: list[Output] = []
-        self.positions = {"events": 0, "labels": 0}
+        self.positions: dict[Any, int] = {"events": 0, "labels": 0}
         self.counts: dict[tuple[str, ...], int] = {}
 
     def feed(
@@ -128,7 +128,8 @@ class Run:
     def reasons(self) -> list[str]:
         """Why records went to dead letters so far."""
         return [
-            dict(letter.headers or ())["millstream-reason"].decode() for letter in self.dead_letters
+            (dict(letter.headers or ())["millstream-reason"] or b"").decode()
+            for letter in self.dead_letters
         ]
 
 
@@ -140,7 +141,7 @@ def late_run(**options: Any) -> Run:
 def restored(
     predictions: Sequence[Output],
     examples: Sequence[Output],
-    committed: dict[str, int | None],
+    committed: dict[Any, int | None],
     *,
     owners: set[int] | None = None,
     **options: Any,
@@ -159,5 +160,6 @@ def restored(
 
 def inline_shard(model: str = LINEAR, **options: Any) -> InlineLabelProcessor:
     """A shard whose labels are inside the events, under `label`."""
-    return InlineLabelProcessor(plan(model, events={"label": "label", **options.pop("events", {})},
-                      **{"from": "event"}, **options))  # fmt: skip
+    given: dict[str, Any] = {"from": "event", **options}
+    events = {"label": "label", **given.pop("events", {})}
+    return InlineLabelProcessor(plan(model, events=events, **given))
