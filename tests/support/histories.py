@@ -111,7 +111,7 @@ class History:
         """Take one, through its bytes."""
         marks = self.processor.replay_points()
         about = SnapshotMetadata(
-            app="app", partition=0, positions=dict(self.positions),
+            app="app", partition=0, positions={str(k): v for k, v in self.positions.items()},
             logs=marks[0].logs(),
             topic_ids={}, learned=self.processor.learned, model_version=VERSION, model="",
             versions=LIBRARIES, created_at=self.now, marks=[list(mark) for mark in marks],
